@@ -1,0 +1,36 @@
+"""Everything a user can cause, as one tree.
+
+    Qwen2VLError (ValueError)
+    |-- ConfigError        a configuration that cannot be, or of another model
+    |-- CheckpointError    files or tensors of a checkpoint that are missing, extra or misshapen
+    |-- MessageError       a conversation that breaks the message form
+    |-- MediaError         an image or video that cannot be read or is refused
+    `-- LengthError        a prompt that does not fit the context
+
+A message names the thing, the value, the rule and the fix, in one sentence. Errors of other libraries are translated
+where they arise, with fixed wording: their own texts may hold addresses or paths. What *we* got wrong is an `assert`.
+"""
+
+
+class Qwen2VLError(ValueError):
+    """Root of all errors that a user's input can cause."""
+
+
+class ConfigError(Qwen2VLError):
+    """A configuration that contradicts itself or belongs to another model."""
+
+
+class CheckpointError(Qwen2VLError):
+    """A checkpoint directory whose files or tensors do not fit the model."""
+
+
+class MessageError(Qwen2VLError):
+    """A conversation that is not in the message form."""
+
+
+class MediaError(Qwen2VLError):
+    """An image or video that is unreadable, unsupported or over a limit."""
+
+
+class LengthError(Qwen2VLError):
+    """A prompt that is longer than the context."""

@@ -1,0 +1,99 @@
+"""Where every token and every patch stands. Made once on the CPU, then travels in the batch as data.
+
+Three axes for tokens (time, row, column), two for the patches inside the tower (row, column), and the segment
+boundaries inside which patches may look at each other.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen2vl.common.errors import MessageError
+from qwen2vl.spec.config import Qwen2VLConfig, VisionConfig
+
+Ints = NDArray[np.int64]
+
+
+def mrope_positions(ids: Sequence[int] | Ints, grids: Sequence[Sequence[int]] | Ints, config: Qwen2VLConfig) -> Ints:
+    """Three-axis positions of ONE document: ids [T] and grids [N, 3] (t, h, w in patches) to int64 [3, T].
+
+    Text advances all axes by one. An image or video of grid (t, h, w) spreads over its axes from a common offset, and
+    the text after it starts at the largest position of *any* axis plus one [paper 3.3]. (transformers >= 5.3 forgets
+    the time axis there, so text after a long video restarts inside the video.)
+
+    Three text tokens, an image (1, 4, 6), one text token:
+        time    0 1 2  3 3 3 3 3 3  6
+        row     0 1 2  3 3 3 4 4 4  6
+        column  0 1 2  3 4 5 3 4 5  6
+
+    Raises MessageError when placeholders and grids do not match.
+    """
+    ids = np.asarray(ids, dtype=np.int64)
+    if config.text.rope == "1d":
+        _ = list(visual_spans(ids, grids, config))  # the same refusals as with three axes
+        return np.broadcast_to(np.arange(len(ids)), (3, len(ids))).copy()
+    pieces, start, upcoming = [], 0, 0
+    merge = config.vision.spatial_merge_size
+    for begin, end, grid in visual_spans(ids, grids, config):
+        pieces.append(np.broadcast_to(np.arange(upcoming, upcoming + begin - start), (3, begin - start)))
+        upcoming += begin - start
+        sizes = (int(grid[0]), int(grid[1]) // merge, int(grid[2]) // merge)
+        pieces.append(np.indices(sizes).reshape(3, -1) + upcoming)
+        upcoming, start = upcoming + max(sizes), end
+    pieces.append(np.broadcast_to(np.arange(upcoming, upcoming + len(ids) - start), (3, len(ids) - start)))
+    return np.concatenate(pieces, axis=1).astype(np.int64)
+
+
+def visual_spans(
+    ids: Ints, grids: Sequence[Sequence[int]] | Ints, config: Qwen2VLConfig
+) -> Iterator[tuple[int, int, Sequence[int]]]:
+    """(begin, end, grid) of every run of placeholders, in textual order.
+
+    Raises MessageError when there are more or fewer placeholders than the grids stand for: silence here would put
+    pixels on the wrong words.
+    """
+    is_pad = (ids == config.tokens.image_pad) | (ids == config.tokens.video_pad)
+    pads = np.flatnonzero(is_pad)
+    expected = sum(int(np.prod(grid)) // config.vision.merge_unit for grid in grids)
+    if len(pads) != expected:
+        raise MessageError(
+            f"the text holds {len(pads)} visual placeholders, but its {len(grids)} images and videos make {expected} "
+            "tokens: pass every image exactly where the text names it"
+        )
+    at = 0
+    for grid in grids:
+        count = int(np.prod(grid)) // config.vision.merge_unit
+        begin, end = int(pads[at]), int(pads[at + count - 1]) + 1
+        if end - begin != count:
+            raise MessageError(
+                f"the {count} placeholders of the image or video with grid {tuple(int(n) for n in grid)} do not stand "
+                "together in the text: an image's placeholders must be one unbroken run"
+            )
+        yield begin, end, grid
+        at += count
+
+
+def patch_positions(grids: Sequence[Sequence[int]] | Ints, vision: VisionConfig) -> Ints:
+    """Row and column of every patch in the order of the row of patches: int64 [P, 2] [paper 2.3, 2.4].
+
+    Patches go by 2x2 merge blocks, so a 4x4 grid begins (0,0) (0,1) (1,0) (1,1) (0,2) (0,3) (1,2) (1,3). Rows and columns
+    start at 0 in every frame; time is not encoded inside the tower.
+    """
+    merge = vision.spatial_merge_size
+    pieces = [np.zeros((0, 2), dtype=np.int64)]
+    for t, h, w in np.asarray(grids, dtype=np.int64).reshape(-1, 3):
+        cells = np.indices((h, w)).reshape(2, h // merge, merge, w // merge, merge)
+        in_order = cells.transpose(1, 3, 2, 4, 0).reshape(-1, 2)
+        pieces.append(np.tile(in_order, (t, 1)))
+    return np.concatenate(pieces)
+
+
+def patch_segments(grids: Sequence[Sequence[int]] | Ints) -> Ints:
+    """Boundaries of the frames inside which patches see each other: int64 [F+1], from 0 to P [paper 2.5].
+
+    A grid (2, 4, 6) and a grid (1, 2, 2) give [0, 24, 48, 52].
+    """
+    grids = np.asarray(grids, dtype=np.int64).reshape(-1, 3)
+    lengths = np.repeat(grids[:, 1] * grids[:, 2], grids[:, 0])
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
