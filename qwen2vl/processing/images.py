@@ -1,0 +1,106 @@
+"""Pixels of a picture: to upright RGB, to the wanted size, to patches. Opening files is `sources`, films are `video`."""
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.spec.media import FACTOR
+
+Frames = NDArray[np.uint8]
+"""[F, H, W, 3], RGB."""
+
+PATCH = 14
+MERGE = FACTOR // PATCH
+RUN = np.dtype(f"V{PATCH}")
+"""One row of one patch in one channel as a single item: numpy then moves 14 bytes at a time instead of one."""
+
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright."""
+
+
+def patchify(frames: Frames) -> NDArray[np.uint8]:
+    """Frames [F, H, W, 3] to patches [P, 1176], P = ceil(F/2) * H/14 * W/14 [paper 4.2].
+
+    Inside a patch: channel, frame, row, column. Patches go by frame pair, then by 2x2 merge block (raster), then row
+    and column inside the block. A lone or odd last frame stands for both frames of its pair. H and W: multiples of 28.
+    """
+    num_frames, height, width, channels = frames.shape
+    assert num_frames and channels == 3 and height % FACTOR == 0 and width % FACTOR == 0, frames.shape
+    planes = np.empty((num_frames, 3, height, width), dtype=np.uint8)
+    for channel in range(3):
+        planes[:, channel] = frames[..., channel]
+    rows, columns, pairs = height // FACTOR, width // FACTOR, (num_frames + 1) // 2
+    runs = planes.view(RUN).reshape(num_frames, 3, rows, MERGE, PATCH, columns, MERGE)
+    runs = runs.transpose(0, 2, 5, 3, 6, 1, 4)  # frame, block row, block column, row, column, channel, line of the patch
+    patches = np.empty((pairs * rows * columns * MERGE**2, 3 * 2 * PATCH**2), dtype=np.uint8)
+    target = patches.view(RUN).reshape(pairs, rows, columns, MERGE, MERGE, 3, 2, PATCH)
+    target[..., 0, :] = runs[0::2]
+    target[: num_frames // 2, ..., 1, :] = runs[1::2]
+    if num_frames % 2:
+        last = target[-1:].view(np.dtype(f"V{PATCH**2}"))
+        last[..., 1, :] = last[..., 0, :]
+    return patches
+
+
+def resize(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Bicubic with antialiasing, as the reference does it; the same object when the size is already right."""
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Upright 8-bit RGB: EXIF orientation applied, alpha over white, 16 bits scaled to 8 and not cut.
+
+    Of an animated file the frame that is open counts, which is the first one after opening. Pixels that are 32-bit
+    integers are read as 16-bit ones and floats as 0..1. Raises MediaError when such values are out of range.
+    """
+    orientation = exif_orientation(image)
+    rgb = _drop_mode(image)
+    return rgb.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else rgb
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """1..8; 1 = upright, also when there is no EXIF block or a broken one."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
+        return 1  # a picture with a damaged EXIF block is still a picture
+
+
+def _drop_mode(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        return _scaled(np.asarray(image), 65535)
+    if image.mode == "F":
+        return _scaled(np.asarray(image), 1)
+    if image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La knows the way to LA alone
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(values: NDArray[Any], white: int) -> Image.Image:
+    """Grey values 0..white to 8 bits, rounded."""
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= white):  # catches NaN too
+        raise MediaError(
+            f"an image of type {values.dtype.name} has pixels from {low} to {high}, but they must lie in 0..{white}: "
+            "scale them or save it with 8 bits"
+        )
+    grey = (values.astype(np.float32) * (255 / white) + 0.5).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
