@@ -1,0 +1,1 @@
+"""The small model: the drawn world it learns from, its training and its shipped checkpoint."""

@@ -1,0 +1,75 @@
+"""One drawn item: what is asked, what is answered, and the truth that scoring needs.
+
+Here: the record and the small builders every task uses. Not here: drawing (scenes, reading, pages, screens, films).
+Truth has three kinds, so that scoring needs three rules:
+    {"kind": "text",  "accept": ["red circle", ...]}
+    {"kind": "box",   "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the red circle"}
+    {"kind": "point", "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the button Save"}
+Boxes are pixels of the drawn picture, right and bottom edge exclusive. "read" lists words taken from the word list.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+Box = tuple[int, int, int, int]
+
+REF_START, REF_END = "<|object_ref_start|>", "<|object_ref_end|>"
+BOX_START, BOX_END = "<|box_start|>", "<|box_end|>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One question with its supervised answer."""
+
+    task: str
+    """Name of the task, one of TASKS."""
+    messages: list[dict[str, Any]]
+    """One user turn: media parts first, then one text part."""
+    answer: str
+    """Exact supervised text."""
+    truth: dict[str, Any]
+    """JSON-able facts for scoring, see the module's first lines."""
+
+
+def picture_item(task: str, pictures: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
+    """An item about pictures (none for pure text)."""
+    content: list[dict[str, Any]] = [{"type": "image", "image": picture} for picture in pictures]
+    content.append({"type": "text", "text": question})
+    return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
+
+
+def film_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
+    """An item about one film, given as its frames."""
+    content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
+    return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
+
+
+def text_truth(*accept: str, read: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    """Truth of an answer that is compared as text."""
+    truth: dict[str, Any] = {"kind": "text", "accept": list(dict.fromkeys(accept)), **more}
+    return truth | {"read": read} if read else truth
+
+
+def place_truth(kind: str, box_px: Box, size: tuple[int, int], label: str) -> dict[str, Any]:
+    """Truth of an answer that is compared as a place; kind is "box" or "point"."""
+    return {"kind": kind, "box_px": list(box_px), "size": list(size), "label": label}
+
+
+def per_thousand(value_px: float, size_px: int) -> int:
+    """Pixel to 0..999, rounded down; the exclusive right edge of the picture stays within three digits."""
+    return min(999, int(value_px * 1000 / size_px))
+
+
+def box_answer(label: str, box_px: Box, size: tuple[int, int]) -> str:
+    """The grounding form of a box, e.g. <|object_ref_start|>the red circle<|object_ref_end|><|box_start|>(1,2),(3,4)..."""
+    x1, y1, x2, y2 = (per_thousand(value, size[index % 2]) for index, value in enumerate(box_px))
+    return f"{REF_START}{label}{REF_END}{BOX_START}({x1},{y1}),({x2},{y2}){BOX_END}"
+
+
+def point_answer(box_px: Box, size: tuple[int, int]) -> str:
+    """The grounding form of a point: the middle of the box."""
+    x = per_thousand((box_px[0] + box_px[2]) / 2, size[0])
+    y = per_thousand((box_px[1] + box_px[3]) / 2, size[1])
+    return f"{BOX_START}({x},{y}){BOX_END}"

@@ -1,0 +1,74 @@
+"""A small page: a heading and lines "Key: value"; asks for the heading or for one value."""
+
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from qwen2vl.nano.world import palette
+from qwen2vl.nano.world.fonts import faces
+from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.lettering import fit_size, ink_size, write
+from qwen2vl.nano.world.palette import Rgb
+from qwen2vl.nano.world.reading import dress
+from qwen2vl.nano.world.scene_tasks import ask
+from qwen2vl.nano.world.scenes import PATCH
+from qwen2vl.nano.world.wording import PAGE_KEYS
+from qwen2vl.nano.world.words import pick_digits, pick_word
+
+WORD_KEYS = ("Name", "City", "Item")
+
+
+def page(rng: Random, split: str) -> Item:
+    """Heading, two to four lines, one question."""
+    heading, _ = dress(rng, split, pick_word(rng, split))
+    keys = rng.sample(PAGE_KEYS, rng.randint(2, 4))
+    values = [_value(rng, split, key) for key in keys]
+    width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
+    height = rng.randint(max(4, len(keys) + 3), 8) * PATCH
+    picture = _draw(rng, split, (width, height), heading, [f"{k}: {v}" for k, v in zip(keys, values, strict=True)])
+    if rng.random() < 0.25:
+        truth = text_truth(heading, read=[heading])
+        return picture_item("page", [picture], ask(rng, "page_heading"), heading, truth)
+    index = rng.randrange(len(keys))
+    key = keys[index] if rng.random() < 0.5 else keys[index].lower()
+    truth = text_truth(values[index], read=[values[index]])
+    return picture_item("page", [picture], ask(rng, "page_value", key=key), values[index], truth)
+
+
+def _value(rng: Random, split: str, key: str) -> str:
+    if key in WORD_KEYS or (key == "Code" and rng.random() < 0.5):
+        return pick_word(rng, split)
+    if key == "Price":
+        return f"{rng.randint(1, 99)}.{rng.choice((0, 5, 9))}{rng.choice((0, 5, 9))}"
+    if key == "Date":
+        return f"{rng.randint(1, 28)}.{rng.randint(1, 12)}"
+    return pick_digits(rng, *{"Room": (1, 3), "Phone": (4, 6)}.get(key, (1, 5)))
+
+
+def _paper(rng: Random) -> tuple[Rgb, Rgb]:
+    """Mostly dark on light, as paper is; one page in six the other way round."""
+    ink, paper = palette.jitter(rng, (25, 25, 25), 25), palette.jitter(rng, (236, 236, 236), 18)
+    return (ink, paper) if rng.random() < 0.85 else (paper, ink)
+
+
+def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: list[str]) -> Image.Image:
+    """Heading in a larger size, lines below at one size that fits the longest of them."""
+    ink, paper = _paper(rng)
+    head_face, face = rng.choice(faces(split, mono=False)), rng.choice(faces(split, mono=False))
+    picture = Image.new("RGB", size, paper)
+    margin = rng.randint(4, 9)
+    room = size[0] - 2 * margin
+    row = size[1] // (len(lines) + 2)
+    head_size = max(18, fit_size(head_face, heading, room, min(34, row)))
+    head_width, head_height = ink_size(head_face, head_size, heading)
+    x = margin if rng.random() < 0.5 else max(margin, (size[0] - head_width) // 2)
+    write(picture, head_face, head_size, heading, (x, margin), ink)
+    y = margin + head_height + rng.randint(3, 8)
+    if rng.random() < 0.4:
+        ImageDraw.Draw(picture).line((margin, y, size[0] - margin, y), fill=ink)
+        y += 3
+    step = (size[1] - y - 2) // len(lines)
+    line_size = min(fit_size(face, line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
+    for index, line in enumerate(lines):
+        write(picture, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
+    return picture

@@ -1,0 +1,66 @@
+"""Named colours, backgrounds that keep them apart, and the light noise laid over pictures."""
+
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+Rgb = tuple[int, int, int]
+
+COLOURS: dict[str, Rgb] = {
+    "red": (214, 32, 36),
+    "green": (34, 150, 58),
+    "blue": (36, 72, 208),
+    "yellow": (244, 216, 34),
+    "orange": (246, 136, 20),
+    "purple": (126, 38, 160),
+    "pink": (248, 150, 190),
+    "black": (14, 14, 14),
+    "white": (244, 244, 244),
+}
+
+JITTER = 12  # a channel; larger mixes red with orange and pink with white for people too
+MIN_DISTANCE = 170  # sum over channels between a shape and what lies behind it
+
+
+def distance(a: Rgb, b: Rgb) -> int:
+    """Sum of absolute channel differences."""
+    return sum(abs(x - y) for x, y in zip(a, b, strict=True))
+
+
+def jitter(rng: Random, colour: Rgb, spread: int = JITTER) -> Rgb:
+    """The colour, a little off."""
+    red, green, blue = (min(255, max(0, channel + rng.randint(-spread, spread))) for channel in colour)
+    return red, green, blue
+
+
+def background(rng: Random) -> Rgb:
+    """A light, dark or middling ground with a faint tint."""
+    level = rng.choice((rng.randint(205, 250), rng.randint(205, 250), rng.randint(5, 60), rng.randint(95, 150)))
+    return jitter(rng, (level, level, level), 5 + rng.randint(0, 20))
+
+
+def colours_on(ground: Rgb) -> list[str]:
+    """Names of the colours that stand out clearly from this ground."""
+    return [name for name, colour in COLOURS.items() if distance(colour, ground) >= MIN_DISTANCE]
+
+
+def contrasting(rng: Random, min_luma_gap: int = 110) -> tuple[Rgb, Rgb]:
+    """Ink and paper, either polarity, free tints, with a strong difference in brightness."""
+    while True:
+        ink, paper = (tuple(rng.randint(0, 255) for _ in range(3)) for _ in range(2))
+        if abs(luma(ink) - luma(paper)) >= min_luma_gap:  # type: ignore[arg-type]
+            return ink, paper  # type: ignore[return-value]
+
+
+def luma(colour: Rgb) -> float:
+    """Perceived brightness 0..255 (ITU-R BT.601)."""
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+
+
+def noisy(rng: Random, picture: Image.Image, spread: int) -> Image.Image:
+    """The picture with uniform noise of +-spread a channel. Integer noise: normal noise costs ten times as much."""
+    source = np.random.default_rng(rng.getrandbits(32))
+    pixels = np.asarray(picture).astype(np.int16)
+    pixels += source.integers(-spread, spread + 1, size=pixels.shape, dtype=np.int16)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -1,0 +1,110 @@
+"""One word or one number on a small picture, in three forms from easy to full.
+
+    aligned   fixed-width letters, one per 14-pixel column (one patch) from the left edge, dark on light
+    plain     a few common faces, dark on light, anywhere across the picture
+    full      every face of the split, free colours, both polarities, blur and noise
+
+`ease` 1 is all aligned, 0.5 all plain, 0 all full, and a mixture between: dense, aligned supervision first is what
+makes reading learnable at this size.
+"""
+
+from random import Random
+
+from PIL import Image, ImageFilter
+
+from qwen2vl.nano.world import palette
+from qwen2vl.nano.world.fonts import Face, faces
+from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height, write
+from qwen2vl.nano.world.scene_tasks import ask
+from qwen2vl.nano.world.scenes import PATCH
+from qwen2vl.nano.world.words import pick_digits, pick_letters, pick_word
+
+COLUMN = 14
+PLAIN_FAMILIES = ("DejaVu Sans", "DejaVu Sans Mono", "Liberation Sans", "Open Sans")
+
+
+def read_word(rng: Random, split: str, ease: float) -> Item:
+    """A word, or random letters; answered as written."""
+    form = _form(rng, ease)
+    if form == "aligned":
+        text = pick_letters(rng, split, rng.choice((6, 7, 7, 7)))
+    else:
+        text = pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split)
+    text, case = dress(rng, split, text) if form == "full" else (text, "lower")
+    return _item(rng, split, "read_word", form, text, case)
+
+
+def read_number(rng: Random, split: str, ease: float) -> Item:
+    """One to six digits."""
+    form = _form(rng, ease)
+    return _item(rng, split, "read_number", form, pick_digits(rng, 6 if form == "aligned" else 1), "lower")
+
+
+def dress(rng: Random, split: str, text: str) -> tuple[str, str]:
+    """The text as written and its case; held-out words stay lower-case."""
+    roll = rng.random() if split == "train" else 1.0
+    if roll < 0.05:
+        return text.capitalize(), "capitalised"
+    return (text.upper(), "upper") if roll < 0.10 else (text, "lower")
+
+
+def _form(rng: Random, ease: float) -> str:
+    easier, harder, share = ("aligned", "plain", ease * 2 - 1) if ease > 0.5 else ("plain", "full", ease * 2)
+    return easier if rng.random() < share else harder
+
+
+def _item(rng: Random, split: str, task: str, form: str, text: str, case: str) -> Item:
+    draw = {"aligned": _aligned, "plain": _plain, "full": _full}[form]
+    truth = text_truth(text, read=[text], form=form, case=case)
+    return picture_item(task, [draw(rng, split, text)], ask(rng, task), text, truth)
+
+
+def _paper(rng: Random) -> tuple[palette.Rgb, palette.Rgb]:
+    dark, light = rng.randint(0, 40), rng.randint(225, 255)
+    return (dark, dark, dark), (light, light, light)
+
+
+def _aligned(rng: Random, split: str, text: str) -> Image.Image:
+    ink, paper = _paper(rng)
+    face = rng.choice(faces(split, mono=True))
+    picture = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
+    size = fit_size(face, "m", COLUMN - 1, 24)
+    top, bottom = line_height(face, size)
+    y = (PATCH - (bottom - top)) // 2
+    for index, letter in enumerate(text):
+        width, _ = ink_size(face, size, letter)
+        write(picture, face, size, letter, (index * COLUMN + (COLUMN - width) // 2, y), ink)
+    return picture
+
+
+def _plain(rng: Random, split: str, text: str) -> Image.Image:
+    ink, paper = _paper(rng)
+    common = [face for face in faces(split) if face.family in PLAIN_FAMILIES]
+    return _set(rng, text, rng.choice(common or faces(split)), rng.choice((28, 56)), ink, paper)
+
+
+def _full(rng: Random, split: str, text: str) -> Image.Image:
+    ink, paper = palette.contrasting(rng) if rng.random() < 0.7 else _paper(rng)
+    if rng.random() < 0.3:
+        ink, paper = paper, ink
+    height = rng.randint(28, 56) if rng.random() < 0.15 else rng.choice((28, 56))
+    face = rng.choice(faces(split, mono=True) if rng.random() < 0.1 else faces(split, mono=False))
+    picture = _set(rng, text, face, height, ink, paper)
+    if rng.random() < 0.15 and height > 40:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
+    return palette.noisy(rng, picture, rng.randint(3, 14)) if rng.random() < 0.3 else picture
+
+
+def _set(rng: Random, text: str, face: Face, height: int, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
+    """The text at a random place, filling a good share of the picture; at least 11 pixels of width a letter."""
+    widths = [w * PATCH for w in range(3, 8) if w * PATCH >= 11 * len(text)]
+    width = rng.choice(widths)
+    if rng.random() < 0.15:
+        width = min(196, width + rng.randint(0, PATCH - 1))
+    size = fit_size(face, text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
+    picture = Image.new("RGB", (width, height), paper)
+    across, high = ink_size(face, size, text)
+    x, y = rng.randint(1, max(1, width - across - 1)), rng.randint(1, max(1, height - high - 1))
+    write(picture, face, size, text, (x, y), ink)
+    return picture

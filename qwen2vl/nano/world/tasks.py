@@ -1,0 +1,46 @@
+"""The tasks of the drawn world and the one way to draw an item: a pure function of task, seed, split and ease."""
+
+from collections.abc import Callable
+from random import Random
+
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.nano.world import films, pages, reading, scene_tasks, screens, text
+from qwen2vl.nano.world.item import Item
+
+SPLITS = ("train", "val", "test")
+
+Maker = Callable[[Random, str, float], Item]
+
+_MAKERS: dict[str, Maker] = {
+    "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng),
+    "count": lambda rng, split, ease: scene_tasks.count(rng),
+    "relate": lambda rng, split, ease: scene_tasks.relate(rng),
+    "ground": lambda rng, split, ease: scene_tasks.ground(rng),
+    "point": lambda rng, split, ease: scene_tasks.point(rng),
+    "caption": lambda rng, split, ease: scene_tasks.caption(rng),
+    "compare": lambda rng, split, ease: scene_tasks.compare(rng),
+    "read_word": reading.read_word,
+    "read_number": reading.read_number,
+    "page": lambda rng, split, ease: pages.page(rng, split),
+    "screen": lambda rng, split, ease: screens.screen(rng, split),
+    "motion": lambda rng, split, ease: films.motion(rng),
+    "order": lambda rng, split, ease: films.order(rng),
+    "text": lambda rng, split, ease: text.text(rng, split),
+}
+TASKS = tuple(_MAKERS)
+WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order")
+
+
+def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
+    """Draws one item; the same arguments give the same pixels in every process.
+
+    ease in 0..1 makes reading easier (1: aligned letters); other tasks ignore it.
+    Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
+    """
+    if task not in _MAKERS:
+        raise Qwen2VLError(f"task {task!r} is unknown: choose one of {', '.join(TASKS)}")
+    if split not in SPLITS:
+        raise Qwen2VLError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
+    if not 0 <= ease <= 1:
+        raise Qwen2VLError(f"ease {ease} is out of range: choose a number from 0 (full task) to 1 (easiest)")
+    return _MAKERS[task](Random(f"{split}/{task}/{seed}"), split, ease)
