@@ -1,0 +1,214 @@
+"""The one attention function, and the plan that tells it who sees whom.
+
+A packed row holds many segments (frames in the tower, documents in the decoder, cached sequences while decoding).
+A plan is made once per forward from their boundaries and shared by all layers. It gathers segments of similar length
+into buckets, each of which is one batched call: a film of 64 frames is one call, and no N x N mask over the row exists.
+
+Shape legend: T = query rows, S = key rows, N = query heads, M = key/value heads, K = head size, B = segments in a
+bucket, Q and L = longest query and key segment in it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PADDING_ALLOWED = 0.3
+"""Shortest over longest in a bucket is at least 1 - this: up to 30 % of a bucket's rows are wasted to save calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """`queries` rows from `query_start` look at `keys` rows from `key_start`; the last of both are the same token."""
+
+    query_start: int
+    queries: int
+    key_start: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """B equally long stretches of rows: evenly spaced ones are a view (no copy), others are gathered by index."""
+
+    start: int
+    count: int
+    stride: int
+    length: int
+    index: Tensor | None
+
+    def take(self, x: Tensor) -> Tensor:
+        """[rows, heads, K] to [B, heads, length, K]."""
+        if self.index is not None:
+            return x[self.index].transpose(1, 2)
+        if self.stride == self.length:
+            return x.narrow(0, self.start, self.count * self.length).unflatten(0, (self.count, self.length)).transpose(1, 2)
+        row, head, element = x.stride()
+        size = (self.count, x.shape[1], self.length, x.shape[2])
+        return x.as_strided(size, (self.stride * row, head, row, element), x.storage_offset() + self.start * row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """Segments that are attended to in one call."""
+
+    queries: Rows
+    keys: Rows
+    causal: bool
+    """Queries and keys are the same rows, and a row sees itself and those before it."""
+    mask: Tensor | None
+    """bool [B, 1, 1 or Q, L], True = visible; None = nothing hidden."""
+    valid: Tensor | None
+    """bool [B, Q]: rows that are not padding; None = all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionPlan:
+    """Who sees whom in one row: the same for every layer of a forward."""
+
+    segments: tuple[Segment, ...]
+    causal: bool
+    buckets: tuple[Bucket, ...]
+    order: Tensor | None
+    """Where each row's result lies in the concatenation of buckets; None = already in order."""
+
+
+def plan_packed(boundaries: Sequence[int], *, causal: bool, device: torch.device) -> AttentionPlan:
+    """Every segment sees itself: boundaries [0, 4, 6] are segments of 4 and 2 rows. Empty segments are skipped."""
+    pairs = zip(boundaries[:-1], boundaries[1:], strict=True)
+    segments = [Segment(query_start=int(a), queries=int(b - a), key_start=int(a), keys=int(b - a)) for a, b in pairs if b > a]
+    return plan_attention(segments, causal=causal, device=device)
+
+
+def plan_attention(segments: Sequence[Segment], *, causal: bool, device: torch.device) -> AttentionPlan:
+    """Group segments into buckets of similar length. Costs O(S log S) on the CPU, once per forward."""
+    groups = group_by_length(segments)
+    buckets = tuple(make_bucket([segments[i] for i in group], causal, device) for group in groups)
+    return AttentionPlan(
+        segments=tuple(segments), causal=causal, buckets=buckets, order=restoring_order(segments, groups, device)
+    )
+
+
+def group_by_length(segments: Sequence[Segment]) -> list[list[int]]:
+    """Indices of segments that share a call.
+
+    Prompts over a cached prefix (queries < keys, more than one query) go alone: each needs a mask of its own shape.
+    Decoding steps (one query each) all go together, because a short mask over keys is cheap.
+    """
+    single = [i for i, s in enumerate(segments) if s.queries == 1 and s.keys > 1]
+    alone = [[i] for i, s in enumerate(segments) if 1 < s.queries < s.keys]
+    rest = [i for i, s in enumerate(segments) if s.queries == s.keys]
+    rest.sort(key=lambda i: segments[i].keys)  # stable: equal lengths stay in the row's order, so views stay possible
+    groups: list[list[int]] = []
+    for i in rest:
+        if groups and segments[groups[-1][0]].keys >= (1 - PADDING_ALLOWED) * segments[i].keys:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups + alone + ([single] if single else [])
+
+
+def make_bucket(group: list[Segment], causal: bool, device: torch.device) -> Bucket:
+    queries = np.array([s.queries for s in group])
+    keys = np.array([s.keys for s in group])
+    same_rows = all(s.queries == s.keys for s in group)
+    mask = None
+    if not same_rows and queries.max() > 1 and causal:  # one prompt over a cached prefix: aligned to the lower right
+        mask = torch.ones(1, 1, queries[0], keys[0], dtype=torch.bool, device=device).tril(int(keys[0] - queries[0]))
+    elif keys.min() < keys.max() and not (same_rows and causal):
+        # Causal buckets need none: their padding stands at the end, where no real row looks.
+        mask = (torch.arange(int(keys.max())) < torch.as_tensor(keys)[:, None])[:, None, None].to(device)
+    valid = None
+    if queries.min() < queries.max():
+        valid = (torch.arange(int(queries.max())) < torch.as_tensor(queries)[:, None]).to(device)
+    return Bucket(
+        queries=make_rows([s.query_start for s in group], queries, device),
+        keys=make_rows([s.key_start for s in group], keys, device, cached=not same_rows),
+        causal=causal and same_rows and bool(keys.max() > 1),
+        mask=mask,
+        valid=valid,
+    )
+
+
+def make_rows(starts: Sequence[int], lengths: np.ndarray, device: torch.device, cached: bool = False) -> Rows:
+    """A view where rows are evenly spaced and equally long.
+
+    In a cache unequal lengths will do as well: every sequence has room for the longest, and the mask hides the rest.
+    """
+    count, longest, first = len(starts), int(lengths.max()), int(starts[0])
+    stride = int(starts[1] - starts[0]) if count > 1 else longest
+    evenly = stride >= longest and bool((np.diff(starts) == stride).all())
+    if evenly and (cached or (stride == longest and (lengths == longest).all())):
+        return Rows(start=first, count=count, stride=stride, length=longest, index=None)
+    # Short segments repeat their last row: any finite value will do, it is masked or dropped.
+    offsets = np.minimum(np.arange(longest)[None], lengths[:, None] - 1)
+    index = torch.from_numpy(np.asarray(starts)[:, None] + offsets).to(device)
+    return Rows(start=first, count=count, stride=stride, length=longest, index=index)
+
+
+def restoring_order(segments: Sequence[Segment], groups: list[list[int]], device: torch.device) -> Tensor | None:
+    rows = [np.arange(segments[i].query_start, segments[i].query_start + segments[i].queries) for g in groups for i in g]
+    order = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    if (order == np.arange(len(order))).all():
+        return None
+    return torch.from_numpy(np.argsort(order)).to(device)
+
+
+def attend_reference(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan) -> Tensor:
+    """The definition, segment by segment with softmax in float32: slow, and what every back-end is tested against."""
+    groups = q_TNK.shape[1] // k_SMK.shape[1]
+    out_TNK = torch.zeros_like(q_TNK)
+    for s in plan.segments:
+        q = q_TNK[s.query_start : s.query_start + s.queries].transpose(0, 1)
+        k = k_SMK[s.key_start : s.key_start + s.keys].transpose(0, 1).repeat_interleave(groups, 0)
+        v = v_SMK[s.key_start : s.key_start + s.keys].transpose(0, 1).repeat_interleave(groups, 0)
+        scores = (q @ k.transpose(1, 2)).float() * q.shape[-1] ** -0.5
+        if plan.causal:
+            hidden = torch.ones(s.queries, s.keys, dtype=torch.bool, device=q.device).triu(s.keys - s.queries + 1)
+            scores = scores.masked_fill(hidden, float("-inf"))
+        mixed = scores.softmax(-1).to(v.dtype) @ v
+        out_TNK[s.query_start : s.query_start + s.queries] = mixed.transpose(0, 1)
+    return out_TNK
+
+
+def attend_sdpa(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan) -> Tensor:
+    """torch's fused attention, one call per bucket."""
+    pieces = []
+    for bucket in plan.buckets:
+        q, k, v = bucket.queries.take(q_TNK), bucket.keys.take(k_SMK), bucket.keys.take(v_SMK)
+        out = attend_one(q, k, v, bucket)
+        pieces.append(out.flatten(0, 1) if bucket.valid is None else out[bucket.valid])
+    joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return joined if plan.order is None else joined[plan.order]
+
+
+def attend_one(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -> Tensor:
+    """One bucket, [B, Q, N, K]."""
+    num_heads, kv_heads = q_BNQK.shape[1], k_BMLK.shape[1]
+    if q_BNQK.shape[2] == 1 and num_heads > kv_heads:
+        # One query each: the heads that share a key stand in as query rows, so keys are read once and never repeated.
+        q_BMGK = q_BNQK.squeeze(2).unflatten(1, (kv_heads, -1))
+        out = F.scaled_dot_product_attention(q_BMGK, k_BMLK, v_BMLK, attn_mask=bucket.mask)
+        return out.flatten(1, 2)[:, None]
+    out = F.scaled_dot_product_attention(
+        q_BNQK, k_BMLK, v_BMLK, attn_mask=bucket.mask, is_causal=bucket.causal, enable_gqa=num_heads > kv_heads
+    )
+    return out.transpose(1, 2)
+
+
+BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, AttentionPlan], Tensor]] = {
+    "reference": attend_reference,
+    "sdpa": attend_sdpa,
+}
+
+
+@torch.compiler.disable
+def attend(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan, backend: str = "sdpa") -> Tensor:
+    """Softmax attention of T query rows over S key rows as the plan says; scale K^-0.5; returns [T, N, K].
+
+    Kept out of compiled graphs: the number of buckets changes from row to row and would recompile them each time.
+    """
+    return BACKENDS[backend](q_TNK, k_SMK, v_SMK, plan)

@@ -1,0 +1,35 @@
+"""Initial values of a model trained from nothing, in one table [paper 2.8: normal(0, 0.02), zero biases].
+
+    parameter              value
+    norm weights           1
+    biases                 0
+    everything else        normal(0, initializer_range), from a generator seeded by the caller
+"""
+
+import torch
+from torch import nn
+
+from qwen2vl.model.layers import RMSNorm
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.spec.config import Qwen2VLConfig
+
+
+def new_model(config: Qwen2VLConfig, seed: int) -> Qwen2VL:
+    """A float32 model on the CPU with initial weights that depend on config and seed only."""
+    with torch.device("meta"):
+        model = Qwen2VL(config)
+    model.to_empty(device="cpu")
+    init_weights(model, seed)
+    return model
+
+
+@torch.no_grad()
+def init_weights(model: Qwen2VL, seed: int) -> None:
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, (nn.LayerNorm, RMSNorm)):
+            module.weight.fill_(1.0)
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            module.weight.normal_(0.0, model.config.initializer_range, generator=generator)
+        if getattr(module, "bias", None) is not None:
+            module.bias.zero_()

@@ -1,0 +1,98 @@
+"""Qwen2-VL whole: tower tokens replace the placeholders of the text, one decoder runs over both.
+
+    patches, grids --visual--> [V, H] --.
+    ids --embed_tokens--> [T, H] --- placeholders overwritten --> layers --> norm --> head, only at the rows asked for
+
+Positions and segment boundaries come with the inputs; nothing is remembered between calls except in a given cache.
+Shape legend: T = tokens, H = decoder width, V = visual tokens, R = rows asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from qwen2vl.model.attention import plan_packed
+from qwen2vl.model.cache import KVCache
+from qwen2vl.model.language import Decoder, Layout
+from qwen2vl.model.rotary import text_rotary
+from qwen2vl.model.vision import VisionTower
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.inputs import ModelInputs
+
+MAX_PATCHES_PER_RUN = 16384
+"""In inference the tower runs over at most this many patches at once (4,096 tokens), so a long film needs no more memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """logits float32 [R, vocabulary], hidden [T, H] after the final norm."""
+
+    logits: Tensor
+    hidden: Tensor
+
+
+class Qwen2VL(nn.Module):
+    """A single-device module. Build it under `torch.device("meta")` to plan sizes without memory."""
+
+    def __init__(self, config: Qwen2VLConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisionTower(config.vision)
+        self.model = Decoder(config.text)
+        self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        if config.text.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.norm.weight.dtype
+
+    def forward(
+        self,
+        inputs: ModelInputs,
+        *,
+        cache: KVCache | None = None,
+        sequences: Sequence[int] | None = None,
+        rows: Tensor | None = None,
+    ) -> Output:
+        """Logits of one packed row (of all its rows, or of `rows` only: int64 [R]).
+
+        With a cache, each document of the row continues one of its sequences: all in order, or those in `sequences`.
+        """
+        hidden = self.hidden(inputs, cache=cache, sequences=sequences)
+        return Output(logits=self.head(hidden if rows is None else hidden[rows]), hidden=hidden)
+
+    def hidden(
+        self, inputs: ModelInputs, *, cache: KVCache | None = None, sequences: Sequence[int] | None = None
+    ) -> Tensor:
+        """Decoder output after the final norm, [T, H]."""
+        x_TH = self.embed(inputs)
+        rope = text_rotary(inputs.positions, self.config.text)
+        if cache is None:
+            plan = plan_packed(inputs.segments.tolist(), causal=True, device=x_TH.device)
+            return self.model(x_TH, Layout(rope=rope, plan=plan))
+        step = cache.extend(inputs.segments.diff().tolist(), sequences)
+        return self.model(x_TH, Layout(rope=rope, plan=step.plan, cache=cache, step=step))
+
+    def embed(self, inputs: ModelInputs) -> Tensor:
+        """Text embeddings with tower tokens at the placeholders, one to one, [T, H]."""
+        x_TH = self.model.embed_tokens(inputs.ids)
+        if len(inputs.grids) == 0:
+            return x_TH
+        tokens = self.config.tokens
+        is_visual = (inputs.ids == tokens.image_pad) | (inputs.ids == tokens.video_pad)
+        max_patches = None if torch.is_grad_enabled() else MAX_PATCHES_PER_RUN
+        visual_VH = self.visual(inputs.patches, inputs.grids, max_patches)
+        where = is_visual.nonzero().squeeze(1)
+        assert len(where) == len(visual_VH), f"{len(where)} placeholders for {len(visual_VH)} visual tokens"
+        return x_TH.index_copy(0, where, visual_VH.to(x_TH.dtype))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """float32 logits; costs R * vocabulary * 4 bytes, so ask for few rows."""
+        return self.lm_head(hidden).float()

@@ -1,0 +1,130 @@
+"""Vision tower: patches of any number of images and videos, packed in one row, to tokens of the decoder [paper 2].
+
+    patches [P, 1176] --linear--> [P, D] --blocks: attention inside each frame, MLP--> [P, D] --merge 2x2--> [P/4, H]
+
+Module and parameter names are those of the published checkpoints.
+Shape legend: P = patches, D = tower width, H = decoder width, N = heads, K = head size.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qwen2vl.model.attention import AttentionPlan, attend, plan_packed
+from qwen2vl.model.layers import MLP
+from qwen2vl.model.rotary import RotaryTable, rotate, vision_rotary
+from qwen2vl.spec.config import VisionConfig
+from qwen2vl.spec.positions import patch_positions, patch_segments
+
+EPS = 1e-6
+
+
+class PatchEmbed(nn.Module):
+    """One linear map per flattened patch: equals the published 3D convolution, whose stride is its kernel."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.proj = nn.Linear(config.patch_dim, config.embed_dim, bias=False)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        if patches.dtype == torch.uint8:
+            patches = self.normalise(patches)
+        return self.proj(patches.to(self.proj.weight.dtype))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(x / 255 - mean) / std per channel; on the device, because bytes travel four times faster than floats."""
+        std = torch.tensor(self.config.image_std, device=pixels.device)
+        mean = torch.tensor(self.config.image_mean, device=pixels.device)
+        scaled = pixels.unflatten(1, (self.config.in_channels, -1)) * (1 / (255 * std))[:, None]
+        return (scaled - (mean / std)[:, None]).flatten(1)
+
+
+class VisionAttention(nn.Module):
+    """Full attention inside each frame, q, k, v stacked in this order in one projection [paper 2.5]."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_heads
+        self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim)
+        self.proj = nn.Linear(config.embed_dim, config.embed_dim)
+
+    def forward(self, x_PD: Tensor, rope: RotaryTable, plan: AttentionPlan) -> Tensor:
+        q_PNK, k_PNK, v_PNK = self.qkv(x_PD).unflatten(1, (3, self.num_heads, -1)).unbind(1)
+        out_PNK = attend(rotate(q_PNK, rope), rotate(k_PNK, rope), v_PNK, plan)
+        return self.proj(out_PNK.flatten(1))
+
+
+class VisionBlock(nn.Module):
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.embed_dim, eps=EPS)
+        self.norm2 = nn.LayerNorm(config.embed_dim, eps=EPS)
+        self.attn = VisionAttention(config)
+        self.mlp = MLP(config.embed_dim, int(config.embed_dim * config.mlp_ratio))
+
+    def forward(self, x_PD: Tensor, rope: RotaryTable, plan: AttentionPlan) -> Tensor:
+        x_PD = x_PD + self.attn(self.norm1(x_PD), rope, plan)
+        return x_PD + self.mlp(self.norm2(x_PD))
+
+
+class PatchMerger(nn.Module):
+    """Four neighbouring patches to one token: they lie next to each other because patches go by merge blocks."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.merged_dim = config.embed_dim * config.merge_unit
+        self.ln_q = nn.LayerNorm(config.embed_dim, eps=EPS)
+        self.mlp = nn.Sequential(
+            nn.Linear(self.merged_dim, self.merged_dim), nn.GELU(), nn.Linear(self.merged_dim, config.hidden_size)
+        )
+
+    def forward(self, x_PD: Tensor) -> Tensor:
+        return self.mlp(self.ln_q(x_PD).view(-1, self.merged_dim))
+
+
+class VisionTower(nn.Module):
+    """Patches and grids of images and videos together, in textual order, to decoder tokens [P/4, H]."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.depth))
+        self.merger = PatchMerger(config)
+
+    def forward(self, patches: Tensor, grids: Tensor, max_patches: int | None = None) -> Tensor:
+        """patches [P, 1176] uint8 or float, grids int64 [N, 3]; max_patches bounds a run of the tower (inference).
+
+        Chunks are cut between frames, which never look at each other, so the result does not depend on max_patches.
+        """
+        bounds = patch_segments(grids.numpy())
+        where = patch_positions(grids.numpy(), self.config)
+        assert bounds[-1] == len(patches), f"grids stand for {bounds[-1]} patches, {len(patches)} came"
+        chunks = [slice(0, len(bounds) - 1)] if max_patches is None else chunk_frames(bounds, max_patches)
+        return torch.cat([self.run(patches, bounds[c.start : c.stop + 1], where) for c in chunks])
+
+    def run(self, patches: Tensor, bounds: np.ndarray, where: np.ndarray) -> Tensor:
+        begin, end = int(bounds[0]), int(bounds[-1])
+        rope = vision_rotary(torch.from_numpy(where[begin:end]).to(patches.device), self.config)
+        plan = plan_packed(bounds - begin, causal=False, device=patches.device)
+        x_PD = self.patch_embed(patches[begin:end])
+        for block in self.blocks:
+            x_PD = block(x_PD, rope, plan)
+        return self.merger(x_PD)
+
+
+def chunk_frames(bounds: np.ndarray, max_patches: int) -> list[slice]:
+    """Runs of frames of at most max_patches together; a frame that alone is larger is a run of its own."""
+    chunks, first = [], 0
+    for frame in range(1, len(bounds)):
+        if bounds[frame] - bounds[first] > max_patches and frame - 1 > first:
+            chunks.append(slice(first, frame - 1))
+            first = frame - 1
+    return [*chunks, slice(first, len(bounds) - 1)]
+
+
+def inflate_patch_kernel(kernel_2d: Tensor, frames: int) -> Tensor:
+    """[D, 3, 14, 14] of an image model to [D, 3, frames, 14, 14], so that identical frames reproduce it [paper 2.8]."""
+    return (kernel_2d / frames)[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
