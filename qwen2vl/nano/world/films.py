@@ -50,9 +50,7 @@ def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed
     return []
 
 
-def _path(
-    rng: Random, size: tuple[int, int], shape: Placed, direction: str, num_frames: int
-) -> list[tuple[int, int]]:
+def _path(rng: Random, size: tuple[int, int], shape: Placed, direction: str, num_frames: int) -> list[tuple[int, int]]:
     """Upper left corners: steady along the direction, up to six pixels of drift across it."""
     along = 0 if direction in ("left", "right") else 1
     extent = shape.mask.size

@@ -1,5 +1,6 @@
 """Questions about one picture of shapes: name, count, relate, ground, point, caption. And about two: compare."""
 
+from itertools import pairwise
 from random import Random
 
 from qwen2vl.nano.world import palette, shapes
@@ -56,7 +57,8 @@ def count(rng: Random) -> Item:
         wanted = [rng.choice(others) for _ in range(number)]
     extra = [] if mode == "all" else [rng.choice(others) for _ in range(rng.randint(0, 6 - number))]
     scene = scatter(rng, picture_size(rng, 4, 6), wanted + extra, 18, 34, ground)
-    things = {"kind": shapes.PLURALS[kind], "colour": f"{colour} shapes", "all": rng.choice(("shapes", "objects"))}[mode]
+    names = {"kind": shapes.PLURALS[kind], "colour": f"{colour} shapes", "all": rng.choice(("shapes", "objects"))}
+    things = names[mode]
     truth = text_truth(str(number), counted=things)
     return picture_item("count", [render(rng, scene)], ask(rng, "count", things=things), str(number), truth)
 
@@ -127,7 +129,7 @@ def caption(rng: Random) -> Item:
     while True:
         scene = scatter(rng, size, names, 20, 44, ground)
         ordered = sorted(scene.shapes, key=lambda shape: shape.centre[0])
-        if all(b.centre[0] - a.centre[0] >= 14 for a, b in zip(ordered, ordered[1:], strict=False)):
+        if all(b.centre[0] - a.centre[0] >= 14 for a, b in pairwise(ordered)):
             break
     answer = ", ".join(article(shape.name) for shape in ordered)
     return picture_item("caption", [render(rng, scene)], ask(rng, "caption"), answer, text_truth(answer))

@@ -1,4 +1,4 @@
-"""Mock-ups of windows: a title bar and a few labelled controls. The same labels in all splits, other layouts and colours."""
+"""Mock-ups of windows: a title bar and a few labelled controls. Same labels in all splits, other layouts."""
 
 from dataclasses import dataclass
 from random import Random

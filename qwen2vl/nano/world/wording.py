@@ -200,10 +200,14 @@ FACTS = {
     "a leaf": "green",
 }
 PAGE_KEYS = ("Name", "Date", "Total", "Room", "Code", "City", "Price", "Phone", "Item", "Order")
-BUTTONS = tuple(
-    "Save Open Close Cancel Send Print Copy Paste Cut Undo Redo Find Help Next Back Start Stop Play Pause Reset "
-    "Apply Edit Home Login Search Share Delete Add Remove Update Reload Exit Yes No OK More Menu Upload Sort Zoom".split()
+# fmt: off
+BUTTONS = (
+    "Save", "Open", "Close", "Cancel", "Send", "Print", "Copy", "Paste", "Cut", "Undo",
+    "Redo", "Find", "Help", "Next", "Back", "Start", "Stop", "Play", "Pause", "Reset",
+    "Apply", "Edit", "Home", "Login", "Search", "Share", "Delete", "Add", "Remove", "Update",
+    "Reload", "Exit", "Yes", "No", "OK", "More", "Menu", "Upload", "Sort", "Zoom",
 )
+# fmt: on
 BOXES = ("Wifi", "Sound", "Dark", "Sync", "Alerts", "Photos", "Backup", "Radio", "Camera", "Private")
 FIELDS = ("Name", "Email", "City", "Phone", "Code", "User")
 TABS = ("General", "Network", "Display", "Privacy", "About", "Keys", "Fonts", "Mouse")
