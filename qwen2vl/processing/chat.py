@@ -1,0 +1,276 @@
+"""A conversation as the model reads it: messages to spans, spans to ids and labels [paper 1.6, 5.1].
+
+    <|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n
+    <|im_start|>user\\n<|vision_start|><|image_pad|>...<|vision_end|>What is this?<|im_end|>\\n
+    <|im_start|>assistant\\nA lamp.<|im_end|>\\n
+
+Spans are control tokens, stretches of text and places of media. Text between two control tokens is tokenised at once,
+as the published processor does ("user\\nWhat" is one stretch), and can never become a control token.
+`CHAT_TEMPLATE` says the same to other programs.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen2vl.processing.grounding import box_markup, point_markup
+from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, TextPart, VideoPart
+from qwen2vl.processing.tokenizer import Tokenizer
+from qwen2vl.spec.tokens import (
+    GROUNDING_TOKENS,
+    IM_END,
+    IM_START,
+    IMAGE_PAD,
+    REF_END,
+    REF_START,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+)
+
+DEFAULT_SYSTEM = "You are a helpful assistant."
+IGNORED = -100
+"""Label of a token that is not supervised."""
+
+_GROUNDING = re.compile("(" + "|".join(re.escape(name) for name in GROUNDING_TOKENS) + ")")
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """One control token."""
+
+    name: str
+    supervised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text between two control tokens."""
+
+    text: str
+    supervised: tuple[tuple[int, int], ...] = ()
+    """Characters (begin, end) that belong to replies of the assistant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one image or video: its start, as many placeholders as it has tokens, its end."""
+
+    part: ImagePart | VideoPart
+
+
+Span = Special | Text | Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenised:
+    """A rendered conversation in numbers."""
+
+    ids: NDArray[np.int64]
+    """[T]."""
+    labels: NDArray[np.int64] | None
+    """[T], the id itself where it is supervised, else -100; None when not asked for."""
+
+
+def render(
+    messages: Sequence[Message], *, add_generation_prompt: bool = True, add_vision_id: bool = False
+) -> tuple[Span, ...]:
+    """Spans of one conversation.
+
+    A conversation that does not begin with a system message gets the default one. `add_vision_id` writes "Picture N: "
+    and "Video N: " before media, counted over the whole conversation. `add_generation_prompt` opens the reply to come.
+    """
+    writer = _Writer(add_vision_id)
+    if messages[0].role != "system":
+        writer.message(Message(role="system", parts=(TextPart(text=DEFAULT_SYSTEM),)))
+    for message in messages:
+        writer.message(message)
+    if add_generation_prompt:
+        writer.special(IM_START)
+        writer.text("assistant\n")
+    return writer.spans()
+
+
+class _Writer:
+    """Collects spans; joins texts that touch, so each stretch is tokenised once."""
+
+    def __init__(self, add_vision_id: bool) -> None:
+        self._done: list[Span] = []
+        self._pieces: list[str] = []
+        self._length = 0
+        self._ranges: list[tuple[int, int]] = []
+        self._name_media = add_vision_id
+        self._seen = {"Picture": 0, "Video": 0}
+
+    def message(self, message: Message) -> None:
+        reply = message.role == "assistant"
+        self.special(IM_START)
+        self.text(f"{message.role}\n")
+        for part in message.parts:
+            match part:
+                case TextPart():
+                    self.marked(part.text, reply) if reply else self.text(part.text)
+                case BoxPart():
+                    self.marked_part(part.label, box_markup(part.box), reply)
+                case PointPart():
+                    self.marked_part(part.label, point_markup(part.point), reply)
+                case _:
+                    self.media(part)
+        self.special(IM_END, reply)
+        self.text("\n")
+
+    def text(self, text: str, supervised: bool = False) -> None:
+        if supervised and text:
+            self._ranges.append((self._length, self._length + len(text)))
+        self._pieces.append(text)
+        self._length += len(text)
+
+    def special(self, name: str, supervised: bool = False) -> None:
+        self._close_text()
+        self._done.append(Special(name, supervised))
+
+    def marked(self, text: str, supervised: bool) -> None:
+        """Text in which grounding tokens are control tokens."""
+        for i, piece in enumerate(_GROUNDING.split(text)):
+            self.special(piece, supervised) if i % 2 else self.text(piece, supervised)
+
+    def marked_part(self, label: str, markup: str, supervised: bool) -> None:
+        """A part that points: its label is anybody's text, its frame is ours."""
+        if label:
+            self.special(REF_START, supervised)
+            self.text(label, supervised)
+            self.special(REF_END, supervised)
+        self.marked(markup, supervised)
+
+    def media(self, part: ImagePart | VideoPart) -> None:
+        kind = "Picture" if isinstance(part, ImagePart) else "Video"
+        self._seen[kind] += 1
+        if self._name_media:
+            self.text(f"{kind} {self._seen[kind]}: ")
+        self._close_text()
+        self._done.append(Slot(part))
+
+    def spans(self) -> tuple[Span, ...]:
+        self._close_text()
+        return tuple(self._done)
+
+    def _close_text(self) -> None:
+        if self._length:
+            self._done.append(Text("".join(self._pieces), tuple(self._ranges)))
+        self._pieces, self._length, self._ranges = [], 0, []
+
+
+def pad_of(part: ImagePart | VideoPart) -> str:
+    """Name of the placeholder that stands for one token of this image or video."""
+    return IMAGE_PAD if isinstance(part, ImagePart) else VIDEO_PAD
+
+
+def media_parts(spans: Sequence[Span]) -> tuple[ImagePart | VideoPart, ...]:
+    """Images and videos of a conversation, in textual order."""
+    return tuple(span.part for span in spans if isinstance(span, Slot))
+
+
+def render_text(spans: Sequence[Span]) -> str:
+    """The rendered conversation as one string with one placeholder per image or video; for people and comparisons."""
+    pieces = []
+    for span in spans:
+        match span:
+            case Special():
+                pieces.append(span.name)
+            case Text():
+                pieces.append(span.text)
+            case Slot():
+                pieces.append(VISION_START + pad_of(span.part) + VISION_END)
+    return "".join(pieces)
+
+
+def tokenise(
+    spans: Sequence[Span], tokenizer: Tokenizer, num_tokens: Sequence[int], with_labels: bool = False
+) -> Tokenised:
+    """Ids, and labels if asked for; `num_tokens` of each image and video in textual order. Linear in the length.
+
+    Supervised are the tokens that lie wholly inside a reply, and the end token after it. A token that begins before the
+    reply (the header's newline can fuse with newlines of the reply) is not, nor are placeholders.
+    """
+    counts = iter(num_tokens)
+    pieces: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    masks: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
+    for span in spans:
+        ids, mask = _span_tokens(span, tokenizer, counts, with_labels)
+        pieces.append(ids)
+        masks.append(mask)
+    assert next(counts, None) is None, "more media than slots"
+    ids = np.concatenate(pieces)
+    return Tokenised(ids=ids, labels=np.where(np.concatenate(masks), ids, IGNORED) if with_labels else None)
+
+
+def _span_tokens(
+    span: Span, tokenizer: Tokenizer, counts: Iterator[int], with_labels: bool
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids of one span, and which of them are supervised."""
+    if isinstance(span, Special):
+        return np.array([tokenizer.special(span.name)]), np.array([span.supervised])
+    if isinstance(span, Slot):
+        pads = np.full(next(counts) + 2, tokenizer.special(pad_of(span.part)))
+        pads[0], pads[-1] = tokenizer.special(VISION_START), tokenizer.special(VISION_END)
+        return pads, np.zeros(len(pads), bool)
+    if with_labels and span.supervised:
+        encoded, offsets = tokenizer.encode_text(span.text)
+        return np.array(encoded, np.int64), _wholly_inside(np.array(offsets).reshape(-1, 2), span)
+    ids = np.array(tokenizer.encode(span.text), np.int64)
+    return ids, np.zeros(len(ids), bool)
+
+
+def _wholly_inside(offsets: NDArray[np.int64], span: Text) -> NDArray[np.bool_]:
+    """Which tokens have all their characters in supervised ranges."""
+    supervised = np.zeros(len(span.text) + 1, np.int64)
+    for begin, end in span.supervised:
+        supervised[begin + 1 : end + 1] = 1
+    before = np.cumsum(supervised)  # supervised characters before each position
+    begins, ends = offsets[:, 0], offsets[:, 1]
+    return before[ends] - before[begins] == ends - begins
+
+
+CHAT_TEMPLATE = """\
+{%- set seen = namespace(pictures=0, videos=0) -%}
+{%- macro coordinates(numbers) -%}
+    {%- for n in numbers -%}
+        {{- '(' if loop.index0 is even else ',' -}}{{- n -}}{{- ')' if loop.index0 is odd -}}
+        {{- ',' if loop.index0 is odd and not loop.last -}}
+    {%- endfor -%}
+{%- endmacro -%}
+{%- if messages[0].role != 'system' -%}
+    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for message in messages -%}
+    {{- '<|im_start|>' ~ message.role ~ '\\n' -}}
+    {%- if message.content is string -%}
+        {{- message.content -}}
+    {%- else -%}
+        {%- for part in message.content -%}
+            {%- set kind = part.type or (part.keys() | list | join(' ')) -%}
+            {%- if 'image' in kind -%}
+                {%- set seen.pictures = seen.pictures + 1 -%}
+                {{- 'Picture ' ~ seen.pictures ~ ': ' if add_vision_id -}}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
+            {%- elif 'video' in kind -%}
+                {%- set seen.videos = seen.videos + 1 -%}
+                {{- 'Video ' ~ seen.videos ~ ': ' if add_vision_id -}}
+                {{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
+            {%- elif 'box' in kind or 'point' in kind -%}
+                {{- '<|object_ref_start|>' ~ part.label ~ '<|object_ref_end|>' if part.label -}}
+                {{- '<|box_start|>' ~ coordinates(part.box or part.point) ~ '<|box_end|>' -}}
+            {%- else -%}
+                {{- part.text -}}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{{- '<|im_start|>assistant\\n' if add_generation_prompt -}}
+"""
+"""A template that renders the same text, for programs that read one from a checkpoint (control tokens in the text of
+users are safe only in our own renderer: a template yields text, and whoever tokenises that cannot tell them apart)."""

@@ -1,0 +1,171 @@
+"""Places in pictures as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
+
+Coordinates in text are whole thousandths of the original picture, 0..999 [paper 5.2]. One pair in a box is a point, two
+are left-top and right-bottom, four in a quad are corners. Drawing them is `drawing.py`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qwen2vl.spec.tokens import BOX_END, BOX_START, QUAD_END, QUAD_START, REF_END, REF_START
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+Pair = tuple[int, int]
+Quad = tuple[tuple[float, float], ...]
+
+FRAME = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle that an answer names."""
+
+    label: str
+    """What the answer says is there; may be empty."""
+    image_index: int
+    """Which picture, from 0, in the order in which they were given."""
+    xyxy_px: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the original picture."""
+    xyxy_1000: tuple[int, int, int, int]
+    """The same in thousandths, as the model wrote them (but left before right, top before bottom)."""
+    quad: Quad | None = None
+    """Four corners (x, y) in pixels of the original, if the answer gave corners; the rectangle then encloses them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A spot that an answer names."""
+
+    label: str
+    image_index: int
+    xy_px: tuple[float, float]
+    """In pixels of the original picture."""
+    xy_1000: tuple[int, int]
+    """In thousandths, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """All boxes and points of one text, in its order."""
+
+    boxes: tuple[Box, ...]
+    points: tuple[Point, ...]
+
+
+def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ...]:
+    """x, y, x, y, ... in pixels of a picture to whole thousandths, rounded down, 0..999.
+
+    (320, 120, 640, 480) on a picture of 640x480 gives (500, 250, 999, 999).
+    """
+    # The tiny addend makes thousandths -> pixels -> thousandths exact in floating point.
+    scaled = (int(value * FRAME / size[axis % 2] + 1e-6) for axis, value in enumerate(coordinates_px))
+    return tuple(min(max(value, 0), FRAME - 1) for value in scaled)
+
+
+def to_pixels(thousandths: Sequence[int], size: Size) -> tuple[float, ...]:
+    """x, y, x, y, ... in thousandths to pixels of a picture of this size."""
+    return tuple(value * size[axis % 2] / FRAME for axis, value in enumerate(thousandths))
+
+
+def box_markup(box_1000: Sequence[int], label: str = "") -> str:
+    """Text for a box (left, top, right, bottom) in thousandths."""
+    left, top, right, bottom = box_1000
+    return _ref(label) + f"{BOX_START}({left},{top}),({right},{bottom}){BOX_END}"
+
+
+def point_markup(point_1000: Sequence[int], label: str = "") -> str:
+    """Text for a point (x, y) in thousandths: a box with one pair."""
+    x, y = point_1000
+    return _ref(label) + f"{BOX_START}({x},{y}){BOX_END}"
+
+
+def quad_markup(quad_1000: Sequence[int], label: str = "") -> str:
+    """Text for four corners (x, y, x, y, x, y, x, y) in thousandths."""
+    corners = ",".join(f"({x},{y})" for x, y in zip(quad_1000[::2], quad_1000[1::2], strict=True))
+    return _ref(label) + f"{QUAD_START}{corners}{QUAD_END}"
+
+
+def _ref(label: str) -> str:
+    return f"{REF_START}{label}{REF_END}" if label else ""
+
+
+_MARKER = re.compile(
+    "(" + "|".join(map(re.escape, (REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END))) + ")"
+)
+_PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
+_NUMBER = re.compile(r"\d+", re.ASCII)
+_PICTURE = re.compile(r"\bPicture (\d{1,4})\b")
+
+
+def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> Places:
+    """Boxes and points in an answer, on pictures of these original sizes.
+
+    Text names no picture inside the markup. "Picture 2" in the words before it decides; else `default_index` does,
+    by default the last picture. Several boxes may follow one label. Whatever is unfinished or malformed is left out,
+    because a model writes what it writes; this never raises for any text.
+    """
+    boxes: list[Box] = []
+    points: list[Point] = []
+    if not sizes:
+        return Places(boxes=(), points=())
+    for label, picture, pairs, is_quad in _segments(text):
+        index = picture - 1 if picture is not None and 0 < picture <= len(sizes) else default_index % len(sizes)
+        size = sizes[index]
+        if is_quad:
+            boxes += [_quad(label, index, pairs, size)] if len(pairs) == 4 else []
+        elif len(pairs) == 1:
+            points.append(Point(label=label, image_index=index, xy_px=_as_px(pairs[0], size), xy_1000=pairs[0]))
+        elif len(pairs) % 2 == 0:
+            boxes += [_box(label, index, pairs[i : i + 2], size) for i in range(0, len(pairs), 2)]
+    return Places(boxes=tuple(boxes), points=tuple(points))
+
+
+def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
+    """(label, number of the picture named before, pairs, is a quad) of every well-formed box or quad. Linear."""
+    label, picture, opened, content, used = "", None, "", "", False
+    for i, piece in enumerate(_MARKER.split(text)):
+        if i % 2 == 0:
+            content = piece
+            if not opened:
+                named = _PICTURE.findall(piece)
+                picture = int(named[-1]) if named else picture
+                if used and any(sign.isalpha() for sign in piece):
+                    label = ""  # words after a box end the reach of its label, a comma does not
+        elif piece in (REF_START, BOX_START, QUAD_START):
+            opened = piece
+            label = "" if piece == REF_START else label
+        else:
+            if (opened, piece) == (REF_START, REF_END):
+                label, used = content.strip(), False
+            elif (opened, piece) in ((BOX_START, BOX_END), (QUAD_START, QUAD_END)):
+                pairs = _pairs(content)
+                if pairs:
+                    used = True
+                    yield label, picture, pairs, opened == QUAD_START
+            opened = ""
+
+
+def _pairs(content: str) -> list[Pair]:
+    """The (x, y) pairs of a segment; none when anything but pairs of 0..1000 is there."""
+    if not _PAIRS.fullmatch(content):
+        return []
+    numbers = [int(number) for number in _NUMBER.findall(content)]
+    return [] if max(numbers) > FRAME else list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _as_px(pair: Pair, size: Size) -> tuple[float, float]:
+    x, y = to_pixels(pair, size)
+    return x, y
+
+
+def _box(label: str, index: int, pairs: Sequence[Pair], size: Size, quad: Quad | None = None) -> Box:
+    xs, ys = zip(*pairs, strict=True)
+    low, high = (min(xs), min(ys)), (max(xs), max(ys))
+    pixels = (*_as_px(low, size), *_as_px(high, size))
+    return Box(label=label, image_index=index, xyxy_px=pixels, xyxy_1000=(*low, *high), quad=quad)
+
+
+def _quad(label: str, index: int, pairs: Sequence[Pair], size: Size) -> Box:
+    return _box(label, index, pairs, size, tuple(_as_px(pair, size) for pair in pairs))

@@ -1,0 +1,227 @@
+"""The processor: a conversation with pictures and films to `ModelInputs`.
+
+    messages -> parse (messages) -> spans (chat) -> pixels of every slot (sources, images, video) -> ids -> positions
+
+Geometry comes from `spec`; nothing here knows the model. The reverse way is `Processor.decode_answer` and `grounding`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qwen2vl.common.errors import ConfigError
+from qwen2vl.processing import chat
+from qwen2vl.processing.images import patchify, resize
+from qwen2vl.processing.messages import ImagePart, VideoPart, parse_messages
+from qwen2vl.processing.sources import read_image
+from qwen2vl.processing.tokenizer import Tokenizer
+from qwen2vl.processing.video import read_video
+from qwen2vl.spec import resolve_source
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.inputs import ModelInputs, pack
+from qwen2vl.spec.media import MediaSettings, image_size
+from qwen2vl.spec.positions import mrope_positions
+
+Conversation = Sequence[Mapping[str, Any]]
+"""One conversation in the public message form, see `messages`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """What became of one image or video of a conversation."""
+
+    kind: Literal["image", "video"]
+    original_size: tuple[int, int]
+    """Width and height in pixels as it stands upright; the frame of reference of boxes in pixels."""
+    resized: tuple[int, int]
+    """Width and height in pixels that the model sees."""
+    grid: tuple[int, int, int]
+    """(time, rows, columns) in patches."""
+    num_tokens: int
+    """Placeholders in the text, without the two that mark start and end."""
+    digest: str
+    """SHA-256 of the resized pixels and their shape: equal digests are equal input for the tower."""
+    num_frames: int = 1
+    timestamps_s: tuple[float, ...] = ()
+    """Seconds from the film's beginning of every frame taken; empty for images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Inputs of one conversation, and what its media became."""
+
+    inputs: ModelInputs
+    media: tuple[MediaInfo, ...]
+    """In textual order, as `inputs.grids`."""
+
+
+class Processor:
+    """Turns conversations into `ModelInputs`, with the sizes and the tokenizer of one checkpoint."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        config: Qwen2VLConfig,
+        settings: MediaSettings | None = None,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
+        """`allowed_hosts`: hosts that http(s) sources may come from; none by default.
+
+        Raises ConfigError when tokenizer and config are of different checkpoints.
+        """
+        tokenizer.check_ids(config.tokens)
+        if tokenizer.size > config.text.vocab_size:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.size} ids but the model's vocab_size is {config.text.vocab_size}: "
+                "use config and tokenizer of the same checkpoint"
+            )
+        self.tokenizer = tokenizer
+        self.config = config
+        self.settings = settings or MediaSettings()
+        self.allowed_hosts = tuple(allowed_hosts)
+
+    def __call__(
+        self,
+        messages: Conversation | Sequence[Conversation],
+        add_generation_prompt: bool = True,
+        add_vision_id: bool = False,
+        with_labels: bool = False,
+    ) -> ModelInputs:
+        """Inputs of one conversation, or of a list of conversations packed into one row.
+
+        Raises MessageError, MediaError.
+        """
+        batch = messages if _is_batch(messages) else [messages]
+        rows = [
+            self.prepare(
+                conversation,  # type: ignore[arg-type]  # which of the two forms it is was decided just above
+                add_generation_prompt=add_generation_prompt,
+                add_vision_id=add_vision_id,
+                with_labels=with_labels,
+            ).inputs
+            for conversation in batch
+        ]
+        return rows[0] if len(rows) == 1 else pack(rows)
+
+    def prepare(
+        self,
+        messages: Conversation,
+        add_generation_prompt: bool = True,
+        add_vision_id: bool = False,
+        with_labels: bool = False,
+    ) -> Prepared:
+        """Inputs of one conversation, and what became of its pictures and films.
+
+        add_generation_prompt: end with the opening of a reply. add_vision_id: "Picture 1: " before each. with_labels:
+        supervise the assistant's replies. Raises MessageError, MediaError.
+        """
+        spans = chat.render(
+            parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
+        )
+        loaded = [self._load(part) for part in chat.media_parts(spans)]
+        media = tuple(info for info, _ in loaded)
+        grids = np.array([info.grid for info in media], np.int64).reshape(-1, 3)
+        tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
+        inputs = ModelInputs(
+            ids=torch.from_numpy(tokens.ids),
+            positions=torch.from_numpy(mrope_positions(tokens.ids, grids, self.config)),
+            segments=torch.tensor([0, len(tokens.ids)], dtype=torch.int32),
+            patches=torch.from_numpy(_join([patches for _, patches in loaded], self.config.vision.patch_dim)),
+            grids=torch.from_numpy(grids),
+            labels=None if tokens.labels is None else torch.from_numpy(tokens.labels),
+        )
+        return Prepared(inputs=inputs, media=media)
+
+    def decode_answer(self, ids: Sequence[int]) -> str:
+        """Text of a reply: marks of boxes and references stay, end tokens and other control tokens go."""
+        return self.tokenizer.decode(ids)
+
+    def save(self, directory: str | Path) -> None:
+        """Write tokenizer, chat template and preprocessor files in the hub layout."""
+        folder = Path(directory)
+        self.tokenizer.save(
+            folder,
+            model_max_length=self.config.text.max_position_embeddings,
+            chat_template=chat.CHAT_TEMPLATE,
+        )
+        (folder / "chat_template.jinja").write_text(chat.CHAT_TEMPLATE, encoding="utf-8")
+        files = {
+            "preprocessor_config.json": self.settings.image_file(),
+            "video_preprocessor_config.json": self.settings.video_file(),
+        }
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def _load(self, part: ImagePart | VideoPart) -> tuple[MediaInfo, NDArray[np.uint8]]:
+        """Open, resize and cut one image or video; patches are uint8 [P, 1176]."""
+        if isinstance(part, ImagePart):
+            image = read_image(part.source, self.settings, self.allowed_hosts)
+            height, width = image_size(image.height, image.width, self.settings, part.options)
+            frames = np.asarray(resize(image, height, width))[None]
+            return self._info("image", frames, image.size), patchify(frames)
+        video = read_video(part.source, self.settings, part.options, self.allowed_hosts)
+        info = self._info("video", video.frames, video.original_size, tuple(video.timestamps_s))
+        return info, patchify(video.frames)
+
+    def _info(
+        self,
+        kind: Literal["image", "video"],
+        frames: NDArray[np.uint8],
+        original_size: tuple[int, int],
+        timestamps_s: tuple[float, ...] = (),
+    ) -> MediaInfo:
+        num_frames, height, width, _ = frames.shape
+        vision = self.config.vision
+        slices = -(-num_frames // vision.temporal_patch_size)
+        grid = (slices, height // vision.patch_size, width // vision.patch_size)
+        return MediaInfo(
+            kind=kind,
+            original_size=original_size,
+            resized=(width, height),
+            grid=grid,
+            num_tokens=grid[0] * grid[1] * grid[2] // vision.merge_unit,
+            digest=_digest(frames),
+            num_frames=num_frames,
+            timestamps_s=timestamps_s,
+        )
+
+
+def load_processor(
+    source: str | Path = "nano",
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    allowed_hosts: Sequence[str] = (),
+) -> Processor:
+    """Processor of the packaged "nano" or of a checkpoint directory; the limits override those of its images.
+
+    Raises ConfigError, CheckpointError.
+    """
+    return Processor(
+        tokenizer=Tokenizer.load(resolve_source(source)),
+        config=Qwen2VLConfig.load(source),
+        settings=MediaSettings.load(source).with_limits(min_pixels, max_pixels),
+        allowed_hosts=allowed_hosts,
+    )
+
+
+def _is_batch(messages: Any) -> bool:
+    return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
+
+
+def _join(patches: list[NDArray[np.uint8]], patch_dim: int) -> NDArray[np.uint8]:
+    if len(patches) == 1:
+        return patches[0]  # the usual case, and a film can have 77 MB: not copied
+    return np.concatenate([np.zeros((0, patch_dim), np.uint8), *patches])
+
+
+def _digest(frames: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(frames.shape).encode())
+    digest.update(np.ascontiguousarray(frames).data)
+    return digest.hexdigest()

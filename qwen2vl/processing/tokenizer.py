@@ -1,0 +1,297 @@
+"""Text to ids and back: byte-level BPE with the 14 special tokens of the family [paper 1.5].
+
+`Tokenizer` reads a published tokenizer (`tokenizer.json`, or `vocab.json` + `merges.txt`); `build_nano_tokenizer` makes
+nano's small one. Text never turns into a special token here: `chat.py` alone places those.
+"""
+
+import codecs
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend
+
+from qwen2vl.common.errors import CheckpointError, ConfigError
+from qwen2vl.spec import tokens as names
+from qwen2vl.spec.tokens import GROUNDING_TOKENS, SPECIAL_TOKENS, TokenIds
+
+SPLIT_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""The published pre-tokenisation: words with the sign before them, single digits, runs of signs, white space."""
+
+NANO_SIZE = 1536
+ROLE_WORDS = ("system", "user", "assistant")
+"""One token each in nano. Merges could not do that: merging "u" with "s" would also join them inside "mouse"."""
+
+NAME_OF_ID = {
+    "bos": names.ENDOFTEXT,
+    "eos": names.IM_END,
+    "vision_start": names.VISION_START,
+    "vision_end": names.VISION_END,
+    "vision_pad": names.VISION_PAD,
+    "image_pad": names.IMAGE_PAD,
+    "video_pad": names.VIDEO_PAD,
+}
+"""Fields of `TokenIds` and the special token that each must be the id of."""
+
+
+class Tokenizer:
+    """A tokenizer of the Qwen2 kind. Picklable, so worker processes can have one."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Take over a tokenizer of the `tokenizers` library. Raises CheckpointError when it is not of this family."""
+        backend.no_truncation()
+        backend.no_padding()
+        # Offsets must cover a token's leading space, or a reply's first word would seem to begin after the reply does.
+        backend.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+        backend.encode_special_tokens = True  # special names inside text stay text; not part of the library's own files
+        self._backend = backend
+        found = {name: backend.token_to_id(name) for name in SPECIAL_TOKENS}
+        missing = [name for name, id in found.items() if id is None]
+        if missing:
+            raise CheckpointError(
+                f"the tokenizer lacks the special tokens {', '.join(missing)}: give a checkpoint of the Qwen2-VL family"
+            )
+        self._specials = {name: id for name, id in found.items() if id is not None}
+        self._added = {id: token.content for id, token in backend.get_added_tokens_decoder().items()}
+        self._added |= {id: name for name, id in self._specials.items()}
+        self._special_ids = frozenset(self._specials.values())
+        self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        """Highest id + 1; ids from here on are padding of the embedding and are never sampled."""
+        self._check_behaviour()
+
+    def _check_behaviour(self) -> None:
+        probe = "Ab 12 é\n" + "".join(SPECIAL_TOKENS)
+        ids = self.encode(probe)
+        if self._special_ids.intersection(ids):
+            raise CheckpointError(
+                "the tokenizer turns the names of special tokens in plain text into control tokens: "
+                'mark all of them as "special" in tokenizer.json'
+            )
+        if self.decode(ids) != probe:
+            raise CheckpointError(
+                "the tokenizer does not give back the text it is given, so it is not byte-level BPE: "
+                "give a checkpoint of the Qwen2-VL family"
+            )
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read `tokenizer.json`, or `vocab.json` + `merges.txt`, of a checkpoint directory. Raises CheckpointError."""
+        folder = Path(directory)
+        if (folder / "tokenizer.json").exists():
+            return cls(_read_backend(folder / "tokenizer.json"))
+        if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+            return cls(_backend_from_parts(folder))
+        raise CheckpointError(
+            f'"{folder}" has neither tokenizer.json nor vocab.json with merges.txt: copy the tokenizer files there'
+        )
+
+    def check_ids(self, expected: TokenIds) -> None:
+        """Compare with the ids that the model's config names. Raises ConfigError naming the first that differs."""
+        for field, name in NAME_OF_ID.items():
+            if getattr(expected, field) != self.special(name):
+                raise ConfigError(
+                    f"config.json says that {name} has id {getattr(expected, field)}, in the tokenizer it has "
+                    f"{self.special(name)}: use config and tokenizer of the same checkpoint"
+                )
+
+    def special(self, name: str) -> int:
+        """Id of a special token, by its name."""
+        return self._specials[name]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text; names of special tokens in it are ordinary characters."""
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def encode_text(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids of plain text, and for each the characters (begin, end) of `text` that it came from.
+
+        Tokens that hold a part of one character all have that character's span.
+        """
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def decode(self, ids: Iterable[int], keep_special: Collection[str] = GROUNDING_TOKENS) -> str:
+        """Text of ids. Special tokens appear by name if they are in `keep_special`, else vanish; bad UTF-8 becomes U+FFFD."""
+        return b"".join(self._bytes_of(id, keep_special) for id in ids).decode("utf-8", errors="replace")
+
+    def _bytes_of(self, id: int, keep_special: Collection[str]) -> bytes:
+        name = self._added.get(id)
+        if name is not None:
+            return b"" if id in self._special_ids and name not in keep_special else name.encode()
+        token = self._backend.id_to_token(id)
+        assert token is not None, f"id {id} is not in the tokenizer of size {self.size}"
+        return token.translate(_TO_LATIN).encode("latin-1")
+
+    def save(self, directory: str | Path, *, model_max_length: int = 32768, chat_template: str | None = None) -> None:
+        """Write `tokenizer.json`, `vocab.json`, `merges.txt` and `tokenizer_config.json`, as published ones are."""
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = json.loads(self._backend.to_str())
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in whole["model"]["merges"]]
+        _write_json(folder / "tokenizer.json", whole)
+        _write_json(folder / "vocab.json", whole["model"]["vocab"], indent=None)
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(m + "\n" for m in merges), encoding="utf-8")
+        _write_json(
+            folder / "tokenizer_config.json", self._config(whole["added_tokens"], model_max_length, chat_template)
+        )
+
+    def _config(self, added: list[dict[str, Any]], model_max_length: int, chat_template: str | None) -> dict[str, Any]:
+        fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+        return {
+            "add_prefix_space": False,
+            "added_tokens_decoder": {str(token["id"]): {field: token[field] for field in fields} for token in added},
+            "additional_special_tokens": [n for n in SPECIAL_TOKENS if n not in (names.ENDOFTEXT, names.IM_END)],
+            "bos_token": None,
+            "clean_up_tokenization_spaces": False,
+            "eos_token": names.IM_END,
+            "errors": "replace",
+            "model_max_length": model_max_length,
+            "pad_token": names.ENDOFTEXT,
+            "padding_side": "left",
+            "split_special_tokens": False,
+            "tokenizer_class": "Qwen2Tokenizer",
+            "unk_token": None,
+        } | ({} if chat_template is None else {"chat_template": chat_template})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The library's own pickling forgets `encode_special_tokens`, and text could become control tokens in a worker.
+        return _rebuild, (self._backend.to_str(),)
+
+
+class StreamDecoder:
+    """Decodes ids as they come. The pieces joined equal `decode` of all ids; no piece holds half a character."""
+
+    def __init__(self, tokenizer: Tokenizer, keep_special: Collection[str] = GROUNDING_TOKENS) -> None:
+        self._tokenizer = tokenizer
+        self._keep = keep_special
+        self._bytes = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, id: int) -> str:
+        """The text that this id completes; empty while a character is unfinished."""
+        return self._bytes.decode(self._tokenizer._bytes_of(id, self._keep))
+
+    def finish(self) -> str:
+        """What is left at the end: U+FFFD for a character that was never finished, else nothing."""
+        return self._bytes.decode(b"", final=True)
+
+
+def build_nano_tokenizer(words: Iterable[str], size: int = NANO_SIZE) -> Tokenizer:
+    """nano's tokenizer: 14 special tokens (ids 0..13), 256 bytes, three role names, then merges up to `size`.
+
+    `words` may repeat; the more frequent come first, then the alphabet decides. A lower-case word ("red"), or one with
+    a space in front (" What"), becomes one token where a space stands before it. A capitalised word ("What") becomes
+    one where nothing does, which is meant for the openers of sentences.
+
+    Merges are chains, " red" = (Ġ,r) (Ġr,e) (Ġre,d): every left piece begins with the space or the capital. So a word
+    that stands free - a reply, a quotation - is spelled letter by letter, and a model can read words that it never saw,
+    while a word inside a question costs one token.
+    """
+    vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *_BYTES, *ROLE_WORDS))}
+    merges: list[tuple[str, str]] = []
+    for word in _in_order(words):
+        chain = [(word[:i], word[i]) for i in range(1, len(word)) if word[: i + 1] not in vocab]
+        if len(vocab) + len(chain) <= size:  # else a shorter word may still fit
+            merges += chain
+            vocab |= {left + right: len(vocab) + i for i, (left, right) in enumerate(chain)}
+    backend = _assemble(vocab, merges)
+    backend.add_special_tokens([_special(name) for name in SPECIAL_TOKENS])
+    backend.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in ROLE_WORDS])
+    return Tokenizer(backend)
+
+
+def _in_order(words: Iterable[str]) -> Iterator[str]:
+    """Words in the byte alphabet: first the signs between boxes, then those after a space, then openers.
+
+    Words after a space have to come first: BPE applies early merges first, and " What" must not begin with "Wh".
+    """
+    yield "),("
+    counts = Counter(word if word[:1].isupper() else f" {word.strip()}" for word in words if word.strip())
+    split = _pre_tokenizer()
+    ordered = sorted(counts, key=lambda word: (not word.startswith(" "), -counts[word], word))
+    for word in ordered:
+        piece = split.pre_tokenize_str(word)[0][0]  # of " top-left" the first piece, " top", is what a chain can reach
+        if len(piece) > 1:
+            yield piece
+
+
+def _special(name: str) -> AddedToken:
+    return AddedToken(name, special=True, normalized=False)
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    parts = [
+        pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False),
+    ]
+    return pre_tokenizers.Sequence(parts)
+
+
+def _assemble(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> Backend:
+    backend = Backend(models.BPE(vocab=vocab, merges=list(merges), fuse_unk=False, byte_fallback=False))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = _pre_tokenizer()
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _read_backend(path: Path) -> Backend:
+    try:
+        return Backend.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for every kind of damage
+        raise CheckpointError(f'"{path}" is not a readable tokenizer file: copy it again') from error
+
+
+def _rebuild(text: str) -> Tokenizer:
+    return Tokenizer(Backend.from_str(text))
+
+
+def _backend_from_parts(folder: Path) -> Backend:
+    """From `vocab.json` and `merges.txt`; special tokens as the files beside say, else appended in the published order."""
+    try:
+        vocab, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+        backend, added = _assemble(vocab, merges), _read_added(folder)
+    except CheckpointError:
+        raise
+    except Exception as error:  # see _read_backend
+        raise CheckpointError(f'vocab.json or merges.txt in "{folder}" is damaged: copy both again') from error
+    for id, token in sorted(added.items()):
+        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        if backend.token_to_id(token.content) != id:
+            raise CheckpointError(
+                f'"{folder}" wants id {id} for {token.content}, but {len(vocab)} vocabulary entries leave '
+                f"{backend.token_to_id(token.content)} for it: use the files of one checkpoint"
+            )
+    backend.add_special_tokens([_special(n) for n in SPECIAL_TOKENS])  # no effect on those that are there
+    return backend
+
+
+def _read_added(folder: Path) -> dict[int, AddedToken]:
+    """Added tokens by id, from `tokenizer_config.json` or the older `added_tokens.json`; empty when neither has them."""
+    config, older = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    listed = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder") if config.exists() else None
+    if listed:
+        return {int(id): AddedToken(**fields) for id, fields in listed.items()}
+    if older.exists():
+        return {id: _special(name) for name, id in json.loads(older.read_text(encoding="utf-8")).items()}
+    return {}
+
+
+def _write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _byte_alphabet() -> tuple[str, ...]:
+    """The printable character that stands for each byte in vocabularies of this kind (space is "Ġ"), GPT-2's rule."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    stand_ins = iter(range(0x100, 0x200))
+    return tuple(chr(byte) if byte in plain else chr(next(stand_ins)) for byte in range(256))
+
+
+_BYTES = _byte_alphabet()
+_TO_LATIN = {ord(sign): byte for byte, sign in enumerate(_BYTES)}
