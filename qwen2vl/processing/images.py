@@ -43,7 +43,8 @@ def patchify(frames: Frames) -> NDArray[np.uint8]:
         planes[:, channel] = frames[..., channel]
     rows, columns, pairs = height // FACTOR, width // FACTOR, (num_frames + 1) // 2
     runs = planes.view(RUN).reshape(num_frames, 3, rows, MERGE, PATCH, columns, MERGE)
-    runs = runs.transpose(0, 2, 5, 3, 6, 1, 4)  # frame, block row, block column, row, column, channel, line of the patch
+    # To: frame, block row, block column, row in the block, column in the block, channel, line of the patch.
+    runs = runs.transpose(0, 2, 5, 3, 6, 1, 4)
     patches = np.empty((pairs * rows * columns * MERGE**2, 3 * 2 * PATCH**2), dtype=np.uint8)
     target = patches.view(RUN).reshape(pairs, rows, columns, MERGE, MERGE, 3, 2, PATCH)
     target[..., 0, :] = runs[0::2]
@@ -67,6 +68,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Of an animated file the frame that is open counts, which is the first one after opening. Pixels that are 32-bit
     integers are read as 16-bit ones and floats as 0..1. Raises MediaError when such values are out of range.
     """
+    image.load()  # before the orientation is asked: Pillow turns TIFFs upright itself while loading
     orientation = exif_orientation(image)
     rgb = _drop_mode(image)
     return rgb.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else rgb
@@ -75,7 +77,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def exif_orientation(image: Image.Image) -> int:
     """1..8; 1 = upright, also when there is no EXIF block or a broken one."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        # The base class's method: PNG's own decodes the whole picture when it finds no EXIF before the pixels.
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return 1  # a picture with a damaged EXIF block is still a picture
 
@@ -84,9 +87,9 @@ def _drop_mode(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        return _scaled(np.asarray(image), 65535)
+        return Image.fromarray(to_8_bits(np.asarray(image), 65535)).convert("RGB")
     if image.mode == "F":
-        return _scaled(np.asarray(image), 1)
+        return Image.fromarray(to_8_bits(np.asarray(image), 1)).convert("RGB")
     if image.has_transparency_data:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La knows the way to LA alone
         white = Image.new("RGBA", rgba.size, "white")
@@ -94,13 +97,12 @@ def _drop_mode(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scaled(values: NDArray[Any], white: int) -> Image.Image:
-    """Grey values 0..white to 8 bits, rounded."""
+def to_8_bits(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
+    """Pixels 0..white of any type to 0..255, rounded. Raises MediaError when some are outside."""
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):  # catches NaN too
         raise MediaError(
             f"an image of type {values.dtype.name} has pixels from {low} to {high}, but they must lie in 0..{white}: "
             "scale them or save it with 8 bits"
         )
-    grey = (values.astype(np.float32) * (255 / white) + 0.5).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    return (values * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)

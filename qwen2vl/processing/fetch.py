@@ -1,0 +1,142 @@
+"""The only place of processing that opens a network connection, and only to hosts that were named.
+
+The address is resolved once and that address is dialled, redirects are not followed, the body is cut off at a ceiling,
+and one deadline covers all of it. Proxies of the environment are not used: they would dial something else.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from qwen2vl.common.errors import MediaError
+
+DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A URL taken apart once; nothing looks at the text again."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    """With the query, quoted."""
+
+
+def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s: float = DEADLINE_S) -> bytes:
+    """Body of an http(s) URL on one of `allowed_hosts` ("host" or "host:port").
+
+    Raises MediaError when the host is not allowed or not public, the body is over `max_bytes`, the answer is anything
+    but 200 (redirects too), or the whole takes over `deadline_s` seconds.
+    """
+    target = parse_url(url)
+    check_allowed(target, allowed_hosts)
+    expired = threading.Event()
+    try:
+        with contextlib.closing(connect(target, deadline_s)) as connection:
+            watchdog = threading.Timer(deadline_s, cut, (connection.sock, expired))
+            watchdog.start()
+            try:
+                return download(connection, target, max_bytes)
+            finally:
+                watchdog.cancel()
+    except (OSError, http.client.HTTPException) as error:
+        if expired.is_set() or isinstance(error, TimeoutError):
+            raise MediaError(
+                f"{target.host} took over {deadline_s:g} seconds: download the file and give its path"
+            ) from error
+        raise MediaError(
+            f"{target.host} could not be reached or broke off: check the address, or download the file and give its path"
+        ) from error
+
+
+def parse_url(url: str) -> Target:
+    """Host, port and path of an http(s) URL. Raises MediaError when it is malformed or holds a user name."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
+    except ValueError as error:  # bad port, bad brackets, name that idna refuses
+        raise MediaError("the URL is malformed: it must look like https://host/path") from error
+    if not host or parts.username is not None:
+        raise MediaError("the URL is malformed or holds a user name: it must look like https://host/path")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._") if parts.query else ""
+    secure = parts.scheme.lower() == "https"
+    return Target(secure=secure, host=host, port=port or (443 if secure else 80), path=path + query)
+
+
+def check_allowed(target: Target, allowed_hosts: Sequence[str]) -> None:
+    names = {name.lower().rstrip(".") for name in allowed_hosts}
+    if target.host not in names and f"{target.host}:{target.port}" not in names:
+        raise MediaError(
+            f"{target.host} is not an allowed host: allow it with --allow-host {target.host} (allowed_hosts in Python), "
+            "or download the file and give its path"
+        )
+
+
+def connect(target: Target, deadline_s: float) -> http.client.HTTPConnection:
+    """A connection to the first address of the host; TLS is not shaken hands on yet.
+
+    A host that was allowed by name must lead to public addresses only, or its owner could point it into our network;
+    one allowed by address, or "localhost", was meant that way.
+    """
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not is_address(target.host) and target.host != "localhost":
+        for address in addresses:
+            if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+                raise MediaError(
+                    f"{target.host} leads to the address {address}, which is not public: allow it by that address"
+                )
+    plain = socket.create_connection((addresses[0], target.port), timeout=deadline_s)
+    connection: http.client.HTTPConnection
+    if target.secure:
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(target.host, target.port, context=context)
+        connection.sock = context.wrap_socket(plain, server_hostname=target.host, do_handshake_on_connect=False)
+    else:
+        connection = http.client.HTTPConnection(target.host, target.port)
+        connection.sock = plain
+    return connection
+
+
+def download(connection: http.client.HTTPConnection, target: Target, max_bytes: int) -> bytes:
+    if isinstance(connection.sock, ssl.SSLSocket):
+        connection.sock.do_handshake()
+    connection.request("GET", target.path, headers={"Accept-Encoding": "identity", "User-Agent": "qwen2vl"})
+    response = connection.getresponse()
+    if response.status != http.client.OK:
+        raise MediaError(
+            f"{target.host} answered with status {response.status} instead of 200 (redirects are not followed): "
+            "check the address"
+        )
+    announced = response.length
+    body = response.read(max_bytes + 1) if (announced or 0) <= max_bytes else b""
+    if len(body) > max_bytes or (announced or 0) > max_bytes:
+        raise MediaError(f"the file on {target.host} is over the ceiling of {max_bytes} bytes: use a smaller one")
+    if announced is not None and len(body) < announced:
+        raise http.client.IncompleteRead(body, announced - len(body))
+    return body
+
+
+def cut(sock: socket.socket, expired: threading.Event) -> None:
+    """End a transfer from the watchdog's thread: reads that wait then return at once."""
+    expired.set()
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own, which is not safe from another thread
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,247 @@
+"""Opening pictures in every form that a message may hold, with all ceilings looked at before anything is decoded.
+
+`locate` serves films too: it turns paths, URLs and bytes into one thing that can be opened. Turning modes and
+orientations into upright RGB is `images`, connections are `fetch`.
+"""
+
+import base64
+import binascii
+import contextlib
+import io
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, unquote_to_bytes
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.fetch import fetch
+from qwen2vl.processing.images import exif_orientation, to_8_bits, to_rgb
+from qwen2vl.spec.media import MAX_RATIO, MediaSettings
+
+Source = str | Path | bytes | Image.Image | NDArray[Any]
+"""Path, file:// URL, data: URL, http(s) URL, the file's bytes, a PIL image, or an array [H, W], [H, W, 1 | 3 | 4]."""
+
+OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"II*\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0*", TiffImagePlugin.TiffImageFile),
+    (b"II+\0", TiffImagePlugin.TiffImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+)
+"""First bytes of a file -> its reader. Image.open would judge sizes by a limit of its own and warn about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A file that exists, is not empty and is under the ceiling of bytes."""
+
+    name: str
+    """For messages."""
+    file: Path | bytes
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Raises MediaError when the file may not be read."""
+        if isinstance(self.file, bytes):
+            yield io.BytesIO(self.file)
+            return
+        try:
+            opened = self.file.open("rb")
+        except OSError as error:
+            raise MediaError(f"{self.name} may not be read: check its permissions") from error
+        with opened:
+            yield opened
+
+
+def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Image.Image:
+    """The picture as upright 8-bit RGB; of an animated file the first frame.
+
+    Raises MediaError when it cannot be found or read, is damaged or truncated, is of another format than JPEG, PNG,
+    WebP, GIF, BMP and TIFF, or is over a ceiling of `settings`.
+    """
+    with _opened(source, settings, allowed_hosts) as (image, name):
+        with _translated(name):
+            image.load()
+        return to_rgb(image)
+
+
+def image_header(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> tuple[int, int]:
+    """Width and height of the upright picture, without decoding it. Raises MediaError like `read_image`."""
+    with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.size  # Pillow gives TIFFs, and they alone, their upright size from the start
+    return image.size if exif_orientation(image) < 5 else image.size[::-1]
+
+
+@contextlib.contextmanager
+def _opened(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str]) -> Iterator[tuple[Image.Image, str]]:
+    """The picture before decoding, with its header judged, and its name for messages."""
+    if isinstance(source, Image.Image | np.ndarray):
+        image = source if isinstance(source, Image.Image) else from_array(source)
+        _check_size(image, "the image in memory", settings)
+        yield image, "the image in memory"
+        return
+    located = locate(source, "image", settings, allowed_hosts)
+    with located.open() as file:
+        opener = _opener(file, located.name)
+        with _translated(located.name):
+            image = opener(file, "")
+        _check_size(image, located.name, settings)
+        yield image, located.name
+
+
+def _opener(file: BinaryIO, name: str) -> Callable[..., Image.Image]:
+    start = file.read(12)
+    file.seek(0)
+    for signature, opener in OPENERS:
+        if start.startswith(signature) and (signature != b"RIFF" or start.endswith(b"WEBP")):
+            return opener
+    raise MediaError(f"{name} is not in a supported image format: convert it to JPEG, PNG, WebP, GIF, BMP or TIFF")
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Pillow's readers meet damaged files with nearly every exception there is; the wording is ours."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"{name} has more pixels than any ceiling allows: make it smaller") from error
+    except Exception as error:
+        raise MediaError(f"{name} is damaged or truncated: save or download it again") from error
+
+
+def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
+    width, height = image.size
+    if width * height > settings.max_decoded_pixels:
+        raise MediaError(
+            f"{name} has {width}x{height} pixels, over the ceiling of {settings.max_decoded_pixels}: make it smaller"
+        )
+    if min(width, height) < 1 or max(width, height) > MAX_RATIO * min(width, height):
+        raise MediaError(
+            f"{name} has {width}x{height} pixels, sides in a ratio over {MAX_RATIO}: crop it or stack its parts"
+        )
+
+
+def from_array(values: NDArray[Any]) -> Image.Image:
+    """An array [H, W] or [H, W, 1 | 3 | 4] as a picture: uint8 as it is, bool, uint16 in full range, floats 0..1.
+
+    Raises MediaError for other shapes and types, and for floats outside 0..1.
+    """
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)) or not values.size:
+        raise MediaError(
+            f"an image array has the shape {list(values.shape)}: it must be [height, width] or [height, width, 3 or 4]"
+        )
+    if values.dtype == bool or np.issubdtype(values.dtype, np.floating):
+        values = to_8_bits(values, 1)
+    elif values.dtype == np.uint16:
+        values = to_8_bits(values, 65535)
+    elif values.dtype != np.uint8:
+        raise MediaError(
+            f"an image array has the type {values.dtype.name}: it must be uint8 (0..255), uint16, bool or floats in 0..1"
+        )
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Located:
+    """Find the file behind a path, URL or bytes; `kind` is the word for it in messages.
+
+    Raises MediaError when there is no such file, it is a directory or empty, over `settings.max_file_bytes`, on a host
+    that is not allowed, or when `source` is none of these forms.
+    """
+    if isinstance(source, bytes):
+        return _in_memory(f"the {kind} in memory", source, settings)
+    if isinstance(source, Path):
+        return _on_disk(source, kind, settings)
+    if not isinstance(source, str):
+        raise MediaError(
+            f"{kind} source is of type {type(source).__name__}: give a path, a URL, the file's bytes, a PIL image or an array"
+        )
+    scheme, colon, rest = source.partition(":")
+    match scheme.lower() if colon else "":
+        case "data":
+            return _in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
+        case "http" | "https":
+            body = fetch(source, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
+            return _in_memory(f"the {kind} from the network", body, settings)
+        case "file":
+            return _on_disk(_from_file_url(rest, source), kind, settings)
+    if rest.startswith("//"):
+        raise MediaError(
+            f"{source} has a scheme that is not supported: use a path, file://, data:, https:// or http://"
+        )
+    if not source:
+        raise MediaError(f"the path of the {kind} is empty: name a file")
+    return _on_disk(Path(source), kind, settings)
+
+
+def _in_memory(name: str, content: bytes, settings: MediaSettings) -> Located:
+    _check_bytes(len(content), name, settings)
+    return Located(name=name, file=content)
+
+
+def _on_disk(path: Path, kind: str, settings: MediaSettings) -> Located:
+    name = str(path)
+    try:
+        found = path.stat()
+    except PermissionError as error:
+        raise MediaError(f"{name} may not be read: check its permissions") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise MediaError(f"there is no file {name!r}: check the path of the {kind}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise MediaError(f"{name} is not a regular file: copy the {kind} into one")
+    _check_bytes(found.st_size, name, settings)
+    return Located(name=name, file=path)
+
+
+def _check_bytes(size: int, name: str, settings: MediaSettings) -> None:
+    if size == 0:
+        raise MediaError(f"{name} is empty, 0 bytes: save or download it again")
+    if size > settings.max_file_bytes:
+        raise MediaError(f"{name} has {size} bytes, over the ceiling of {settings.max_file_bytes}: use a smaller file")
+
+
+def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
+    """Content of `data:image/png;base64,....`, without "data:"."""
+    head, comma, payload = rest.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise MediaError(f"the data URL of the {kind} is not in base64: it must look like data:image/png;base64,...")
+    if len(payload) // 4 * 3 > settings.max_file_bytes + 3:
+        _check_bytes(len(payload) // 4 * 3, f"the data URL of the {kind}", settings)
+    try:
+        return base64.b64decode(unquote_to_bytes(payload) if "%" in payload else payload, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaError(f"the data URL of the {kind} holds damaged base64: encode the file again") from error
+
+
+def _from_file_url(rest: str, url: str) -> Path:
+    """Path of `file:///a/b%20c.png`, without "file:"; "#" and "?" are taken as part of the name."""
+    local = rest.removeprefix("//")
+    local = local.removeprefix("localhost") if rest.startswith("//") else local
+    if not local.startswith("/"):
+        raise MediaError(f"{url} does not name a local file: it must look like file:///directory/file")
+    return Path(unquote(local))
