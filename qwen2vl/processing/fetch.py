@@ -53,7 +53,7 @@ def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s:
                 f"{target.host} took over {deadline_s:g} seconds: download the file and give its path"
             ) from error
         raise MediaError(
-            f"{target.host} could not be reached or broke off: check the address, or download the file and give its path"
+            f"{target.host} could not be reached or broke off: check the address or download the file and give its path"
         ) from error
 
 
@@ -77,7 +77,7 @@ def check_allowed(target: Target, allowed_hosts: Sequence[str]) -> None:
     names = {name.lower().rstrip(".") for name in allowed_hosts}
     if target.host not in names and f"{target.host}:{target.port}" not in names:
         raise MediaError(
-            f"{target.host} is not an allowed host: allow it with --allow-host {target.host} (allowed_hosts in Python), "
+            f"{target.host} is not an allowed host: allow it with --allow-host {target.host} (allowed_hosts in Python) "
             "or download the file and give its path"
         )
 

@@ -1,4 +1,4 @@
-"""Pixels of a picture: to upright RGB, to the wanted size, to patches. Opening files is `sources`, films are `video`."""
+"""Pixels of a picture: to upright RGB, to a size, to patches. Opening files is `sources`, films are `video`."""
 
 import struct
 from typing import Any

@@ -160,7 +160,7 @@ def from_array(values: NDArray[Any]) -> Image.Image:
         values = to_8_bits(values, 65535)
     elif values.dtype != np.uint8:
         raise MediaError(
-            f"an image array has the type {values.dtype.name}: it must be uint8 (0..255), uint16, bool or floats in 0..1"
+            f"an image array has the type {values.dtype.name}: it must be uint8, uint16, bool or floats in 0..1"
         )
     return Image.fromarray(np.ascontiguousarray(values))
 
@@ -177,7 +177,7 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
         return _on_disk(source, kind, settings)
     if not isinstance(source, str):
         raise MediaError(
-            f"{kind} source is of type {type(source).__name__}: give a path, a URL, the file's bytes, a PIL image or an array"
+            f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a PIL image or an array"
         )
     scheme, colon, rest = source.partition(":")
     match scheme.lower() if colon else "":

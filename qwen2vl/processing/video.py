@@ -1,0 +1,209 @@
+"""Films: which frames the model sees, how large, and when they are shown. Lists of pictures are films too.
+
+Number of frames and their size come from the header by the rules of `spec.media`, so a preview of the cost knows them
+without decoding; wanted times run evenly from the first to the last timestamp, and the frame nearest to each is taken.
+Timestamps decide, never frame numbers: phones and screen recorders write variable rates. Decoding is `decoding`; only
+the chosen frames are kept, already resized, so memory does not grow with the film.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.decoding import Survey, decode_frames, open_film, survey_film, turn_upright
+from qwen2vl.processing.images import Frames, resize
+from qwen2vl.processing.sources import Source, image_header, locate, read_image
+from qwen2vl.spec.media import MediaOptions, MediaSettings, choose_num_frames, frame_size
+
+VideoSource = Source | Sequence[Source]
+"""Path, URL or bytes of a film; or its frames: a sequence of pictures in any form, or an array [F, H, W, 3]."""
+
+GUESSED_FPS = 25.0
+"""Rate of a film that states none, as FFmpeg assumes."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """The chosen frames of a film, an even number of them."""
+
+    frames: Frames
+    """[F, H, W, 3], already of the size that the model sees."""
+    timestamps_s: tuple[float, ...]
+    """When each frame is shown, from the film's beginning."""
+    original_size: tuple[int, int]
+    """Width and height before resizing, upright."""
+    fps: float
+    duration_s: float
+
+
+class VideoHeader(NamedTuple):
+    """What a film says about itself; width and height are upright."""
+
+    width: int
+    height: int
+    duration_s: float
+    fps: float
+    frames: int
+
+
+def read_video(
+    source: VideoSource,
+    settings: MediaSettings,
+    options: MediaOptions | None = None,
+    allowed_hosts: Sequence[str] = (),
+) -> Video:
+    """Choose, decode and resize the frames of a film [paper 4.4, 4.5].
+
+    n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the frame nearest to each. A
+    file that breaks off before the frames its header announces repeats the last one, so n stays as announced. Lists of
+    frames are taken whole, the last one twice where their number is odd, unless `options` asks for a number or rate.
+
+    Raises MediaError when there is no such file, it holds no film, is over a ceiling, or start and end leave nothing.
+    """
+    options = options or MediaOptions()
+    if not isinstance(source, str | bytes | Path):
+        return _read_list(_as_list(source), settings, options, allowed_hosts)
+    located = locate(source, "video", settings, allowed_hosts)
+    with open_film(located, settings) as (container, stream):
+        survey = survey_film(container, stream, located.name)
+        header = _header(container, stream, survey)
+        unit = float(stream.time_base or 1) if survey.is_timed else 1 / header.fps
+        is_short = len(survey.times) < stream.frames
+    begin, end, total = _range(header, options)
+    count = choose_num_frames(total, header.fps, settings, options)
+    height, width = frame_size(header.height, header.width, count, settings, options)
+    shown = np.unique(survey.times[survey.is_shown])
+    seconds = (shown - shown[0]) * unit
+    promised = header.duration_s - 1 / header.fps
+    if is_short and seconds[-1] < promised - 0.5 / header.fps:
+        log.warning("%s breaks off after %.2f of %.2f seconds", located.name, seconds[-1], header.duration_s)
+    chosen = _choose(seconds, begin, end, count, promised if is_short else 0.0)
+    targets, slots = np.unique(chosen, return_inverse=True)
+    frames = decode_frames(located, settings, survey, shown[targets], (height, width))
+    return Video(
+        frames=frames if len(targets) == count else frames[slots],
+        timestamps_s=tuple(float(seconds[index]) for index in chosen),
+        original_size=(header.width, header.height),
+        fps=header.fps,
+        duration_s=header.duration_s,
+    )
+
+
+def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> VideoHeader:
+    """Size, duration, rate and number of frames, from the header and the first frame. Raises MediaError.
+
+    Only films whose header states no duration are read (not decoded) to their end.
+    """
+    if not isinstance(source, str | bytes | Path):
+        pictures = _as_list(source)
+        width, height = image_header(pictures[0], settings, allowed_hosts)
+        return VideoHeader(width, height, len(pictures) / settings.fps, settings.fps, len(pictures))
+    located = locate(source, "video", settings, allowed_hosts)
+    with open_film(located, settings) as (container, stream):
+        survey = survey_film(container, stream, located.name, whole=_stated_duration(container, stream) is None)
+        return _header(container, stream, survey)
+
+
+def _header(container: InputContainer, stream: VideoStream, survey: Survey) -> VideoHeader:
+    height, width = turn_upright(survey.first, np.empty((survey.first.height, survey.first.width))).shape
+    duration_s = _stated_duration(container, stream)
+    fps = float((duration_s and stream.average_rate) or stream.guessed_rate or 0)
+    if duration_s is None:
+        shown = survey.times[survey.is_shown]
+        span_s = float((shown.max() - shown.min()) * (stream.time_base or 1)) if survey.is_timed else 0.0
+        fps = fps or ((len(shown) - 1) / span_s if span_s else GUESSED_FPS)
+        duration_s = span_s + 1 / fps if survey.is_timed else len(shown) / fps
+    fps = fps or (stream.frames / duration_s) or GUESSED_FPS
+    return VideoHeader(width, height, duration_s, fps, stream.frames or max(1, round(duration_s * fps)))
+
+
+def _stated_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    if container.duration and container.duration > 0:
+        return container.duration / av.time_base
+    return None
+
+
+def _range(header: VideoHeader, options: MediaOptions) -> tuple[float, float, int]:
+    """Start and end in seconds, and the frames between them by the header. Raises MediaError when that is nothing."""
+    if options.video_start is None and options.video_end is None:
+        return 0.0, np.inf, header.frames
+    begin = options.video_start or 0.0
+    end = min(header.duration_s if options.video_end is None else options.video_end, header.duration_s)
+    if begin >= end:
+        raise MediaError(
+            f"video_start {options.video_start} and video_end {options.video_end} leave nothing of a video of "
+            f"{header.duration_s:.2f} seconds: the start must lie before the end and inside the video"
+        )
+    return begin, end, max(1, round((end - begin) * header.fps))
+
+
+def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, promised: float) -> NDArray[np.intp]:
+    """Index of the frame nearest to each wanted time; the earlier one where two are equally near.
+
+    `promised` is the last time that the header of a broken-off film announces, else 0. Wanted times run that far, so
+    the sampling rate stays the announced one and the last frame stands for what is missing.
+    """
+    inside = seconds[(seconds >= begin) & (seconds <= end)]
+    low, high = (inside[0], inside[-1]) if len(inside) else (begin, begin)
+    high = max(high, min(end, promised))
+    wanted = np.linspace(low, high, count)
+    right = np.searchsorted(seconds, wanted).clip(0, len(seconds) - 1)
+    left = (right - 1).clip(0)
+    return np.where(np.abs(seconds[left] - wanted) <= np.abs(seconds[right] - wanted), left, right)
+
+
+def _as_list(source: Any) -> Sequence[Source]:
+    if isinstance(source, np.ndarray) and source.ndim == 4:
+        source = list(source)
+    if not isinstance(source, list | tuple):
+        raise MediaError(
+            f"video source is of type {type(source).__name__}: give a path, a URL, the file's bytes or a list of frames"
+        )
+    if not source:
+        raise MediaError("a video is an empty list of frames: give at least one")
+    return source
+
+
+def _read_list(
+    sources: Sequence[Source], settings: MediaSettings, options: MediaOptions, allowed_hosts: Sequence[str]
+) -> Video:
+    """Frames as pictures carry no times: they count as taken at `settings.fps`. Other sizes go to the first one's."""
+    if options.video_start is not None or options.video_end is not None:
+        raise MediaError(
+            "video_start and video_end need a film with times, not a list of frames: leave frames out of it"
+        )
+    total = len(sources)
+    count, ranks = total + total % 2, np.arange(total + total % 2).clip(max=total - 1)
+    if options.fps is not None or options.nframes is not None or options.max_frames is not None:
+        count = choose_num_frames(total, settings.fps, settings, options)
+        ranks = np.linspace(0, total - 1, count).round().astype(int)
+    image = read_image(sources[0], settings, allowed_hosts)
+    original_size = image.size
+    height, width = frame_size(image.height, image.width, count, settings, options)
+    frames = np.empty((count, height, width, 3), dtype=np.uint8)
+    for slot, rank in enumerate(ranks):
+        if slot and rank == ranks[slot - 1]:
+            frames[slot] = frames[slot - 1]
+            continue
+        image = read_image(sources[rank], settings, allowed_hosts) if slot else image
+        frames[slot] = np.asarray(resize(image, height, width))
+    return Video(
+        frames=frames,
+        timestamps_s=tuple(float(rank / settings.fps) for rank in ranks),
+        original_size=original_size,
+        fps=settings.fps,
+        duration_s=total / settings.fps,
+    )
