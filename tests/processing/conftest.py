@@ -5,11 +5,9 @@ import pytest
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import Tokenizer, build_nano_tokenizer
 from qwen2vl.spec.config import NANO
+from qwen2vl.spec.media import MediaSettings
 
-WORDS = (
-    "What Where Is How You is the red blue circle square in picture a helpful of color user assistant system which came "
-    "first before after count point at left right above below house glass"
-).split()
+WORDS = ["What", "Where", "How", "You", "is", "the", "red", "circle", "in", "picture", "a", "helpful", "house", "glass"]
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +17,4 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def processor(tokenizer: Tokenizer) -> Processor:
-    return Processor(tokenizer, NANO)
+    return Processor(tokenizer, NANO, MediaSettings(video_min_pixels=4 * 784))

@@ -1,15 +1,7 @@
 import pytest
 
 from qwen2vl.common.errors import MessageError
-from qwen2vl.processing.messages import (
-    BoxPart,
-    ImagePart,
-    Message,
-    PointPart,
-    TextPart,
-    VideoPart,
-    parse_messages,
-)
+from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, TextPart, VideoPart, parse_messages
 from qwen2vl.spec.media import MediaOptions
 
 
@@ -30,7 +22,10 @@ def test_text_content_is_one_part():
         ({"image": b"png", "min_pixels": 784}, ImagePart(source=b"png", options=MediaOptions(min_pixels=784))),
         ({"type": "image_url", "image_url": {"url": "data:x", "detail": "auto"}}, ImagePart(source="data:x")),
         ({"type": "image_url", "image_url": "file:///a"}, ImagePart(source="file:///a")),
-        ({"type": "video", "video": ["a", "b"], "fps": 1.5}, VideoPart(source=["a", "b"], options=MediaOptions(fps=1.5))),
+        (
+            {"type": "video", "video": ["a", "b"], "fps": 1.5},
+            VideoPart(source=["a", "b"], options=MediaOptions(fps=1.5)),
+        ),
         ({"video_url": {"url": "a.mp4"}, "nframes": 8}, VideoPart(source="a.mp4", options=MediaOptions(nframes=8))),
         ({"type": "box", "box": [0, 1, 2, 1000], "label": "cat"}, BoxPart(box=(0, 1, 2, 1000), label="cat")),
         ({"type": "point", "point": (5, 6)}, PointPart(point=(5, 6))),
@@ -58,7 +53,10 @@ def test_every_option_of_a_video_arrives():
         ([{"content": "a"}], 'message 0 has no "role"'),
         ([{"role": "tool", "content": "a"}], "message 0 has the role 'tool': the roles are system, user, assistant"),
         ([{"role": ["user"], "content": "a"}], "the roles are system, user, assistant"),
-        ([{"role": "user", "content": "a", "name": "x"}], "message 0 has the unknown key name: valid here are content, role"),
+        (
+            [{"role": "user", "content": "a", "name": "x"}],
+            "message 0 has the unknown key name: valid here are content, role",
+        ),
         ([{"role": "user", "content": None}], "content of type NoneType"),
         ([{"role": "user", "content": {"text": "a"}}], "content of type dict"),
         ([{"role": "user", "content": b"a"}], "content of type bytes"),

@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+import unicodedata
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,7 +13,7 @@ from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.tokens import GROUNDING_TOKENS, IM_END, IM_START, SPECIAL_TOKENS
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
-WORDS = "What is the red circle mouse house glass user you".split()
+WORDS = ["What", "is", "the", "red", "circle", "mouse", "house", "glass", "user", "you"]
 TOKENIZER = build_nano_tokenizer(WORDS)
 
 
@@ -61,7 +62,7 @@ def test_vocabulary_fills_up_to_its_size_and_no_further():
 
 
 def test_building_does_not_depend_on_the_order_of_words():
-    forward, backward = build_nano_tokenizer(WORDS), build_nano_tokenizer(reversed(WORDS))
+    forward, backward = (build_nano_tokenizer(WORDS), build_nano_tokenizer(reversed(WORDS)))
     assert forward._backend.to_str() == backward._backend.to_str()
 
 
@@ -69,8 +70,6 @@ def test_building_does_not_depend_on_the_order_of_words():
 @given(texts)
 @example("e\u0301 \u0958 \U0001f469\u200d\U0001f467\r\n\t  12's")
 def test_text_survives_up_to_normalisation(text):
-    import unicodedata
-
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == unicodedata.normalize("NFC", text)
 
 
@@ -229,7 +228,9 @@ def theirs(tmp_path_factory):
 
 @settings(deadline=None, max_examples=150)
 @given(text=texts)
-@example(text="user\nWhat's in the picture? I'LL say 12,345 red\r\n\r\n  circles.\t\u00a0<x> \u4f60\u597d e\u0301 \u0130")
+@example(
+    text="user\nWhat's in the picture? I'LL say 12,345 red\r\n\r\n  circles.\t\u00a0<x> \u4f60\u597d e\u0301 \u0130"
+)
 @example(text="   \n \n\n  a")
 def test_transformers_gives_the_same_ids(theirs, text):
     assert theirs(text)["input_ids"] == TOKENIZER.encode(text)
