@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -82,6 +83,7 @@ def test_digests_tell_pixels_and_shapes_apart(processor):
     assert digest(picture(56, 56)) == digest(picture(56, 56)) != digest(picture(56, 56, 1))
     flat, tall = (Image.new("RGB", size) for size in ((112, 56), (56, 112)))
     assert digest(flat) != digest(tall)
+    assert processor.prepare(ask(flat), with_digests=False).media[0].digest == ""
     assert len(digest(flat)) == len(hashlib.sha256().hexdigest())
 
 
@@ -144,8 +146,6 @@ def test_tokenizer_and_config_of_different_checkpoints_are_refused(tokenizer):
 
 @pytest.fixture(scope="module")
 def saved(tokenizer, tmp_path_factory):
-    import json
-
     folder = tmp_path_factory.mktemp("checkpoint")
     limits = MediaSettings(min_pixels=784, max_pixels=64 * 784, fps=4.0, image_mean=(0.5,) * 3, image_std=(0.35,) * 3)
     Processor(tokenizer, NANO, limits).save(folder)
