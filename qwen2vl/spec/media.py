@@ -166,8 +166,10 @@ class MediaOptions:
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
-                raise MediaError(f"{name} is {value!r}: it must be a number that is not negative")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise MediaError(f"{name} is {value!r}: it must be a finite number that is not negative")
         if self.fps is not None and self.nframes is not None:
             raise MediaError(f"fps {self.fps} and nframes {self.nframes} exclude each other: give one of them")
         if (self.resized_height is None) != (self.resized_width is None):
@@ -210,12 +212,18 @@ def frame_size(
     """Height and width of every frame of a film [paper 4.5], never over `video_max_tokens` in all.
 
     Where the per-frame minimum would burst the cap (over 243 frames at the published constants) the minimum gives way.
-    Raises MediaError when even frames of one token each are over the cap.
+    Raises MediaError when even frames of one token each, or frames of the size asked for, are over the cap.
     """
     options = options or MediaOptions()
-    if options.resized_height is not None and options.resized_width is not None:
-        return smart_resize(options.resized_height, options.resized_width)
     slices = math.ceil(num_frames / 2)
+    if options.resized_height is not None and options.resized_width is not None:
+        tall, wide = smart_resize(options.resized_height, options.resized_width)
+        if (tokens := slices * tall * wide // FACTOR**2) > settings.video_max_tokens:
+            raise MediaError(
+                f"{num_frames} frames of {wide}x{tall} make {tokens} tokens, over the cap of "
+                f"{settings.video_max_tokens} for a video: ask for a smaller size or fewer frames"
+            )
+        return tall, wide
     hard = settings.video_max_tokens * FACTOR**2 // slices
     if hard < FACTOR**2:
         raise MediaError(
@@ -226,7 +234,7 @@ def frame_size(
     high = max(min(settings.video_max_pixels, total / num_frames * 2), int(low * 1.05))
     if options.max_pixels is not None:
         high = options.max_pixels
-    high = min(int(high), hard)
+    high = max(FACTOR**2, min(int(high), hard))
     return fit_under(height, width, min(low, high), high, hard)
 
 
@@ -285,11 +293,6 @@ def plan_media(
     grid = (math.ceil((num_frames or 1) / 2), tall // vision.patch_size, wide // vision.patch_size)
     patches = math.prod(grid)
     tokens = patches // vision.merge_unit
-    if num_frames is not None and tokens > settings.video_max_tokens:
-        raise MediaError(
-            f"{num_frames} frames of {wide}x{tall} make {tokens} tokens, over the cap of {settings.video_max_tokens} "
-            "for a video: ask for a smaller size or fewer frames"
-        )
     return MediaPlan(
         height=tall,
         width=wide,

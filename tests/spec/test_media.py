@@ -1,0 +1,264 @@
+"""Sizes, frame rules and costs against the golden values of the fact sheet, sections 1.8, 4.1, 4.4 and 4.5."""
+
+import json
+import math
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from qwen2vl.common.errors import ConfigError, MediaError
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.media import (
+    FACTOR,
+    MediaOptions,
+    MediaSettings,
+    choose_num_frames,
+    decoder_flops,
+    fit_under,
+    frame_size,
+    image_size,
+    kv_bytes_per_token,
+    num_parameters,
+    plan_media,
+    smart_resize,
+)
+
+PUBLISHED = MediaSettings()
+TOKEN = FACTOR**2
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected", "num_tokens"),
+    [
+        (224, 224, (224, 224), 64),
+        (480, 640, (476, 644), 391),
+        (1080, 1920, (1092, 1932), 2691),
+        (20, 20, (56, 56), 4),
+        (42, 70, (56, 56), 4),
+        (14400, 1792, (10136, 1260), 16290),
+        (4000, 6000, (2912, 4368), 16224),
+        (100, 20000, (112, 19992), 2856),
+        (10, 1990, (28, 1988), 71),
+    ],
+)
+def test_golden_sizes(height: int, width: int, expected: tuple[int, int], num_tokens: int) -> None:
+    assert smart_resize(height, width) == expected
+    assert math.prod(expected) // TOKEN == num_tokens
+    plan = plan_media(height, width, config=Qwen2VLConfig.named("2b"))
+    assert (plan.height, plan.width) == expected
+    assert plan.num_tokens == num_tokens
+    assert plan.grid == (1, expected[0] // 14, expected[1] // 14)
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [(1080, 1920, (728, 1316)), (4000, 6000, (812, 1204))])
+def test_golden_sizes_under_1280_tokens(height: int, width: int, expected: tuple[int, int]) -> None:
+    assert smart_resize(height, width, max_pixels=1280 * TOKEN) == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    height=st.integers(1, 4000),
+    width=st.integers(1, 4000),
+    low=st.integers(1, 400),
+    span=st.integers(3, 2000),
+)
+def test_any_size_is_whole_tokens_within_the_limits(height: int, width: int, low: int, span: int) -> None:
+    assume(max(height, width) <= 200 * min(height, width))
+    high = low + span
+    tall, wide = smart_resize(height, width, min_pixels=low * TOKEN, max_pixels=high * TOKEN)
+    assert tall % FACTOR == wide % FACTOR == 0
+    assert min(tall, wide) >= FACTOR
+    thin = min(tall, wide) == FACTOR  # a side that was lifted to one token may carry the area over the limit
+    assert tall * wide <= high * TOKEN or thin or (tall - FACTOR) * (wide - FACTOR) < low * TOKEN
+    assert tall * wide >= low * TOKEN or (tall + FACTOR) * (wide + FACTOR) > high * TOKEN
+
+
+@settings(deadline=None, max_examples=100)
+@given(height=st.integers(56, 3000), width=st.integers(56, 3000))
+def test_resizing_twice_changes_nothing(height: int, width: int) -> None:
+    once = smart_resize(height, width)
+    assert smart_resize(*once) == once
+
+
+def test_extreme_ratio_is_refused() -> None:
+    smart_resize(10, 2000)
+    for height, width in ((10, 2001), (2001, 10), (0, 5), (5, 0)):
+        with pytest.raises(MediaError, match="ratio over 200"):
+            smart_resize(height, width)
+
+
+def test_item_limits_override_settings_and_pull_the_other_along() -> None:
+    assert image_size(1080, 1920, PUBLISHED, MediaOptions(max_pixels=1280 * TOKEN)) == (728, 1316)
+    assert image_size(56, 56, PUBLISHED, MediaOptions(max_pixels=TOKEN)) == (28, 28)
+    small = MediaSettings(min_pixels=TOKEN, max_pixels=4 * TOKEN)
+    assert image_size(56, 56, small, MediaOptions(min_pixels=16 * TOKEN)) == (112, 112)
+    assert image_size(99, 999, PUBLISHED, MediaOptions(resized_height=280, resized_width=140)) == (280, 140)
+
+
+@pytest.mark.parametrize(
+    ("total", "fps", "options", "expected"),
+    [
+        (300, 30.0, {}, 20),  # ten seconds at two frames each
+        (1800, 30.0, {}, 120),
+        (100, 25.0, {}, 8),
+        (60, 30.0, {}, 4),
+        (30, 30.0, {}, 4),  # the minimum
+        (3, 30.0, {}, 2),  # a film of three frames gives one pair
+        (1, 30.0, {}, 2),  # a still is shown twice
+        (2, 0.1, {}, 2),
+        (36000, 30.0, {}, 768),  # the maximum
+        (36000, 30.0, {"max_frames": 101}, 100),
+        (300, 30.0, {"min_frames": 31}, 32),
+        (300, 30.0, {"fps": 1.1}, 10),  # 11 goes down to the even number
+        (300, 30.0, {"fps": 1000.0}, 300),
+        (300, 30.0, {"nframes": 5}, 4),
+        (300, 30.0, {"nframes": 7}, 8),
+        (10, 30.0, {"nframes": 16}, 16),
+    ],
+)
+def test_number_of_frames(total: int, fps: float, options: dict[str, float], expected: int) -> None:
+    assert choose_num_frames(total, fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=200)
+@given(total=st.integers(1, 10**6), fps=st.floats(0.01, 1000), wanted=st.floats(0.01, 1000))
+def test_number_of_frames_is_even_and_bounded(total: int, fps: float, wanted: float) -> None:
+    count = choose_num_frames(total, fps, PUBLISHED, MediaOptions(fps=wanted))
+    assert count % 2 == 0
+    assert 2 <= count <= max(2, min(total, PUBLISHED.max_frames))
+
+
+@pytest.mark.parametrize(("options", "message"), [({"nframes": 1}, "nframes 1"), ({"fps": 0.0}, r"fps 0\.0")])
+def test_impossible_frame_wishes_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        choose_num_frames(100, 10.0, PUBLISHED, MediaOptions(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "tokens_per_pair"),
+    [(4, 768), (32, 768), (64, 768), (128, 384), (256, 192), (366, 134), (768, 134)],
+)
+def test_frame_budget_of_the_published_table(num_frames: int, tokens_per_pair: int) -> None:
+    uncapped = MediaSettings(video_max_tokens=10**6)
+    height, width = frame_size(2160, 3840, num_frames, uncapped)
+    assert tokens_per_pair * 0.88 <= height * width / TOKEN <= tokens_per_pair + 1
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    height=st.integers(28, 4000),
+    width=st.integers(28, 4000),
+    num_frames=st.integers(1, 768),
+    cap=st.sampled_from([400, 2048, 16384]),
+)
+def test_a_film_never_bursts_the_cap(height: int, width: int, num_frames: int, cap: int) -> None:
+    tall, wide = frame_size(height, width, num_frames, MediaSettings(video_max_tokens=cap))
+    assert tall % FACTOR == wide % FACTOR == 0
+    assert min(tall, wide) >= FACTOR
+    assert math.ceil(num_frames / 2) * tall * wide // TOKEN <= cap
+
+
+def test_long_films_give_up_the_minimum_per_frame() -> None:
+    height, width = frame_size(720, 1280, 768, PUBLISHED)
+    assert height * width < PUBLISHED.video_min_pixels
+    assert 384 * height * width // TOKEN <= 16384
+
+
+def test_frame_wishes() -> None:
+    assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(resized_height=280, resized_width=500)) == (280, 504)
+    assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(max_pixels=4 * TOKEN)) == (28, 56)
+    assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(max_pixels=0)) == (28, 28)
+    tall, wide = frame_size(720, 1280, 8, PUBLISHED, MediaOptions(total_pixels=1024 * TOKEN))
+    assert 200 * TOKEN < tall * wide <= 256 * TOKEN
+    with pytest.raises(MediaError, match="over the cap of 16384"):
+        frame_size(720, 1280, 100, PUBLISHED, MediaOptions(resized_height=1400, resized_width=1400))
+    with pytest.raises(MediaError, match="ask for fewer frames"):
+        frame_size(720, 1280, 40000, PUBLISHED)
+
+
+def test_fit_under_trims_the_longer_side() -> None:
+    assert fit_under(30, 4000, 1, 10**6, 28 * 28 * 100) == (28, 2800)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_pixels": -1},
+        {"fps": math.nan},
+        {"nframes": math.inf},
+        {"max_pixels": "many"},
+        {"nframes": True},
+        {"fps": 1.0, "nframes": 4},
+        {"resized_height": 28},
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(MediaError, match=next(iter(options))):
+        MediaOptions(**options)  # type: ignore[arg-type]
+
+
+def test_settings_of_a_directory_without_files_are_the_published_ones(tmp_path) -> None:
+    assert MediaSettings.load(tmp_path) == PUBLISHED
+
+
+def test_settings_survive_writing_and_reading(tmp_path) -> None:
+    ours = MediaSettings(
+        min_pixels=784,
+        max_pixels=7840,
+        video_max_pixels=200_000,
+        video_max_tokens=99,
+        fps=4.0,
+        image_mean=(0.1, 0.2, 0.3),
+    )
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(ours.image_file()))
+    (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(ours.video_file()))
+    assert MediaSettings.load(tmp_path) == ours
+
+
+def test_newer_files_name_the_limits_otherwise(tmp_path) -> None:
+    size = {"shortest_edge": 3136, "longest_edge": 1003520}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": size}))
+    assert MediaSettings.load(tmp_path).max_pixels == 1003520
+
+
+def test_contradicting_limits_are_refused() -> None:
+    with pytest.raises(ConfigError, match="min_pixels 10 and max_pixels 5"):
+        MediaSettings(min_pixels=10, max_pixels=5)
+    with pytest.raises(ConfigError, match="under one token"):
+        MediaSettings(min_pixels=10, max_pixels=50)
+
+
+@pytest.mark.parametrize(
+    ("name", "tower_and_merger", "total", "kv_bytes"),
+    [
+        ("2b", 665_271_296, 2_208_985_600, 28_672),
+        ("7b", 675_759_104, 8_291_375_616, 57_344),
+        ("72b", 699_356_672, 73_405_560_320, 327_680),
+    ],
+)
+def test_published_sizes(name: str, tower_and_merger: int, total: int, kv_bytes: int) -> None:
+    config = Qwen2VLConfig.named(name)
+    parts = num_parameters(config)
+    assert parts["tower"] == 631_183_360
+    assert parts["tower"] + parts["merger"] == tower_and_merger
+    assert parts["total"] == total
+    assert kv_bytes_per_token(config) == kv_bytes
+
+
+def test_costs_follow_from_the_plan() -> None:
+    config = Qwen2VLConfig.named("2b")
+    image = plan_media(224, 224, config=config)
+    film = plan_media(
+        224, 224, config=config, num_frames=20, options=MediaOptions(resized_height=224, resized_width=224)
+    )
+    assert film.grid == (10, 16, 16)
+    assert film.num_tokens == 10 * image.num_tokens
+    assert film.tower_flops == pytest.approx(10 * image.tower_flops, rel=1e-9)  # frames do not see each other
+    assert image.pixel_bytes == 256 * 1176
+    assert image.kv_bytes == 64 * 28_672
+    # A forward pass costs two FLOPs for every weight that a patch meets; the merger's weights meet one in four.
+    linear = 2 * 256 * 631_183_360 + 2 * 64 * 34_087_936
+    attention = 32 * 4 * 256 * 256 * 1280
+    assert image.tower_flops == pytest.approx(linear + attention, rel=1e-3)
+    assert decoder_flops(config, 66) == pytest.approx(2 * 66 * 1_543_714_304, rel=0.16)  # less the embedding's rows
