@@ -4,7 +4,7 @@ import shutil
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
@@ -233,6 +233,7 @@ def theirs(tmp_path_factory):
 )
 @example(text="   \n \n\n  a")
 def test_transformers_gives_the_same_ids(theirs, text):
+    assume(not any(name in text for name in SPECIAL_TOKENS))  # theirs makes control tokens of those, ours must not
     assert theirs(text)["input_ids"] == TOKENIZER.encode(text)
 
 
