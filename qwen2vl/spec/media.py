@@ -176,8 +176,10 @@ class MediaOptions:
             raise MediaError("resized_height and resized_width belong together: give both or neither")
 
 
-def image_size(height: int, width: int, settings: MediaSettings, options: MediaOptions | None = None) -> tuple[int, int]:
-    """Height and width of one image after resizing; per-item limits override the settings, there is no second resize."""
+def image_size(
+    height: int, width: int, settings: MediaSettings, options: MediaOptions | None = None
+) -> tuple[int, int]:
+    """Height and width of one image after resizing; an item's limits override the settings, with no second resize."""
     options = options or MediaOptions()
     limits = settings.with_limits(options.min_pixels, options.max_pixels)
     if options.resized_height is not None and options.resized_width is not None:
