@@ -19,6 +19,7 @@ def new_model(config: Qwen2VLConfig, seed: int) -> Qwen2VL:
     with torch.device("meta"):
         model = Qwen2VL(config)
     model.to_empty(device="cpu")
+    model.tie()
     init_weights(model, seed)
     return model
 

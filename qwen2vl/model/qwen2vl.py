@@ -42,7 +42,14 @@ class Qwen2VL(nn.Module):
         self.visual = VisionTower(config.vision)
         self.model = Decoder(config.text)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
-        if config.text.tie_word_embeddings:
+        self.tie()
+
+    def tie(self) -> None:
+        """Make head and embedding one parameter where the config says so.
+
+        To be called again after parameters were *replaced* (leaving the meta device does), which makes two of one.
+        """
+        if self.config.text.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
     @property
