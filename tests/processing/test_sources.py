@@ -1,0 +1,344 @@
+"""Every form a picture may come in, every refusal, and the one place that opens connections."""
+
+import base64
+import io
+import os
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.processing import fetch as fetching
+from qwen2vl.processing.fetch import fetch, parse_url
+from qwen2vl.processing.sources import from_array, image_header, locate, read_image
+from qwen2vl.spec.media import MediaSettings
+
+SETTINGS = MediaSettings()
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+LOOPBACK = ("127.0.0.1",)
+
+
+def encoded(file_format: str = "PNG", pixels: np.ndarray = PIXELS, **options: object) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, file_format, **options)
+    return written.getvalue()
+
+
+def data_url(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "a picture #1?.png"
+    path.write_bytes(encoded())
+    return path
+
+
+def test_all_forms_give_the_same_pixels(png: Path) -> None:
+    quoted = str(png).replace(" ", "%20")
+    with Image.open(png) as opened:
+        forms = [
+            str(png), png, os.path.relpath(png), f"file://{quoted}", f"file://localhost{quoted}", f"FILE:{quoted}",
+            png.read_bytes(), data_url(png.read_bytes()), opened, PIXELS,
+        ]  # fmt: skip
+        for form in forms:
+            image = read_image(form, SETTINGS)
+            assert image.mode == "RGB"
+            assert (np.asarray(image) == PIXELS).all(), form
+            assert image_header(form, SETTINGS) == (30, 20)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_supported_formats(file_format: str) -> None:
+    content = encoded(file_format)
+    assert read_image(content, SETTINGS).size == image_header(content, SETTINGS) == (30, 20)
+
+
+@pytest.mark.parametrize("file_format", ["PPM", "ICO", "TGA", "JPEG2000"])
+def test_other_formats_are_refused(file_format: str) -> None:
+    with pytest.raises(MediaError, match="not in a supported image format: convert it to JPEG"):
+        read_image(encoded(file_format), SETTINGS)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.97])
+def test_truncated_files_are_errors(file_format: str, part: float) -> None:
+    content = encoded(file_format)
+    with pytest.raises(MediaError, match=r"truncated|supported image format"):
+        read_image(content[: max(1, int(len(content) * part))], SETTINGS)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def test_damaged_files_do_not_leak_other_exceptions() -> None:
+    rng = np.random.default_rng(3)
+    for file_format in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
+        content = encoded(file_format)
+        for _ in range(30):
+            damaged = bytearray(content)
+            for _ in range(4):
+                damaged[rng.integers(len(damaged))] = rng.integers(256)
+            try:
+                read_image(bytes(damaged), SETTINGS)
+            except MediaError as error:
+                assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_header_and_picture_agree_on_the_upright_size(orientation: int, file_format: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo"
+    path.write_bytes(encoded(file_format, exif=exif))
+    expected = (20, 30) if orientation >= 5 else (30, 20)
+    assert image_header(path, SETTINGS) == read_image(path, SETTINGS).size == expected
+    with Image.open(path) as lazy:
+        assert image_header(lazy, SETTINGS) == expected
+        assert read_image(lazy, SETTINGS).size == expected
+
+
+def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [encoded(file_format) for file_format in ("JPEG", "PNG", "TIFF", "BMP")]
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for content in contents:
+        assert image_header(content, SETTINGS) == (30, 20)
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    for file_format in ("GIF", "WEBP", "PNG", "TIFF"):
+        written = io.BytesIO()
+        options = {"lossless": True} if file_format == "WEBP" else {}
+        frames[0].save(written, file_format, save_all=True, append_images=frames[1:], **options)
+        assert read_image(written.getvalue(), SETTINGS).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_arrays() -> None:
+    assert read_image(np.zeros((4, 5), dtype=np.uint8), SETTINGS).size == (5, 4)
+    assert read_image(np.zeros((4, 5, 1), dtype=bool), SETTINGS).size == (5, 4)
+    assert read_image(np.full((2, 2, 3), 0.5), SETTINGS).getpixel((0, 0)) == (128, 128, 128)
+    assert read_image(np.full((2, 2), 65535, dtype=np.uint16), SETTINGS).getpixel((0, 0)) == (255, 255, 255)
+    assert read_image(np.zeros((2, 2, 4), dtype=np.uint8), SETTINGS).getpixel((0, 0)) == (255, 255, 255)
+    assert (np.asarray(read_image(PIXELS[::-1, ::2], SETTINGS)) == PIXELS[::-1, ::2]).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((2, 2, 3), dtype=np.int64), "type int64"),
+        (np.full((2, 2, 3), 200.0), "must lie in 0..1"),
+        (np.zeros((3, 4, 5, 3), dtype=np.uint8), r"shape \[3, 4, 5, 3\]"),
+        (np.zeros((3, 4, 2), dtype=np.uint8), r"shape \[3, 4, 2\]"),
+        (np.zeros((0, 4), dtype=np.uint8), r"shape \[0, 4\]"),
+    ],
+)
+def test_other_arrays_are_refused(values: np.ndarray, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        from_array(values)
+
+
+def test_wrong_paths_are_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    text = tmp_path / "notes.png"
+    text.write_text("not a picture")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    cases = [
+        (tmp_path / "none.png", "there is no file .*none.png"),
+        (tmp_path, "is a directory, not a file"),
+        (empty, "empty.png is empty"),
+        (text, "notes.png is not in a supported image format"),
+        (pipe, "is not a regular file"),
+        ("a\0b", "there is no file"),
+        ("", "the path of the image is empty"),
+        (b"", "the image in memory is empty"),
+        ("ftp://host/a.png", "scheme that is not supported"),
+        ("file://host/a.png", "does not name a local file"),
+        ("data:image/png,abc", "not in base64"),
+        ("data:image/png;base64,???", "damaged base64"),
+        ("data:image/png;base64,", "is empty"),
+        (7, "of type int"),
+        (None, "of type NoneType"),
+    ]
+    for source, message in cases:
+        with pytest.raises(MediaError, match=message) as caught:
+            read_image(source, SETTINGS)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_file(png: Path) -> None:
+    png.chmod(0)
+    with pytest.raises(MediaError, match="may not be read"):
+        read_image(png, SETTINGS)
+
+
+def test_ceiling_of_bytes(png: Path) -> None:
+    tight = MediaSettings(max_file_bytes=100)
+    for source in (png, png.read_bytes(), data_url(png.read_bytes())):
+        with pytest.raises(MediaError, match="over the ceiling of 100"):
+            read_image(source, tight)
+
+
+def test_ceiling_of_pixels_comes_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = MediaSettings(max_decoded_pixels=599)
+    content = encoded()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for source in (content, PIXELS, Image.fromarray(PIXELS)):
+        with pytest.raises(MediaError, match="30x20 pixels, over the ceiling of 599"):
+            read_image(source, tight)
+        with pytest.raises(MediaError, match="over the ceiling of 599"):
+            image_header(source, tight)
+
+
+@pytest.mark.parametrize("side", [9_500, 14_000])
+def test_pillows_own_limit_stays_silent(side: int) -> None:
+    """It would warn at 89 megapixels and raise at 179; the header of a PNG of that size is enough to see."""
+    content = bytearray(encoded())
+    content[16:24] = side.to_bytes(4) * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
+    if side**2 <= SETTINGS.max_decoded_pixels:
+        assert image_header(bytes(content), SETTINGS) == (side, side)
+    else:
+        with pytest.raises(MediaError, match="over the ceiling of 100000000"):
+            image_header(bytes(content), SETTINGS)
+
+
+def test_extreme_ratio_is_refused() -> None:
+    with pytest.raises(MediaError, match="ratio over 200"):
+        read_image(np.zeros((1, 201), dtype=np.uint8), SETTINGS)
+    assert read_image(np.zeros((1, 200), dtype=np.uint8), SETTINGS).size == (200, 1)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by path; never says a word to the terminal."""
+
+    release = threading.Event()
+
+    def do_GET(self) -> None:
+        body = encoded()
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", "/fine")
+            self.end_headers()
+        elif self.path.startswith("/fine"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        elif self.path.startswith("/endless"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body * 20)
+        elif self.path.startswith("/short"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body) + 1))
+            self.end_headers()
+            self.wfile.write(body)
+        elif self.path.startswith("/slow"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:10])
+            self.release.wait(20)
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        Handler.release.set()
+        running.shutdown()
+        thread.join()
+
+
+def test_a_named_host_is_fetched(server: str) -> None:
+    for path in ("/fine", "/fine?a=b c&d=ü"):
+        assert read_image(server + path, SETTINGS, LOOPBACK).size == (30, 20)
+    with_port = server.removeprefix("http://")
+    assert image_header(server + "/fine", SETTINGS, [with_port]) == (30, 20)
+
+
+@pytest.mark.parametrize("allowed", [(), ("example.org",), ("127.0.0.1:1",)])
+def test_other_hosts_are_refused_before_connecting(
+    server: str, allowed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
+    with pytest.raises(MediaError, match=r"127\.0\.0\.1 is not an allowed host: .*--allow-host 127\.0\.0\.1"):
+        read_image(server + "/fine", SETTINGS, allowed)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/moved", "status 302"),
+        ("/missing", "status 404"),
+        ("/short", "broke off"),
+    ],
+)
+def test_other_answers_are_errors(server: str, path: str, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        read_image(server + path, SETTINGS, LOOPBACK)
+
+
+@pytest.mark.parametrize("path", ["/fine", "/endless"])
+def test_the_body_is_cut_off_at_the_ceiling(server: str, path: str) -> None:
+    with pytest.raises(MediaError, match="over the ceiling of 1000 bytes"):
+        fetch(server + path, allowed_hosts=LOOPBACK, max_bytes=1000)
+
+
+def test_one_deadline_covers_everything(server: str) -> None:
+    with pytest.raises(MediaError, match=r"took over 0\.2 seconds"):
+        fetch(server + "/slow", allowed_hosts=LOOPBACK, max_bytes=10**6, deadline_s=0.2)
+
+
+def test_nobody_at_home() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(MediaError, match="could not be reached"):
+            fetch(f"http://127.0.0.1:{port}/", allowed_hosts=LOOPBACK, max_bytes=10)
+
+
+def test_a_server_without_tls_is_an_error(server: str) -> None:
+    with pytest.raises(MediaError, match="could not be reached"):
+        fetch(server.replace("http:", "https:") + "/fine", allowed_hosts=LOOPBACK, max_bytes=10**6)
+
+
+def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("127.0.0.1", "10.0.0.8", "169.254.169.254", "::1"):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+        monkeypatch.setattr(fetching.socket, "getaddrinfo", lambda *_, found=found, **__: found)
+        with pytest.raises(MediaError, match="not public"):
+            fetch("https://pictures.example/a.png", allowed_hosts=("pictures.example",), max_bytes=10)
+
+
+def test_urls_are_taken_apart_once() -> None:
+    target = parse_url("HTTPS://Bücher.Example.:8443/a b/ü?q=1#part")
+    assert (target.secure, target.host, target.port) == (True, "xn--bcher-kva.example", 8443)
+    assert target.path == "/a%20b/%C3%BC?q=1"
+    assert parse_url("http://[::1]/").host == "::1"
+    for bad in ("http://", "http://user:word@host/a", "http://host:notaport/", "http://[::1/"):
+        with pytest.raises(MediaError, match="URL is malformed"):
+            parse_url(bad)
+
+
+def test_locate_names_what_it_was_asked_for() -> None:
+    with pytest.raises(MediaError, match="check the path of the video"):
+        locate("nothing.mp4", "video", SETTINGS)
