@@ -183,10 +183,15 @@ def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
     refuse_unsupported(text)
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     vision = dict(raw.get("vision_config") or {})
-    token_keys = {f.name: f"{f.name.replace('pad', 'token')}_id" for f in dataclasses.fields(TokenIds)}
-    token_keys |= {"bos": "bos_token_id", "eos": "eos_token_id", "vision_pad": "vision_token_id"}
-    token_keys |= {"vision_start": "vision_start_token_id", "vision_end": "vision_end_token_id"}
-    token_keys |= {"image_pad": "image_token_id", "video_pad": "video_token_id"}
+    token_keys = {
+        "bos": "bos_token_id",
+        "eos": "eos_token_id",
+        "vision_start": "vision_start_token_id",
+        "vision_end": "vision_end_token_id",
+        "vision_pad": "vision_token_id",
+        "image_pad": "image_token_id",
+        "video_pad": "video_token_id",
+    }
     text_fields = {f.name for f in dataclasses.fields(TextConfig)} - {"mrope_section", "rope_theta"}
     vision_fields = {f.name for f in dataclasses.fields(VisionConfig)} - {"image_mean", "image_std"}
     refuse_unknown("config.json", set(text) - text_fields - _INERT - set(token_keys.values()) - {"rope_theta"})
@@ -203,7 +208,7 @@ def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
                 mrope_section=tuple(rope.get("mrope_section", (16, 24, 24))),
                 **{k: text[k] for k in text_fields if k in text},
             ),
-            tokens=TokenIds(**{ours: int(text[theirs]) for ours, theirs in token_keys.items() if text.get(theirs)}),
+            tokens=TokenIds(**{ours: int(text[theirs]) for ours, theirs in token_keys.items() if text.get(theirs) is not None}),
             initializer_range=text.get("initializer_range", 0.02),
         )
     except (TypeError, KeyError) as error:
@@ -231,6 +236,7 @@ def refuse_unsupported(text: dict[str, Any]) -> None:
 def config_to_dict(config: Qwen2VLConfig) -> dict[str, Any]:
     """The flat layout of 2024, which both old and new readers accept; the reverse of `config_from_dict`."""
     text, vision, tokens = config.text, config.vision, config.tokens
+    whole = int(vision.mlp_ratio) if vision.mlp_ratio == int(vision.mlp_ratio) else vision.mlp_ratio
     flat = {k: v for k, v in dataclasses.asdict(text).items() if k not in ("mrope_section", "rope")}
     if text.rope != "mrope":  # an ablation's switch; published files do not have it
         flat["rope"] = text.rope
@@ -261,6 +267,7 @@ def config_to_dict(config: Qwen2VLConfig) -> dict[str, Any]:
                 for k, v in dataclasses.asdict(vision).items()
                 if k not in ("image_mean", "image_std")
             },
+            "mlp_ratio": whole,  # transformers refuses 4.0
         },
     }
 
@@ -281,7 +288,7 @@ def _published(hidden: int, intermediate: int, layers: int, heads: int, kv: int,
 NANO = Qwen2VLConfig(
     vision=VisionConfig(
         hidden_size=192,
-        depth=5,
+        depth=4,
         embed_dim=128,
         num_heads=4,
         # Statistics of the drawn world: with CLIP's the visual signal stays at chance for the whole run.

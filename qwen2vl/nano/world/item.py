@@ -26,7 +26,7 @@ class Item:
     task: str
     """Name of the task, one of TASKS."""
     messages: list[dict[str, Any]]
-    """One user turn: media parts first, then one text part."""
+    """Media parts first, then one text part; the last turn is the user's, earlier ones only in dialogues."""
     answer: str
     """Exact supervised text."""
     truth: dict[str, Any]
@@ -38,6 +38,16 @@ def picture_item(task: str, pictures: list[Image.Image], question: str, answer: 
     content: list[dict[str, Any]] = [{"type": "image", "image": picture} for picture in pictures]
     content.append({"type": "text", "text": question})
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
+
+
+def dialogue_item(task: str, picture: Image.Image, turns: list[tuple[str, str]]) -> Item:
+    """Several questions about one picture, each with its answer: the picture's cost is shared by all of them."""
+    messages: list[dict[str, Any]] = []
+    for index, (question, answer) in enumerate(turns):
+        text = {"type": "text", "text": question}
+        content = [{"type": "image", "image": picture}, text] if index == 0 else [text]
+        messages += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
+    return Item(task=task, messages=messages[:-1], answer=turns[-1][1], truth=text_truth(turns[-1][1]))
 
 
 def film_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:

@@ -1,5 +1,6 @@
 """A small page: a heading and lines "Key: value"; asks for the heading or for one value."""
 
+from dataclasses import dataclass
 from random import Random
 
 from PIL import Image, ImageDraw
@@ -18,21 +19,41 @@ from qwen2vl.nano.world.words import pick_digits, pick_word
 WORD_KEYS = ("Name", "City", "Item")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A drawn page and what stands on it."""
+
+    picture: Image.Image
+    heading: str
+    entries: tuple[tuple[str, str], ...]
+    """Key and value of every line, from the top."""
+
+
 def page(rng: Random, split: str) -> Item:
     """Heading, two to four lines, one question."""
-    heading, _ = dress(rng, split, pick_word(rng, split))
-    keys = rng.sample(PAGE_KEYS, rng.randint(2, 4))
-    values = [_value(rng, split, key) for key in keys]
-    width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
-    height = rng.randint(max(4, len(keys) + 3), 8) * PATCH
-    picture = _draw(rng, split, (width, height), heading, [f"{k}: {v}" for k, v in zip(keys, values, strict=True)])
+    drawn = make_page(rng, split)
     if rng.random() < 0.25:
-        truth = text_truth(heading, read=[heading])
-        return picture_item("page", [picture], ask(rng, "page_heading"), heading, truth)
-    index = rng.randrange(len(keys))
-    key = keys[index] if rng.random() < 0.5 else keys[index].lower()
-    truth = text_truth(values[index], read=[values[index]])
-    return picture_item("page", [picture], ask(rng, "page_value", key=key), values[index], truth)
+        question, answer = ask_heading(rng, drawn)
+    else:
+        question, answer = ask_value(rng, *rng.choice(drawn.entries))
+    return picture_item("page", [drawn.picture], question, answer, text_truth(answer, read=[answer]))
+
+
+def ask_heading(rng: Random, drawn: Page) -> tuple[str, str]:
+    return ask(rng, "page_heading"), drawn.heading
+
+
+def ask_value(rng: Random, key: str, value: str) -> tuple[str, str]:
+    return ask(rng, "page_value", key=key if rng.random() < 0.5 else key.lower()), value
+
+
+def make_page(rng: Random, split: str) -> Page:
+    heading, _ = dress(rng, split, pick_word(rng, split))
+    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
+    width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
+    height = rng.randint(max(4, len(entries) + 3), 8) * PATCH
+    picture = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
+    return Page(picture=picture, heading=heading, entries=entries)
 
 
 def _value(rng: Random, split: str, key: str) -> str:

@@ -98,6 +98,13 @@ def relate(rng: Random) -> Item:
     return picture_item("relate", [picture], question, answer, text_truth(answer))
 
 
+def in_order(scene: Scene) -> list[Placed] | None:
+    """Shapes from left to right, or None where two middles are under 14 pixels (one patch) apart across."""
+    ordered = sorted(scene.shapes, key=lambda shape: shape.centre[0])
+    clear = all(b.centre[0] - a.centre[0] >= 14 for a, b in pairwise(ordered))
+    return ordered if clear else None
+
+
 def _one_of_several(rng: Random) -> Scene:
     ground = palette.background(rng)
     names = distinct_names(rng, rng.randint(1, 4), ground)
@@ -123,13 +130,13 @@ def point(rng: Random) -> Item:
 
 
 def caption(rng: Random) -> Item:
-    """All shapes from left to right, their middles at least 14 pixels (one patch) apart across."""
+    """All shapes from left to right."""
     ground, size = palette.background(rng), picture_size(rng, 3, 5)
     names = distinct_names(rng, rng.randint(1, 3), ground)
     while True:
         scene = scatter(rng, size, names, 20, 44, ground)
-        ordered = sorted(scene.shapes, key=lambda shape: shape.centre[0])
-        if all(b.centre[0] - a.centre[0] >= 14 for a, b in pairwise(ordered)):
+        ordered = in_order(scene)
+        if ordered:
             break
     answer = ", ".join(article(shape.name) for shape in ordered)
     return picture_item("caption", [render(rng, scene)], ask(rng, "caption"), answer, text_truth(answer))

@@ -1,5 +1,6 @@
 """Mock-ups of windows: a title bar and a few labelled controls. Same labels in all splits, other layouts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -59,8 +60,22 @@ class Style:
         return (15, 15, 15) if sum(ground) > 384 else (245, 245, 245)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """A drawn window and what it holds."""
+
+    picture: Image.Image
+    title: str
+    controls: tuple[Control, ...]
+
+
 def screen(rng: Random, split: str) -> Item:
     """Point at a control, or tell the state of a checkbox, the content of a field or the title."""
+    drawn = make_screen(rng, split)
+    return _question(rng, drawn.picture, drawn.title, drawn.controls)
+
+
+def make_screen(rng: Random, split: str) -> Screen:
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
     size = _screen_size(rng)
     title = rng.choice(TITLES)
@@ -69,7 +84,7 @@ def screen(rng: Random, split: str) -> Item:
     controls = _place(rng, split, style, layout, size, top + 4)
     for control in controls:
         _draw_control(picture, style, control)
-    return _question(rng, picture, title, controls)
+    return Screen(picture=picture, title=title, controls=tuple(controls))
 
 
 def _style(rng: Random, split: str) -> Style:
@@ -188,22 +203,29 @@ def _draw_checkbox(pen: ImageDraw.ImageDraw, control: Control, frame: tuple[int,
         pen.line(hook, fill=ink, width=2)
 
 
-def _question(rng: Random, picture: Image.Image, title: str, controls: list[Control]) -> Item:
+def ask_state(rng: Random, control: Control) -> tuple[str, str]:
+    """Whether a checkbox is checked, or what a field holds."""
+    return ask(rng, "checked" if control.kind == "checkbox" else "field", label=control.label), control.state
+
+
+def ask_point(rng: Random, control: Control, size: tuple[int, int]) -> tuple[str, str, str]:
+    """Question, answer and the label used."""
+    label = rng.choice(CONTROL_LABELS[control.kind]).format(label=control.label)
+    return ask(rng, "point", label=label), point_answer(control.box_px, size), label
+
+
+def _question(rng: Random, picture: Image.Image, title: str, controls: Sequence[Control]) -> Item:
     roll = rng.random()
     boxes = [control for control in controls if control.kind == "checkbox"]
     fields = [control for control in controls if control.kind == "field"]
     if boxes and roll < 0.3:
-        target = rng.choice(boxes)
-        truth = text_truth(target.state)
-        return picture_item("screen", [picture], ask(rng, "checked", label=target.label), target.state, truth)
+        question, answer = ask_state(rng, rng.choice(boxes))
+        return picture_item("screen", [picture], question, answer, text_truth(answer))
     if fields and roll < 0.5:
-        target = rng.choice(fields)
-        truth = text_truth(target.state, read=[target.state])
-        return picture_item("screen", [picture], ask(rng, "field", label=target.label), target.state, truth)
+        question, answer = ask_state(rng, rng.choice(fields))
+        return picture_item("screen", [picture], question, answer, text_truth(answer, read=[answer]))
     if roll > 0.92:
         return picture_item("screen", [picture], ask(rng, "window_title"), title, text_truth(title))
     target = rng.choice(controls)
-    label = rng.choice(CONTROL_LABELS[target.kind]).format(label=target.label)
-    truth = place_truth("point", target.box_px, picture.size, label)
-    question = ask(rng, "point", label=label)
-    return picture_item("screen", [picture], question, point_answer(target.box_px, picture.size), truth)
+    question, answer, label = ask_point(rng, target, picture.size)
+    return picture_item("screen", [picture], question, answer, place_truth("point", target.box_px, picture.size, label))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import films, pages, reading, scene_tasks, screens, text
+from qwen2vl.nano.world import dialogues, films, pages, reading, scene_tasks, screens, text
 from qwen2vl.nano.world.item import Item
 
 SPLITS = ("train", "val", "test")
@@ -28,6 +28,13 @@ _MAKERS: dict[str, Maker] = {
     "text": lambda rng, split, ease: text.text(rng, split),
 }
 TASKS = tuple(_MAKERS)
+_DIALOGUES: dict[str, Maker] = {
+    "scene_dialogue": lambda rng, split, ease: dialogues.scene_dialogue(rng, split),
+    "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split),
+    "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split),
+}
+DIALOGUES = tuple(_DIALOGUES)
+"""Drawn like tasks, but for training only: several turns, and no truth to score."""
 WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order")
 
 
@@ -37,10 +44,11 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     ease in 0..1 makes reading easier (1: aligned letters); other tasks ignore it.
     Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
     """
-    if task not in _MAKERS:
-        raise Qwen2VLError(f"task {task!r} is unknown: choose one of {', '.join(TASKS)}")
+    makers = _MAKERS | _DIALOGUES
+    if task not in makers:
+        raise Qwen2VLError(f"task {task!r} is unknown: choose one of {', '.join(makers)}")
     if split not in SPLITS:
         raise Qwen2VLError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
     if not 0 <= ease <= 1:
         raise Qwen2VLError(f"ease {ease} is out of range: choose a number from 0 (full task) to 1 (easiest)")
-    return _MAKERS[task](Random(f"{split}/{task}/{seed}"), split, ease)
+    return makers[task](Random(f"{split}/{task}/{seed}"), split, ease)

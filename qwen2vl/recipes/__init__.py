@@ -1,0 +1,1 @@
+"""Complete configurations: the only place where model, data and training are joined."""

@@ -1,0 +1,175 @@
+"""nano from nothing: the drawn world, a curriculum, one small model.
+
+    command    scripts/install-fonts.sh && qwen2vl train nano        (the same command again resumes)
+    export     qwen2vl train nano --export DIR, when the run is complete
+
+Why a curriculum: with free fonts, colours and polarity from the start the visual signal stays at chance. So reading
+begins with aligned letters, one per column of patches, and widens (`ease` falls from 1 to 0) while scenes, pages,
+screens, films and pairs join. Most pictures of shapes come as dialogues, which share one picture's cost over six answers.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import torch
+
+from qwen2vl.common.errors import ConfigError
+from qwen2vl.common.memory import keep_freed_memory
+from qwen2vl.distributed.replicas import Replicas
+from qwen2vl.model.checkpoint import save_checkpoint
+from qwen2vl.model.init import new_model
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.nano.world import TASKS, corpus_words, draw
+from qwen2vl.processing.processor import Processor
+from qwen2vl.processing.tokenizer import build_nano_tokenizer
+from qwen2vl.spec.config import NANO
+from qwen2vl.spec.inputs import ModelInputs, pack
+from qwen2vl.spec.media import MediaSettings
+from qwen2vl.training.config import TrainConfig
+from qwen2vl.training.loop import Events, train
+from qwen2vl.training.loss import exact_documents, token_loss
+from qwen2vl.training.state import RunDirectory
+
+MEDIA = MediaSettings(
+    min_pixels=4 * 784,
+    max_pixels=256 * 784,
+    video_min_pixels=4 * 784,
+    video_max_pixels=64 * 784,
+    video_total_pixels=2 * 1024 * 784,
+    video_max_tokens=1024,
+    max_frames=64,
+    image_mean=NANO.vision.image_mean,
+    image_std=NANO.vision.image_std,
+)
+"""nano's own limits: it has only seen small pictures and short films."""
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of the run: until which share of it, and how often each task is drawn."""
+
+    until: float
+    weights: dict[str, float]
+
+
+CURRICULUM = (
+    Phase(until=0.12, weights={
+        "read_word": 14, "read_number": 2, "scene_dialogue": 4, "colour_shape": 1, "caption": 1, "text": 1,
+    }),
+    Phase(until=0.35, weights={
+        "read_word": 11, "read_number": 2, "scene_dialogue": 4, "compare": 2, "order": 1, "motion": 1, "text": 1,
+        "page_dialogue": 1, "screen_dialogue": 2, "count": 1,
+    }),
+    Phase(until=1.0, weights={
+        "read_word": 8, "read_number": 1.5, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5, "count": 1.5,
+        "ground": 1.5, "point": 0.5, "relate": 1, "compare": 4, "order": 2, "motion": 1, "page_dialogue": 2,
+        "page": 0.5, "screen_dialogue": 3, "screen": 1, "text": 1.5,
+    }),
+)  # fmt: skip
+
+
+def ease(progress: float) -> float:
+    """How easy reading is at this share of the run: 1 aligned letters, 0.5 plain type, 0 everything."""
+    if progress < 0.10:
+        return 1 - 5 * progress
+    return max(0.0, 0.5 - 2 * (progress - 0.10))
+
+
+def nano_processor() -> Processor:
+    """Tokenizer of the world's words, nano's sizes."""
+    return Processor(build_nano_tokenizer(corpus_words()), NANO, MEDIA)
+
+
+class NanoRows:
+    """Step number to packed row: a pure function of (seed, step), so a resumed run sees what the unbroken one would."""
+
+    def __init__(self, steps: int, batch: int, seed: int, replicas: Replicas) -> None:
+        self.steps, self.batch, self.seed, self.replicas = steps, batch, seed, replicas
+        self.processor = nano_processor()
+
+    def __call__(self, step: int) -> ModelInputs:
+        progress = step / self.steps
+        phase = next(p for p in CURRICULUM if progress < p.until or p is CURRICULUM[-1])
+        tasks = Random(f"{self.seed}/{step}").choices(list(phase.weights), list(phase.weights.values()), k=self.batch)
+        first = (self.seed * self.steps + step) * self.batch
+        # Sorted, so that dealing them out gives every process about as many long ones.
+        dealt = list(enumerate(sorted(tasks), first))[self.replicas.rank :: self.replicas.size]
+        return pack([self.sample(task, seed, "train", ease(progress)) for seed, task in dealt])
+
+    def sample(self, task: str, seed: int, split: str, easy: float = 0.0) -> ModelInputs:
+        """One drawn conversation with labels."""
+        item = draw(task, seed, split, easy)
+        conversation = [*item.messages, {"role": "assistant", "content": item.answer}]
+        return self.processor(conversation, add_generation_prompt=False, with_labels=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NanoRecipe:
+    """Everything that decides nano's weights."""
+
+    batch: int = 32
+    """Conversations per step."""
+    validation_items: int = 50
+    """Per task."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of activations and gradients; the trained weights are float32 either way."""
+    train: TrainConfig = TrainConfig(steps=10_000, learning_rate=1e-3, validate_every=500, save_every=250)
+
+
+def train_nano(
+    recipe: NanoRecipe,
+    run_dir: Path,
+    on_step: Callable[[dict[str, Any]], None],
+    num_workers: int = 1,
+    max_steps: int | None = None,
+) -> int:
+    """Train nano, or go on with the run in `run_dir`; returns the steps done. Raises ConfigError, Qwen2VLError."""
+    keep_freed_memory()
+    replicas = Replicas.join()
+    run = RunDirectory(run_dir, {"recipe": "nano", **asdict(recipe)})
+    rows = NanoRows(recipe.train.steps, recipe.batch, recipe.train.seed, replicas)
+    model = new_model(NANO, recipe.train.seed).to(PRECISIONS[recipe.precision])
+    validation = Validation(rows, recipe.validation_items)
+    events = Events(on_step=on_step, validate=validation)
+    try:
+        return train(
+            model, rows, recipe.train, run, events, replicas=replicas, num_workers=num_workers, max_steps=max_steps
+        )
+    finally:
+        replicas.leave()
+
+
+class Validation:
+    """Loss and share of exactly right answers on held-out items of every task, drawn once."""
+
+    def __init__(self, rows: NanoRows, items: int) -> None:
+        self.rows = {task: pack([rows.sample(task, seed, "val") for seed in range(items)]) for task in TASKS}
+
+    @torch.no_grad()
+    def __call__(self, model: Qwen2VL, step: int) -> dict[str, Any]:
+        model.eval()
+        losses = {task: token_loss(model, row) for task, row in self.rows.items()}
+        exact = {task: float(exact_documents(self.rows[task], loss).float().mean()) for task, loss in losses.items()}
+        model.train()
+        total, count = sum(float(loss.total) for loss in losses.values()), sum(loss.count for loss in losses.values())
+        return {"validation_loss": total / count, "exact": {task: round(share, 4) for task, share in exact.items()}}
+
+
+def export_nano(run_dir: Path, directory: Path) -> int:
+    """Write the newest weights of a run as a checkpoint directory; returns their step. Raises ConfigError."""
+    run = RunDirectory(run_dir, json.loads((run_dir / "config.json").read_text()))
+    latest = run.load_latest()
+    if latest is None:
+        raise ConfigError(f'the run in "{run_dir}" has no checkpoint yet: train first')
+    step, state = latest
+    model = new_model(NANO, seed=0)
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(state["masters"][name])
+    save_checkpoint(model, nano_processor(), directory)
+    return step
