@@ -18,7 +18,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -125,14 +125,16 @@ def decode_frames(
 ) -> Frames:
     """The frames shown at `targets` (sorted, in units of the stream), resized: [len(targets), height, width, 3].
 
-    The quick pass drops what its targets do not depend on. Where a target does not come out of it (a damaged packet,
-    a stream whose key frames are none), everything is decoded and the nearest frame taken.
+    The quick pass drops what its targets do not lean on. Where a target does not come out of it (a damaged packet, a
+    stream whose key frames are none) or there are no times, everything is decoded and the nearest frame taken.
     """
     pictures = np.empty((len(targets), *size, 3), dtype=np.uint8)
-    feed = _needed(survey, targets) if survey.is_timed else np.ones(len(survey.times), dtype=bool)
-    if _pick(_frames(located, settings, survey, feed, targets), targets, pictures):
-        return pictures
     everything = np.ones(len(survey.times), dtype=bool)
+    if survey.is_timed:
+        needed = _needed(survey, targets)
+        starts = survey.times[1:][needed[1:] & ~needed[:-1]]
+        if _pick(_trusted(_frames(located, settings, survey, needed, targets), starts), targets, pictures):
+            return pictures
     _pick(_frames(located, settings, survey, everything, survey.times), targets, pictures)
     return pictures
 
@@ -170,7 +172,7 @@ def _frames(
     Frames that no other frame leans on and that are no targets are left out.
     """
     with open_film(located, settings) as (container, stream):
-        frames = _feed(container, stream, feed, np.isin(survey.times, targets) | (not survey.is_timed))
+        frames = _feed(container, stream, feed, np.isin(survey.times, targets))
         if not survey.is_timed:
             yield from enumerate(frames)
         else:
@@ -196,6 +198,20 @@ def _feed(
             codec.flush_buffers()
             is_fresh = True
     yield from _decoded(stream, None)
+
+
+def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
+    """End early where decoding took up again at a "key frame" that is none.
+
+    Streams without whole intra pictures (refreshed stripe by stripe) mark such places, where pixels are nearly right.
+    """
+    upcoming = 0
+    for time, frame in frames:
+        while upcoming < len(starts) and starts[upcoming] <= time:
+            if starts[upcoming] != time or frame.pict_type != PictureType.I:
+                return
+            upcoming += 1
+        yield time, frame
 
 
 def _pick(frames: Iterator[tuple[int, VideoFrame]], targets: NDArray[np.int64], pictures: Frames) -> bool:

@@ -1,0 +1,373 @@
+"""Films against sequential decoding of everything: same frames, same times, in many containers and codings."""
+
+import io
+import logging
+import subprocess
+import sys
+import textwrap
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.processing import decoding
+from qwen2vl.processing.decoding import Survey
+from qwen2vl.processing.images import resize
+from qwen2vl.processing.video import _choose, read_video, video_header
+from qwen2vl.spec.media import MediaOptions, MediaSettings
+
+SETTINGS = MediaSettings(video_min_pixels=784, video_max_pixels=6 * 784)
+MILLISECOND = Fraction(1, 1000)
+
+
+def picture(index: int, width: int, height: int) -> np.ndarray:
+    """A grey that tells the frame's number, and a bright corner at the top left that tells its orientation."""
+    pixels = np.full((height, width, 3), 20 + index * 7 % 180, dtype=np.uint8)
+    pixels[: height // 3, : width // 3] = (255, 255 - index % 120, 0)
+    return pixels
+
+
+def write_film(
+    path: Path,
+    *,
+    codec: str = "mpeg4",
+    num_frames: int = 40,
+    fps: int = 10,
+    size: tuple[int, int] = (64, 48),
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    times_ms: list[int] | None = None,
+    rotation: int | None = None,
+    mirrored: bool = False,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt
+        if times_ms:
+            stream.time_base = stream.codec_context.time_base = MILLISECOND
+        if rotation is not None:
+            stream.set_display_rotation(rotation, hflip=mirrored)
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
+            frame.pts = times_ms[index] if times_ms else index
+            if times_ms:
+                frame.time_base = MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def sequential(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Times in units of the stream and pixels of all frames, the slow and sure way."""
+    with av.open(str(path)) as container:
+        frames = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    times = [index if time is None else time for index, (time, _) in enumerate(frames)]
+    return np.array(times), [pixels for _, pixels in frames]
+
+
+def expected_frames(path: Path, count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    times, pixels = sequential(path)
+    nearest = [int(np.abs(times - wanted).argmin()) for wanted in np.linspace(times.min(), times.max(), count)]
+    return [np.asarray(resize(Image.fromarray(pixels[index]), *size)) for index in nearest]
+
+
+X264_OPEN = {"x264-params": "open-gop=1:keyint=8:bframes=3:b-pyramid=2:scenecut=0:threads=1"}
+FILMS: dict[str, dict[str, Any]] = {
+    "plain.mp4": {},
+    "h264.mp4": {"codec": "libx264", "options": {"g": "8", "bf": "3"}},
+    "open.mp4": {"codec": "libx264", "options": X264_OPEN},
+    "open.mkv": {"codec": "libx264", "options": X264_OPEN},
+    "open.ts": {"codec": "libx264", "options": X264_OPEN},
+    "refresh.mp4": {"codec": "libx264", "options": {"x264-params": "intra-refresh=1:keyint=8:bframes=0"}},
+    "raw.h264": {"codec": "libx264", "options": {"g": "8", "bf": "3"}},
+    "fragments.mp4": {"options": {"g": "8"}, "container_options": {"movflags": "frag_keyframe+empty_moov"}},
+    "mpeg2.mpg": {"codec": "mpeg2video", "fps": 25, "options": {"g": "8", "bf": "2"}},
+    "bframes.avi": {"options": {"g": "8", "bf": "2"}},
+    "motion.mov": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "vp8.webm": {"codec": "libvpx", "options": {"g": "8", "auto-alt-ref": "1", "lag-in-frames": "8"}},
+    "animation.gif": {"codec": "gif", "pix_fmt": "rgb8"},
+    "odd.mkv": {"codec": "ffv1", "size": (63, 47), "pix_fmt": "yuv420p"},
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_frames_are_those_of_decoding_everything(name: str, tmp_path: Path) -> None:
+    path = write_film(tmp_path / name, **FILMS[name])
+    for count in (4, 14):
+        video = read_video(path, SETTINGS, MediaOptions(nframes=count))
+        assert video.frames.dtype == np.uint8
+        for ours, theirs in zip(video.frames, expected_frames(path, count, video.frames.shape[1:3]), strict=True):
+            assert (ours == theirs).all()
+        span = 39 / FILMS[name].get("fps", 10)
+        assert video.timestamps_s == pytest.approx(np.linspace(0, span, count), abs=0.051)
+    header = video_header(path, SETTINGS)
+    assert (header.width, header.height) == video.original_size == FILMS[name].get("size", (64, 48))
+    assert header.fps == pytest.approx(FILMS[name].get("fps", 10), rel=0.02)
+    assert (video.fps, video.duration_s) == (header.fps, header.duration_s)
+
+
+def test_all_forms_of_source(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a film #1.mp4")
+    whole = read_video(path, SETTINGS)
+    assert len(whole.frames) == 8  # four seconds at two frames each
+    for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes()):
+        assert (read_video(form, SETTINGS).frames == whole.frames).all()
+        assert video_header(form, SETTINGS) == (64, 48, 4.0, 10.0, 40)
+
+
+def test_variable_rate_goes_by_the_clock(tmp_path: Path) -> None:
+    """Thirty frames in the first second, then one a second: frame numbers would give nothing but the first second."""
+    times = [33 * i for i in range(30)] + [1000 * i for i in range(1, 11)]
+    path = write_film(tmp_path / "phone.mkv", times_ms=times)
+    video = read_video(path, SETTINGS, MediaOptions(nframes=6))
+    assert video.timestamps_s == pytest.approx([0, 2, 4, 6, 8, 10])
+    for ours, theirs in zip(video.frames, expected_frames(path, 6, video.frames.shape[1:3]), strict=True):
+        assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize(("rotation", "mirrored"), [(90, False), (-90, False), (180, False), (0, True), (90, True)])
+def test_display_matrix(rotation: int, mirrored: bool, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "phone.mp4", rotation=rotation, mirrored=mirrored)
+    upright = np.rot90(np.arange(4).reshape(2, 2), rotation // 90)
+    upright = upright[:, ::-1] if mirrored else upright
+    turned = rotation % 180 == 90
+    video = read_video(path, SETTINGS, MediaOptions(resized_height=56, resized_width=56))
+    assert video.original_size == ((48, 64) if turned else (64, 48))
+    assert video_header(path, SETTINGS)[:2] == video.original_size
+    red = video.frames[0, :, :, 0].astype(int)
+    corners = np.array([[red[4, 4], red[4, -5]], [red[-5, 4], red[-5, -5]]])
+    assert upright.flat[corners.argmax()] == 0  # where the bright corner of the stored picture has gone
+
+
+def test_one_frame_is_shown_twice(tmp_path: Path) -> None:
+    video = read_video(write_film(tmp_path / "still.mp4", num_frames=1), SETTINGS)
+    assert len(video.frames) == 2
+    assert (video.frames[0] == video.frames[1]).all()
+    assert video.timestamps_s == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last", "count"),
+    [(1.0, 3.0, 1.0, 3.0, 4), (None, 2.0, 0.0, 2.0, 4), (3.0, None, 3.0, 3.9, 4), (1.0, 99.0, 1.0, 3.9, 6)],
+)
+def test_start_and_end(
+    start: float | None, end: float | None, first: float, last: float, count: int, tmp_path: Path
+) -> None:
+    path = write_film(tmp_path / "film.mp4", options={"g": "8"})
+    video = read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
+    assert (video.timestamps_s[0], video.timestamps_s[-1], len(video.frames)) == (first, pytest.approx(last), count)
+    times, pixels = sequential(path)
+    index = int(np.searchsorted(times, first * times[1] * 10))
+    assert (video.frames[0] == np.asarray(resize(Image.fromarray(pixels[index]), *video.frames.shape[1:3]))).all()
+
+
+@pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (1.0, 1.0), (4.0, None), (50.0, 60.0), (None, 0.0)])
+def test_an_empty_range_is_an_error(start: float | None, end: float | None, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mp4")
+    with pytest.raises(MediaError, match=r"leave nothing of a video of 4\.00 seconds"):
+        read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
+
+
+def test_a_broken_off_film_keeps_its_announced_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_film(tmp_path / "film.mp4", num_frames=60, container_options={"movflags": "faststart"})
+    whole = read_video(path, SETTINGS)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    with caplog.at_level(logging.WARNING):
+        broken = read_video(path, SETTINGS)
+    assert "breaks off after" in caplog.text
+    assert broken.frames.shape == whole.frames.shape
+    assert broken.timestamps_s[:5] == whole.timestamps_s[:5]
+    assert (broken.frames[:5] == whole.frames[:5]).all()
+    assert (broken.frames[-1] == broken.frames[-2]).all()
+    assert broken.timestamps_s[-1] == broken.timestamps_s[-2] < whole.timestamps_s[-1]
+
+
+def test_a_damaged_packet_costs_its_own_frames_only(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p")
+    whole = read_video(path, SETTINGS, MediaOptions(nframes=40))
+    content = bytearray(path.read_bytes())
+    starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
+    content[starts[20] : starts[21]] = bytes(starts[21] - starts[20])
+    broken = read_video(bytes(content), SETTINGS, MediaOptions(nframes=40))
+    same = [bool((a == b).all()) for a, b in zip(whole.frames, broken.frames, strict=True)]
+    assert same == [index != 20 for index in range(40)]
+    assert (broken.frames[20] == whole.frames[19]).all()
+
+
+def test_files_that_are_no_films(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    headless = tmp_path / "headless.mp4"
+    headless.write_bytes(write_film(tmp_path / "film.mp4").read_bytes()[:-400])
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (40, 40)).save(photo)
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{tmp_path / 'film.mp4'}\n#EXT-X-ENDLIST\n")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    cases = [
+        (sound, "holds no film, only sound"),
+        (headless, "no video in a supported format, or damaged"),
+        (photo, "no video in a supported format"),
+        (playlist, "no video in a supported format"),
+        (empty, "empty.mp4 is empty"),
+        (tmp_path, "is a directory"),
+        (tmp_path / "none.mp4", "there is no file"),
+        (b"nonsense", "the video in memory is no video"),
+        ("concat:a.mp4|b.mp4", "there is no file"),
+        ("https://example.org/film.mp4", "not an allowed host"),
+        (3, "of type int"),
+        ([], "an empty list of frames"),
+    ]
+    for source, message in cases:
+        for reader in (read_video, video_header):
+            with pytest.raises(MediaError, match=message) as caught:
+                reader(source, SETTINGS)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_film_without_frames(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3)
+    content = path.read_bytes()
+    starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
+    blank = content[: starts[0]] + bytes(content.index(b"moov") - 4 - starts[0]) + content[content.index(b"moov") - 4 :]
+    with pytest.raises(MediaError, match="no frame that can be decoded"):
+        read_video(blank, SETTINGS)
+
+
+def test_ceilings(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mp4")
+    with pytest.raises(MediaError, match="64x48 pixels, over the ceiling of 3000"):
+        read_video(path, MediaSettings(max_decoded_pixels=3000))
+    with pytest.raises(MediaError, match="bytes, over the ceiling of 1000"):
+        read_video(path, MediaSettings(max_file_bytes=1000))
+    with pytest.raises(MediaError, match="over the cap of 16384"):
+        read_video(path, MediaSettings(), MediaOptions(resized_height=2800, resized_width=2800))
+
+
+def test_lists_of_frames() -> None:
+    pictures = [picture(index, 64, 48) for index in range(5)]
+    buffer = io.BytesIO()
+    Image.fromarray(pictures[1]).save(buffer, "PNG")
+    mixed = [pictures[0], buffer.getvalue(), Image.fromarray(pictures[2]), *pictures[3:]]
+    video = read_video(mixed, SETTINGS)
+    assert video.timestamps_s == (0.0, 0.5, 1.0, 1.5, 2.0, 2.0)
+    assert (video.original_size, video.fps, video.duration_s) == ((64, 48), 2.0, 2.5)
+    for ours, index in zip(video.frames, [0, 1, 2, 3, 4, 4], strict=True):
+        assert (ours == np.asarray(resize(Image.fromarray(pictures[index]), *video.frames.shape[1:3]))).all()
+    assert (read_video(np.stack(pictures), SETTINGS).frames == video.frames).all()
+    assert video_header(mixed, SETTINGS) == (64, 48, 2.5, 2.0, 5)
+
+
+def test_lists_are_thinned_only_when_asked() -> None:
+    pictures = [picture(index, 56, 56) for index in range(20)]
+    assert len(read_video(pictures, SETTINGS).frames) == 20
+    assert read_video(pictures, SETTINGS, MediaOptions(fps=1.0)).timestamps_s[:3] == (0.0, 1.0, 2.0)
+    assert len(read_video(pictures, SETTINGS, MediaOptions(nframes=4)).frames) == 4
+    assert len(read_video(pictures, SETTINGS, MediaOptions(max_frames=6)).frames) == 6
+    with pytest.raises(MediaError, match="not a list of frames"):
+        read_video(pictures, SETTINGS, MediaOptions(video_start=1.0))
+
+
+def test_frames_of_other_sizes_go_to_the_first_ones() -> None:
+    video = read_video([picture(0, 64, 48), picture(1, 100, 30)], SETTINGS, MediaOptions())
+    assert video.frames.shape[0] == 2
+    assert video.original_size == (64, 48)
+
+
+def test_transparent_films_go_over_white(tmp_path: Path) -> None:
+    path = tmp_path / "clear.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 56, 56, "bgra"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((56, 56, 4), np.uint8), format="bgra")))
+        container.mux(stream.encode(None))
+    assert (read_video(path, SETTINGS).frames == 255).all()
+
+
+def test_groups_without_a_chosen_frame_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_film(tmp_path / "film.mp4", num_frames=200, options={"g": "10"})
+    fed: list[bool] = []
+    original = decoding._decoded
+    monkeypatch.setattr(decoding, "_decoded", lambda *given: fed.append(given[1] is not None) or original(*given))
+    read_video(path, SETTINGS, MediaOptions(nframes=4))
+    assert sum(fed) < 60
+
+
+def needs(keys: str, targets: str, early: str = "") -> str:
+    """Run the plan on a film drawn as text: K = key frame, x = target, e = target shown before its own key frame."""
+    length = len(keys)
+    times = np.arange(length) * 10
+    for at, mark in enumerate(early.ljust(length)):
+        if mark == "e":
+            times[at] = times[keys.rindex("K", 0, at)] - 5
+    marked = [at for at in range(length) if targets[at] == "x"]
+    survey = Survey(
+        first=av.VideoFrame(2, 2),
+        times=times,
+        is_key=np.array([mark == "K" for mark in keys]),
+        is_shown=np.ones(length, dtype=bool),
+        is_timed=True,
+    )
+    return "".join("1" if need else "0" for need in decoding._needed(survey, times[marked]))
+
+
+def test_what_a_target_leans_on() -> None:
+    assert needs("K...K...K...", ".....x......") == "000011000000"
+    assert needs("K...K...K...", "x..........x") == "100000001111"
+    assert needs("K...K...K...", ".....x......", "     e") == "111111000000"
+    assert needs("..K...", ".x...x") == "111111"
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    gaps=st.lists(st.floats(0.001, 5), min_size=1, max_size=60),
+    count=st.integers(1, 40),
+    begin=st.floats(0, 30),
+    length=st.floats(0.01, 100),
+)
+def test_chosen_frames_are_the_nearest(gaps: list[float], count: int, begin: float, length: float) -> None:
+    seconds = np.concatenate([[0.0], np.cumsum(gaps)])
+    chosen = _choose(seconds, begin, begin + length, count, 0.0)
+    inside = seconds[(seconds >= begin) & (seconds <= begin + length)]
+    low, high = (inside[0], inside[-1]) if len(inside) else (begin, begin)
+    wanted = np.linspace(low, high, count)
+    assert (np.diff(chosen) >= 0).all()
+    assert np.allclose(np.abs(seconds[chosen] - wanted), np.abs(seconds[:, None] - wanted).min(axis=0))
+
+
+def test_memory_goes_with_the_frames_kept(tmp_path: Path) -> None:
+    """A minute at 320x240 is 346 MB of pixels; reading eight frames of it must cost a fraction."""
+    path = write_film(tmp_path / "long.mp4", num_frames=1500, fps=25, size=(320, 240), options={"g": "250"})
+    script = f"""
+        import resource
+        from qwen2vl.processing.video import read_video
+        from qwen2vl.spec.media import MediaOptions, MediaSettings
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        video = read_video({str(path)!r}, MediaSettings(), MediaOptions(nframes=8))
+        assert video.frames.shape[0] == 8
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert float(done.stdout) < 80
