@@ -1,0 +1,241 @@
+"""`Chat`: a model and its processor, and the four ways to ask them. It keeps nothing between requests.
+
+`Session` (session.py) is the one that remembers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from qwen2vl.common.errors import ConfigError, LengthError, MediaError, MessageError
+from qwen2vl.inference.answer import Answer, build_answer
+from qwen2vl.inference.generate import generate, new_cache, room_for_reply
+from qwen2vl.inference.replies import Reply
+from qwen2vl.inference.sampling import SamplingParams
+from qwen2vl.model.cache import KVCache
+from qwen2vl.model.checkpoint import load_model
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.processing.processor import Conversation, MediaInfo, Prepared, Processor, load_processor
+from qwen2vl.processing.tokenizer import Tokenizer
+from qwen2vl.spec import resolve_source
+from qwen2vl.spec.config import read_json
+from qwen2vl.spec.tokens import ENDOFTEXT, IM_END
+
+
+class Stream:
+    """Pieces of a reply as they become certain; afterwards `answer`. The pieces joined are the answer's text.
+
+    Ctrl-C while the model works goes on to the caller as KeyboardInterrupt; `answer` then holds the text so far with
+    the finish reason "interrupted", as it does after `close`.
+    """
+
+    def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer]) -> None:
+        """`finish` makes the answer out of the text that was shown."""
+        self._pieces = pieces
+        self._finish = finish
+        self._shown: list[str] = []
+        self._answer: Answer | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._answer is not None:
+            raise StopIteration
+        try:
+            for piece in self._pieces:
+                if piece:
+                    self._shown.append(piece)
+                    return piece
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """End now and keep the text so far; no effect on a stream that has ended."""
+        if self._answer is None:
+            self._answer = self._finish("".join(self._shown))
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer. Reads the rest of the stream if there is any."""
+        for _ in self:
+            pass
+        assert self._answer is not None
+        return self._answer
+
+
+class Chat:
+    """A model that answers questions about pictures and films."""
+
+    def __init__(
+        self,
+        source: str | Path = "nano",
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
+        """Load the packaged "nano" or a checkpoint directory. Raises ConfigError, CheckpointError."""
+        self.processor = load_processor(source, min_pixels, max_pixels, allowed_hosts)
+        self.end_ids = load_end_ids(source, self.processor.tokenizer)
+        self.model = load_model(source, device=device, dtype=dtype)
+
+    @classmethod
+    def from_parts(cls, model: Qwen2VL, processor: Processor, end_ids: Sequence[int] | None = None) -> Self:
+        """A chat from what is already in memory; end tokens are the published ones unless given."""
+        chat = cls.__new__(cls)
+        chat.model, chat.processor = model, processor
+        chat.end_ids = default_end_ids(processor.tokenizer) if end_ids is None else tuple(end_ids)
+        return chat
+
+    def ask(
+        self,
+        question: str,
+        images: Sequence[Any] = (),
+        videos: Sequence[Any] = (),
+        system: str | None = None,
+        **sampling: Any,
+    ) -> Answer:
+        """One question about pictures and films, which stand before it in this order. Nothing is remembered.
+
+        `sampling` are the fields of SamplingParams. Raises MessageError, MediaError, LengthError, ConfigError.
+        """
+        return self.chat(question_messages(question, images, videos, system), **sampling)
+
+    def chat(self, messages: Conversation, **sampling: Any) -> Answer:
+        """The next turn of a whole conversation. Raises like `ask`."""
+        return self.stream(messages, **sampling).answer
+
+    def stream(self, messages: Conversation, **sampling: Any) -> Stream:
+        """Like `chat`, piece by piece. Everything but the model runs before this returns, so errors come at once."""
+        params = SamplingParams.from_keywords(sampling)
+        check_conversation(messages)
+        return self.stream_prepared(self.processor.prepare(messages, with_digests=False), params)
+
+    def stream_prepared(self, prepared: Prepared, params: SamplingParams) -> Stream:
+        """Like `stream`, for what the processor has prepared before."""
+        reply = self.new_reply(prepared, params)
+        return self.stream_reply(reply, prepared.media, new_cache(self.model, [reply]))
+
+    def stream_reply(
+        self,
+        reply: Reply,
+        media: Sequence[MediaInfo],
+        cache: KVCache,
+        ended: Callable[[Answer], None] = lambda answer: None,
+    ) -> Stream:
+        """Run one reply. What the cache holds of its prompt is not computed again; `ended` is told the answer."""
+        cached_tokens = cache.lengths[0]
+        pieces = (piece for _, piece in generate(self.model, [reply], cache, self.processor.tokenizer.size))
+
+        def finish(text: str) -> Answer:
+            answer = build_answer(text, reply, media, cached_tokens)
+            ended(answer)
+            return answer
+
+        return Stream(pieces, finish)
+
+    def batch(self, conversations: Sequence[Conversation], batch_size: int = 16, **sampling: Any) -> list[Answer]:
+        """Answers to many conversations, `batch_size` at a time, in their order; each as `chat` would give it.
+
+        Exactly so in fp32; in bf16 the last bits of sums depend on how many rows stand together. All of a group are read
+        before the model runs. Errors name the conversation, counted from 0.
+        """
+        params = SamplingParams.from_keywords(sampling)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size!r}: it must be a whole number from 1")
+        answers: list[Answer] = []
+        for begin in range(0, len(conversations), batch_size):
+            answers += self._batch(conversations[begin : begin + batch_size], begin, params)
+        return answers
+
+    def _batch(self, conversations: Sequence[Conversation], begin: int, params: SamplingParams) -> list[Answer]:
+        prepared: list[Prepared] = []
+        replies: list[Reply] = []
+        for number, messages in enumerate(conversations, begin):
+            try:
+                check_conversation(messages)
+                prepared.append(self.processor.prepare(messages, with_digests=False))
+                replies.append(self.new_reply(prepared[-1], params))
+            except (MessageError, MediaError, LengthError) as error:
+                raise type(error)(f"conversation {number}: {error}") from error
+        texts: list[list[str]] = [[] for _ in replies]
+        for i, piece in generate(self.model, replies, new_cache(self.model, replies), self.processor.tokenizer.size):
+            texts[i].append(piece)
+        return [
+            build_answer("".join(pieces), reply, one.media)
+            for pieces, reply, one in zip(texts, replies, prepared, strict=True)
+        ]
+
+    def new_reply(self, prepared: Prepared, params: SamplingParams) -> Reply:
+        """The reply to one prompt, not begun. Raises LengthError when the prompt does not fit the context."""
+        room = room_for_reply(prepared.inputs.num_tokens, self.model.config)
+        return Reply(prepared.inputs, params.effective(room), self.processor.tokenizer, self.end_ids)
+
+
+def question_messages(
+    question: str,
+    images: Sequence[Any] = (),
+    videos: Sequence[Any] = (),
+    system: str | None = None,
+    video_options: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The message form of one question: pictures, films, then the text. Raises MessageError when a list is none."""
+    for name, value in (("images", images), ("videos", videos)):
+        if not isinstance(value, list | tuple):
+            raise MessageError(f"{name} is of type {type(value).__name__}: give a list, [{name[:-1]}]")
+    content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
+    content += [{"type": "video", "video": video} | (video_options or {}) for video in videos]
+    content.append({"type": "text", "text": question})
+    head = [] if system is None else [{"role": "system", "content": system}]
+    return [*head, {"role": "user", "content": content}]
+
+
+def check_conversation(messages: Conversation) -> None:
+    """There must be something to answer: the last turn is the user's and says something. Raises MessageError.
+
+    Only what can be seen at a glance; the form of messages is checked where they are parsed.
+    """
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    if not isinstance(last, dict) or "content" not in last:
+        return
+    if last.get("role") != "user":
+        raise MessageError(
+            f'the last message has the role {last.get("role")!r}: a conversation must end with a message of the "user"'
+        )
+    content = last["content"]
+    parts = [{"text": content}] if isinstance(content, str) else content
+    if isinstance(parts, list | tuple) and not any(_says_something(part) for part in parts):
+        raise MessageError("the question is empty: ask something in words")
+
+
+def _says_something(part: Any) -> bool:
+    text = part.get("text") if isinstance(part, dict) else None
+    return bool(text.strip()) if isinstance(text, str) else text is not None
+
+
+def default_end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    return (tokenizer.special(IM_END), tokenizer.special(ENDOFTEXT))
+
+
+def load_end_ids(source: str | Path, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """End tokens of `generation_config.json`; the published two when the file is missing or names none.
+
+    Nothing else of that file is used. Raises ConfigError.
+    """
+    path = resolve_source(source) / "generation_config.json"
+    named = read_json(path).get("eos_token_id") if path.exists() else None
+    if named is None:
+        return default_end_ids(tokenizer)
+    ids = named if isinstance(named, list) else [named]
+    if not ids or not all(type(id) is int and 0 <= id < tokenizer.size for id in ids):
+        raise ConfigError(
+            f'"{path}" has eos_token_id {named}: it must be one id or several, each from 0 to {tokenizer.size - 1}'
+        )
+    return tuple(ids)

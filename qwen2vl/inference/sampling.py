@@ -1,0 +1,159 @@
+"""The next token from logits. Greedy is greedy; a checkpoint's own sampling defaults are never used.
+
+    logits [V] --repetition penalty--> --temperature--> --top k--> --top p--> one draw from the request's own generator
+
+Every request has a generator of its own, on the CPU, so what it draws depends on its seed alone and not on the device,
+on its neighbours in a batch or on what was asked before.
+"""
+
+import logging
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from qwen2vl.common.errors import ConfigError, Qwen2VLError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How a reply is chosen and when it ends at the latest. Raises ConfigError for values out of range."""
+
+    max_new_tokens: int = 2048
+    """The context may leave room for fewer."""
+    temperature: float = 0.0
+    """0 = greedy: the likeliest token always; None is taken as 0."""
+    top_k: int | None = None
+    """Draw among this many likeliest tokens only."""
+    top_p: float | None = None
+    """Draw among the likeliest tokens that together reach this probability, at least one."""
+    repetition_penalty: float = 1.0
+    """Over 1: logits of tokens that prompt or reply hold are divided by it (multiplied where negative). 1 = off."""
+    seed: int | None = None
+    """None = a fresh one for each reply that is drawn, told in its settings, so it can be had again."""
+    stop: tuple[str, ...] = ()
+    """The reply ends right before the first of these texts; one text or several."""
+    detect_repetition: bool = True
+    """End replies that go round in circles, see `replies.LoopDetector`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()))
+        object.__setattr__(self, "temperature", 0.0 if self.temperature is None else self.temperature)
+        checks = {
+            "max_new_tokens": (_is_whole(self.max_new_tokens, 1), "a whole number from 1"),
+            "temperature": (_is_number(self.temperature, 0, 100), "a number from 0 (greedy) to 100"),
+            "top_k": (self.top_k is None or _is_whole(self.top_k, 1), "a whole number from 1, or left out"),
+            "top_p": (
+                self.top_p is None or (_is_number(self.top_p, 0, 1) and self.top_p > 0),
+                "a number over 0 and up to 1, or left out",
+            ),
+            "repetition_penalty": (
+                _is_number(self.repetition_penalty, 0, 100) and self.repetition_penalty > 0,
+                "a number over 0; 1 is off",
+            ),
+            "seed": (self.seed is None or (_is_whole(self.seed, 0) and self.seed < 2**63), "a whole number from 0"),
+            "stop": (all(isinstance(text, str) and text for text in self.stop), "one or several texts, none of them empty"),
+            "detect_repetition": (isinstance(self.detect_repetition, bool), "true or false"),
+        }
+        for name, (holds, rule) in checks.items():
+            if not holds:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}: it must be {rule}")
+
+    @classmethod
+    def from_keywords(cls, keywords: dict[str, Any]) -> Self:
+        """Settings from what a caller passed. Raises ConfigError naming the valid keywords when one is unknown."""
+        valid = [field.name for field in fields(cls)]
+        unknown = [name for name in keywords if name not in valid]
+        if unknown:
+            raise ConfigError(f"unknown setting {', '.join(unknown)}: valid are {', '.join(valid)}")
+        return cls(**keywords)
+
+    def effective(self, room: int) -> "SamplingParams":
+        """What really holds for one reply with room for so many tokens: seed drawn, settings without effect left out."""
+        limit = min(self.max_new_tokens, room)
+        if self.temperature == 0:
+            if self.top_k is not None or self.top_p is not None:
+                log.warning("top_k and top_p have no effect at temperature 0: set a temperature")
+            return replace(self, max_new_tokens=limit, top_k=None, top_p=None, seed=None)
+        seed = secrets.randbits(48) if self.seed is None else self.seed
+        return replace(self, max_new_tokens=limit, seed=seed)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+class Sampler:
+    """Chooses the tokens of one reply."""
+
+    def __init__(self, params: SamplingParams, prompt_ids: Tensor) -> None:
+        """`params` as `effective` gives them: with a seed where they draw."""
+        self.params = params
+        self.is_plain = params.temperature == 0 and params.repetition_penalty == 1
+        self._generator = torch.Generator()
+        if params.seed is not None:
+            self._generator.manual_seed(params.seed)
+        self._seen = set(prompt_ids.tolist()) if params.repetition_penalty != 1 else set()
+
+    def pick(self, logits_V: Tensor) -> int:
+        """One id from float32 logits on the CPU."""
+        logits_V = penalise(logits_V, self._seen, self.params.repetition_penalty)
+        if self.params.temperature == 0:
+            chosen = int(logits_V.argmax())
+        else:
+            probabilities_V = truncated(logits_V / self.params.temperature, self.params.top_k, self.params.top_p)
+            chosen = int(torch.multinomial(probabilities_V, 1, generator=self._generator))
+        if self.params.repetition_penalty != 1:
+            self._seen.add(chosen)
+        return chosen
+
+
+def penalise(logits_V: Tensor, seen: set[int], penalty: float) -> Tensor:
+    """Push down tokens that were there before; the rule of the published generation settings."""
+    if penalty == 1 or not seen:
+        return logits_V
+    where = torch.tensor(sorted(seen))
+    old = logits_V[where]
+    return logits_V.index_copy(0, where, torch.where(old > 0, old / penalty, old * penalty))
+
+
+def truncated(logits_V: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Probabilities, zero outside the likeliest `top_k` and outside the nucleus of `top_p`, not normalised again.
+
+    Probabilities (0.5, 0.3, 0.2) with top_p 0.7 keep the first two: the one that passes the mark stays in.
+    """
+    if top_k is not None and top_k < len(logits_V):
+        lowest = logits_V.topk(top_k).values[-1]
+        logits_V = logits_V.masked_fill(logits_V < lowest, -math.inf)
+    probabilities_V = logits_V.softmax(-1)
+    if top_p is None or top_p == 1:
+        return probabilities_V
+    ordered, order = probabilities_V.sort(descending=True, stable=True)
+    outside = ordered.cumsum(0) - ordered >= top_p
+    return probabilities_V.index_fill(0, order[outside], 0.0)
+
+
+def choose(logits_SV: Tensor, samplers: Sequence[Sampler], vocabulary: int) -> list[int]:
+    """One id for each row; ids from `vocabulary` on are padding of the head and never chosen.
+
+    Raises Qwen2VLError when a row holds values that are not numbers.
+    """
+    logits_SV = logits_SV[:, :vocabulary]
+    if not bool(torch.isfinite(logits_SV.amax(1)).all()):
+        raise Qwen2VLError(
+            "the model gave values that are not numbers: load it as bf16 or fp32, or copy the checkpoint again"
+        )
+    if all(sampler.is_plain for sampler in samplers):
+        return logits_SV.argmax(1).tolist()
+    rows = logits_SV.cpu()
+    return [sampler.pick(row) for sampler, row in zip(samplers, rows, strict=True)]
