@@ -6,6 +6,7 @@ Shape legend: T = tokens, H = width, N = query heads, M = key/value heads, K = h
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from qwen2vl.model.attention import AttentionPlan, attend
@@ -39,9 +40,14 @@ class SelfAttention(nn.Module):
         q_TNK = rotate(self.q_proj(x_TH).unflatten(1, (-1, self.head_dim)), layout.rope)
         k_TMK = rotate(self.k_proj(x_TH).unflatten(1, (-1, self.head_dim)), layout.rope)
         v_TMK = self.v_proj(x_TH).unflatten(1, (-1, self.head_dim))
+        return self.o_proj(self.mix(q_TNK, k_TMK, v_TMK, layout).flatten(1))
+
+    @torch.compiler.disable
+    def mix(self, q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: Layout) -> Tensor:
+        """Attention, over the cache if there is one. Out of compiled graphs, which would be one per layer number."""
         if layout.cache is not None and layout.step is not None:
             k_TMK, v_TMK = layout.cache.write(self.layer, layout.step, k_TMK, v_TMK)
-        return self.o_proj(attend(q_TNK, k_TMK, v_TMK, layout.plan).flatten(1))
+        return attend(q_TNK, k_TMK, v_TMK, layout.plan)
 
 
 class DecoderLayer(nn.Module):

@@ -123,8 +123,3 @@ def chunk_frames(bounds: np.ndarray, max_patches: int) -> list[slice]:
             chunks.append(slice(first, frame - 1))
             first = frame - 1
     return [*chunks, slice(first, len(bounds) - 1)]
-
-
-def inflate_patch_kernel(kernel_2d: Tensor, frames: int) -> Tensor:
-    """[D, 3, 14, 14] of an image model to [D, 3, frames, 14, 14], so that identical frames reproduce it [paper 2.8]."""
-    return (kernel_2d / frames)[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
