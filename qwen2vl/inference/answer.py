@@ -33,8 +33,8 @@ class Answer:
     boxes: tuple[Box, ...]
     """Places that the text names, in pixels of the original picture.
 
-    `image_index` counts the pictures of the conversation from 0. Markup does not say which picture it means: "Picture 2"
-    in the words before it decides, else it is the last picture. Where there are films only, they are counted instead.
+    `image_index` counts the pictures of the conversation from 0. Markup does not say which picture it means:
+    "Picture 2" in the words before it decides, else it is the last one. Where there are films only, they are counted.
     """
     points: tuple[Point, ...]
     finish_reason: FinishReason

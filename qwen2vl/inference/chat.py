@@ -144,8 +144,8 @@ class Chat:
     def batch(self, conversations: Sequence[Conversation], batch_size: int = 16, **sampling: Any) -> list[Answer]:
         """Answers to many conversations, `batch_size` at a time, in their order; each as `chat` would give it.
 
-        Exactly so in fp32; in bf16 the last bits of sums depend on how many rows stand together. All of a group are read
-        before the model runs. Errors name the conversation, counted from 0.
+        Exactly so in fp32; in bf16 the last bits of sums depend on how many rows stand together. All of a group are
+        read before the model runs. Errors name the conversation, counted from 0.
         """
         params = SamplingParams.from_keywords(sampling)
         if not isinstance(batch_size, int) or batch_size < 1:

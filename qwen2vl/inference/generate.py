@@ -20,7 +20,7 @@ from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.positions import visual_spans
 
 MAX_PREFILL_TOKENS = 8192
-"""Prompts go through together up to this many tokens, so the memory of a batch does not grow with its number of prompts."""
+"""Prompts go through together up to this many tokens, so activations do not grow with the number of prompts."""
 ROOM = 256
 """Tokens by which a cache is made longer at once: growing copies it."""
 

@@ -28,7 +28,7 @@ class SamplingParams:
     max_new_tokens: int = 2048
     """The context may leave room for fewer."""
     temperature: float = 0.0
-    """0 = greedy: the likeliest token always; None is taken as 0."""
+    """0 = greedy: the likeliest token always. Callers may pass None for it."""
     top_k: int | None = None
     """Draw among this many likeliest tokens only."""
     top_p: float | None = None
@@ -38,13 +38,11 @@ class SamplingParams:
     seed: int | None = None
     """None = a fresh one for each reply that is drawn, told in its settings, so it can be had again."""
     stop: tuple[str, ...] = ()
-    """The reply ends right before the first of these texts; one text or several."""
+    """The reply ends right before the first of these texts."""
     detect_repetition: bool = True
     """End replies that go round in circles, see `replies.LoopDetector`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()))
-        object.__setattr__(self, "temperature", 0.0 if self.temperature is None else self.temperature)
         checks = {
             "max_new_tokens": (_is_whole(self.max_new_tokens, 1), "a whole number from 1"),
             "temperature": (_is_number(self.temperature, 0, 100), "a number from 0 (greedy) to 100"),
@@ -58,7 +56,7 @@ class SamplingParams:
                 "a number over 0; 1 is off",
             ),
             "seed": (self.seed is None or (_is_whole(self.seed, 0) and self.seed < 2**63), "a whole number from 0"),
-            "stop": (all(isinstance(text, str) and text for text in self.stop), "one or several texts, none of them empty"),
+            "stop": (_are_texts(self.stop), "one or several texts, none empty"),
             "detect_repetition": (isinstance(self.detect_repetition, bool), "true or false"),
         }
         for name, (holds, rule) in checks.items():
@@ -67,15 +65,22 @@ class SamplingParams:
 
     @classmethod
     def from_keywords(cls, keywords: dict[str, Any]) -> Self:
-        """Settings from what a caller passed. Raises ConfigError naming the valid keywords when one is unknown."""
+        """Settings from what a caller passed; `stop` may be one text or a list.
+
+        Raises ConfigError, naming the valid keywords when one is unknown.
+        """
         valid = [field.name for field in fields(cls)]
         unknown = [name for name in keywords if name not in valid]
         if unknown:
             raise ConfigError(f"unknown setting {', '.join(unknown)}: valid are {', '.join(valid)}")
-        return cls(**keywords)
+        stop = keywords.get("stop")
+        forms: dict[str, Any] = {"temperature": keywords.get("temperature") or 0.0}
+        if stop is None or isinstance(stop, str | list):
+            forms["stop"] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        return cls(**{**keywords, **forms})
 
     def effective(self, room: int) -> "SamplingParams":
-        """What really holds for one reply with room for so many tokens: seed drawn, settings without effect left out."""
+        """What really holds for one reply with room for so many tokens: seed drawn, what has no effect left out."""
         limit = min(self.max_new_tokens, room)
         if self.temperature == 0:
             if self.top_k is not None or self.top_p is not None:
@@ -91,6 +96,10 @@ def _is_whole(value: Any, least: int) -> bool:
 
 def _is_number(value: Any, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(text, str) and text for text in value)
 
 
 class Sampler:

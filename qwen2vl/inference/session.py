@@ -32,7 +32,7 @@ class CachedRow:
 
 
 def common_prefix(old: CachedRow, new: Prepared, config: Qwen2VLConfig) -> int:
-    """How many tokens of the new prompt an old row stands for; always under all of them, since the last gives the logits.
+    """How many tokens of the new prompt an old row stands for; never all of them, since the last one gives the logits.
 
     The ids alone do not tell pictures apart: all placeholders are equal. A picture whose digest differs, and all after
     it, is new; one that is cut by the end of what is common is new as well.

@@ -1,0 +1,33 @@
+"""`qwen2vl report`: the curves of a run as a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
+from qwen2vl.training.curve import draw_curves
+from qwen2vl.training.state import read_metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(CommonOptions):
+    """Draw losses and held-out scores of a run to a PNG."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run's directory."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
+    """Where to draw; RUN/curves.png unless given."""
+
+
+def run(argv: Sequence[str]) -> int:
+    options = parse_options(ReportOptions, argv, "qwen2vl report")
+    metrics = options.run / "metrics.jsonl"
+    if not metrics.is_file():
+        raise UsageError(f'"{options.run}" holds no metrics.jsonl: give the directory of a run, as runs/nano')
+    out = options.out or options.run / "curves.png"
+    draw_curves(read_metrics(metrics), out)
+    print(out)
+    return 0

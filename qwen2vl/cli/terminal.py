@@ -1,0 +1,82 @@
+"""What people see while they wait, and text that is fit for a terminal."""
+
+import contextlib
+import re
+import sys
+import threading
+from collections.abc import Iterator
+
+from qwen2vl.processing.grounding import Box, Point
+from qwen2vl.spec import tokens
+
+PATIENCE_S = 2.0
+"""In a pipe, work is only told of when it takes longer."""
+
+_DROPPED = re.compile(
+    "|".join(map(re.escape, (tokens.REF_START, tokens.REF_END)))
+    + f"|{re.escape(tokens.BOX_START)}.*?{re.escape(tokens.BOX_END)}"
+    + f"|{re.escape(tokens.QUAD_START)}.*?{re.escape(tokens.QUAD_END)}",
+    re.DOTALL,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters with which a text could steer the terminal."""
+LONGEST_MARKUP = 200
+"""Characters of a box's markup that are waited for; whatever is longer is no box."""
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something is being done: a spinner on a terminal, else a line on stderr after two seconds."""
+    if sys.stderr.isatty():
+        from rich.console import Console  # 0.1 s that a pipe does not need
+
+        with Console(stderr=True).status(what):
+            yield
+        return
+    timer = threading.Timer(PATIENCE_S, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class ReadableText:
+    """Pieces of an answer without the marks of places and without control characters, as early as possible.
+
+    "the <|object_ref_start|>lamp<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>." is shown as "the lamp.".
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def push(self, piece: str) -> str:
+        """What may be shown now; an unfinished mark is waited for."""
+        text = _DROPPED.sub("", self._held + piece)
+        opened = text.find("<|")
+        if opened < 0 and text.endswith("<"):
+            opened = len(text) - 1
+        if opened < 0 or len(text) - opened > LONGEST_MARKUP:
+            opened = len(text)
+        self._held = text[opened:]
+        return _CONTROL.sub("", text[:opened])
+
+    def finish(self) -> str:
+        """What was waited for in vain."""
+        text, self._held = self._held, ""
+        return _CONTROL.sub("", text)
+
+
+def describe_place(place: Box | Point, num_pictures: int) -> str:
+    """A box or point in words, in pixels of the original: "red circle: (24,33)-(60,71) px"."""
+    label = f"{_CONTROL.sub('', place.label)}: " if place.label else ""
+    where = f", picture {place.image_index + 1}" if num_pictures > 1 else ""
+    if isinstance(place, Point):
+        return f"{label}{_pair(*place.xy_px)} px{where}"
+    corners = place.quad or (place.xyxy_px[:2], place.xyxy_px[2:])
+    return f"{label}{'-'.join(_pair(*corner) for corner in corners)} px{where}"
+
+
+def _pair(x: float, y: float) -> str:
+    return f"({round(x)},{round(y)})"
