@@ -63,6 +63,7 @@ class Session:
         self.last: Answer | None = None
         self._row = CachedRow(ids=np.zeros(0, np.int64), digests=())
         self._cache: KVCache | None = None
+        self._prepared: Prepared | None = None
 
     def ask(
         self,
@@ -80,7 +81,7 @@ class Session:
         system = self._system if not self.messages else None
         messages = self.messages + question_messages(question, images, videos, system, video_options)
         check_conversation(messages)
-        prepared = self._chat.processor.prepare(messages)
+        prepared = self._chat.processor.prepare(messages, earlier=self._prepared)
         reply = self._chat.new_reply(prepared, params)
         cache = self._cache_for(prepared)
 
@@ -88,6 +89,7 @@ class Session:
             if reply.ids:  # else the prompt itself was interrupted, and only what was kept of it is in the cache
                 # The newest token was chosen but has not gone through the model.
                 self._remember(np.concatenate([prepared.inputs.ids.numpy(), reply.ids[:-1]]), prepared)
+            self._prepared = prepared
             self.messages = [*messages, {"role": "assistant", "content": answer.text}]
             self.last = answer
 

@@ -7,7 +7,8 @@ Geometry comes from `spec`; nothing here knows the model. The reverse way is `Pr
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -118,17 +119,20 @@ class Processor:
         add_vision_id: bool = False,
         with_labels: bool = False,
         with_digests: bool = True,
+        earlier: Prepared | None = None,
     ) -> Prepared:
         """Inputs of one conversation, and what became of its pictures and films.
 
         add_generation_prompt: end with the opening of a reply. add_vision_id: "Picture 1: " before each. with_labels:
         supervise the assistant's replies. with_digests=False saves the hashing, measured at 2 ms per megapixel out of
-        about 15 for an undecoded picture. Raises MessageError, MediaError.
+        about 15 for an undecoded picture. earlier: what this conversation gave when it was shorter; its media are the
+        first of this one and are not opened again. Raises MessageError, MediaError.
         """
         spans = chat.render(
             parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
         )
-        loaded = [self._load(part, with_digests) for part in chat.media_parts(spans)]
+        loaded = [] if earlier is None else list(_loaded_before(earlier))
+        loaded += [self._load(part, with_digests) for part in chat.media_parts(spans)[len(loaded) :]]
         media = tuple(info for info, _ in loaded)
         grids = np.array([info.grid for info in media], np.int64).reshape(-1, 3)
         tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
@@ -217,6 +221,14 @@ def load_processor(
 
 def _is_batch(messages: Any) -> bool:
     return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
+
+
+def _loaded_before(prepared: Prepared) -> Iterator[tuple[MediaInfo, NDArray[np.uint8]]]:
+    """Every image and video of a prompt with its patches."""
+    end = 0
+    for info in prepared.media:
+        begin, end = end, end + math.prod(info.grid)
+        yield info, prepared.inputs.patches[begin:end].numpy()
 
 
 def _join(patches: list[NDArray[np.uint8]], patch_dim: int) -> NDArray[np.uint8]:
