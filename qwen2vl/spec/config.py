@@ -169,7 +169,9 @@ _INERT = {
 }  # fmt: skip
 """Keys that published files carry and that change nothing here (or are handled by name below)."""
 
-_VISION_INERT = {"hidden_act", "model_type", "in_chans", "spatial_patch_size", "initializer_range", "dtype"}
+_VISION_INERT = {
+    "hidden_act", "model_type", "in_chans", "spatial_patch_size", "initializer_range", "dtype", "rope_parameters",
+}  # fmt: skip
 
 
 def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
@@ -183,6 +185,7 @@ def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
     refuse_unsupported(text)
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     vision = dict(raw.get("vision_config") or {})
+    refuse_unsupported_tower(vision)
     token_keys = {
         "bos": "bos_token_id",
         "eos": "eos_token_id",
@@ -228,9 +231,19 @@ def refuse_unsupported(text: dict[str, Any]) -> None:
         raise ConfigError(f'hidden_act "{text["hidden_act"]}" is not supported: a Qwen2-VL decoder uses "silu"')
     if text.get("quantization_config"):
         raise ConfigError("quantised checkpoints cannot be read: use the unquantised release of the same model")
-    kind = (text.get("rope_parameters") or text.get("rope_scaling") or {}).get("type", "mrope")
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "mrope"))  # newer files call M-RoPE "default"
     if kind not in ("mrope", "default"):
         raise ConfigError(f'rope type "{kind}" is not supported: a Qwen2-VL decoder uses "mrope"')
+
+
+def refuse_unsupported_tower(vision: dict[str, Any]) -> None:
+    """The same for the tower; newer files (transformers >= 5) spell out its rotary settings."""
+    if vision.get("hidden_act", "quick_gelu") != "quick_gelu":
+        raise ConfigError(f'vision hidden_act "{vision["hidden_act"]}" is not supported: the tower uses "quick_gelu"')
+    theta = (vision.get("rope_parameters") or {}).get("rope_theta", 10_000)
+    if theta != 10_000:
+        raise ConfigError(f"vision rope_theta {theta} is not supported: the tower uses 10000")
 
 
 def config_to_dict(config: Qwen2VLConfig) -> dict[str, Any]:
