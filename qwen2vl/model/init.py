@@ -32,5 +32,6 @@ def init_weights(model: Qwen2VL, seed: int) -> None:
             module.weight.fill_(1.0)
         elif isinstance(module, (nn.Linear, nn.Embedding)):
             module.weight.normal_(0.0, model.config.initializer_range, generator=generator)
-        if getattr(module, "bias", None) is not None:
-            module.bias.zero_()
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            bias.zero_()

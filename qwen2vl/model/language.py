@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
         v_TMK = self.v_proj(x_TH).unflatten(1, (-1, self.head_dim))
         return self.o_proj(self.mix(q_TNK, k_TMK, v_TMK, layout).flatten(1))
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def mix(self, q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: Layout) -> Tensor:
         """Attention, over the cache if there is one. Out of compiled graphs, which would be one per layer number."""
         if layout.cache is not None and layout.step is not None:

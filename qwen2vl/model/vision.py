@@ -8,7 +8,6 @@ Shape legend: P = patches, D = tower width, H = decoder width, N = heads, K = he
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qwen2vl.model.attention import AttentionPlan, attend, plan_packed
@@ -108,7 +107,7 @@ class VisionTower(nn.Module):
     def run(self, patches: Tensor, bounds: np.ndarray, where: np.ndarray) -> Tensor:
         begin, end = int(bounds[0]), int(bounds[-1])
         rope = vision_rotary(torch.from_numpy(where[begin:end]).to(patches.device), self.config)
-        plan = plan_packed(bounds - begin, causal=False, device=patches.device)
+        plan = plan_packed((bounds - begin).tolist(), causal=False, device=patches.device)
         x_PD = self.patch_embed(patches[begin:end])
         for block in self.blocks:
             x_PD = block(x_PD, rope, plan)
