@@ -1,0 +1,13 @@
+"""Weights on disk: reading and writing checkpoint directories in the hub layout [paper 1.7].
+
+    directory --list_tensors (files)--> headers --match (names)--> parameters --fill (load)--> Qwen2VL
+    Qwen2VL --tensor_table (names)--> layout --write_tensors (files)--> directory, whole or not at all (save)
+
+Strict both ways: every tensor of the files is used once and every parameter is filled, or nothing is.
+Tokenizer and media files belong to the processor, which is asked to write its own.
+"""
+
+from qwen2vl.model.checkpoint.load import load_model
+from qwen2vl.model.checkpoint.save import convert, save_checkpoint
+
+__all__ = ["convert", "load_model", "save_checkpoint"]
