@@ -1,0 +1,123 @@
+"""Every back-end against the reference, over any segments, head ratios, cached or packed, forward and backward."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen2vl.model import attention
+from qwen2vl.model.attention import AttentionPlan, Segment, attend, plan_attention, plan_packed
+
+CPU = torch.device("cpu")
+LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=7)
+HEADS = st.sampled_from([(1, 1), (2, 2), (4, 2), (6, 2), (4, 1)])
+
+
+def rows(total: int, heads: int, seed: int, grad: bool = False) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(total, heads, 8, generator=generator).requires_grad_(grad)
+
+
+def packed_plan(lengths: list[int], causal: bool) -> AttentionPlan:
+    bounds = torch.tensor([0, *lengths]).cumsum(0).tolist()
+    return plan_packed(bounds, causal=causal, device=CPU)
+
+
+@settings(deadline=None, max_examples=80)
+@given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
+def test_packed_segments_in_inference(lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
+    if sum(lengths) == 0:
+        lengths = [3]
+    plan, total = packed_plan(lengths, causal), sum(lengths)
+    q, k, v = rows(total, heads[0], 1), rows(total, heads[1], 2), rows(total, heads[1], 3)
+    with torch.inference_mode():
+        torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("longest_plain", [0, 256])  # the fused kernel's gradients, and those of the plain products
+@settings(deadline=None, max_examples=40)
+@given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
+def test_packed_segments_in_training(
+    longest_plain: int, lengths: list[int], heads: tuple[int, int], causal: bool
+) -> None:
+    if sum(lengths) == 0:
+        lengths = [3]
+    plan, total = packed_plan(lengths, causal), sum(lengths)
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "LONGEST_PLAIN", longest_plain)
+        for backend in attention.BACKENDS:
+            inputs = rows(total, heads[0], 1, True), rows(total, heads[1], 2, True), rows(total, heads[1], 3, True)
+            out = attend(*inputs, plan, backend)
+            results.append((out.detach(), *torch.autograd.grad((out * rows(total, heads[0], 4)).sum(), inputs)))
+    for reference, other in zip(results[0], results[1], strict=True):
+        torch.testing.assert_close(other, reference, atol=5e-6, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    sequences=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 4)), min_size=1, max_size=5),
+    heads=HEADS,
+    order=st.randoms(use_true_random=False),
+    gap=st.integers(0, 3),
+)
+def test_cached_sequences(sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int) -> None:
+    """(past, new) tokens of sequences that stand in any order in a pool with gaps, new ones anything from one up."""
+    capacity = max(past + new for past, new in sequences) + gap
+    places = list(range(len(sequences)))
+    order.shuffle(places)  # type: ignore[attr-defined]
+    segments, row = [], 0
+    for place, (past, new) in zip(places, sequences, strict=True):
+        segments.append(Segment(query_start=row, queries=new, key_start=place * capacity, keys=past + new))
+        row += new
+    plan = plan_attention(segments, causal=True, device=CPU)
+    pool = len(sequences) * capacity
+    q, k, v = rows(row, heads[0], 1), rows(pool, heads[1], 2), rows(pool, heads[1], 3)
+    with torch.inference_mode():
+        torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-6, rtol=1e-5)
+
+
+def test_reference_is_softmax_attention() -> None:
+    q, k, v = rows(5, 1, 1), rows(5, 1, 2), rows(5, 1, 3)
+    weights = torch.softmax((q[:, 0] @ k[:, 0].T) / 8**0.5, -1)
+    out = attend(q, k, v, packed_plan([5], causal=False), "reference")
+    torch.testing.assert_close(out[:, 0], weights @ v[:, 0])
+
+
+def test_causal_rows_do_not_depend_on_later_ones() -> None:
+    plan = packed_plan([4, 4], causal=True)
+    q, k, v = rows(8, 2, 1), rows(8, 2, 2), rows(8, 2, 3)
+    before = attend(q, k, v, plan)
+    k, v = k.clone(), v.clone()
+    k[2:4], v[2:4] = 7.0, -7.0
+    after = attend(q, k, v, plan)
+    assert torch.equal(before[[0, 1, 4, 5, 6, 7]], after[[0, 1, 4, 5, 6, 7]])
+    assert not torch.allclose(before[2:4], after[2:4])
+
+
+def test_a_film_of_64_frames_is_one_call_without_copies() -> None:
+    plan = packed_plan([16] * 64, causal=False)
+    assert len(plan.buckets) == 1
+    assert plan.order is None
+    bucket = plan.buckets[0]
+    assert bucket.mask is None
+    assert bucket.valid is None
+    x = rows(64 * 16, 2, 0)
+    assert bucket.queries.take(x).data_ptr() == x.data_ptr()
+
+
+def test_decoding_steps_are_one_call_and_read_the_pool_in_place() -> None:
+    segments = [Segment(query_start=i, queries=1, key_start=i * 10, keys=3 + i) for i in range(4)]
+    plan = plan_attention(segments, causal=True, device=CPU)
+    assert len(plan.buckets) == 1
+    pool = rows(40, 2, 0)
+    assert plan.buckets[0].keys.take(pool).data_ptr() == pool.data_ptr()
+
+
+def test_padding_in_a_bucket_is_bounded() -> None:
+    plan = packed_plan(list(range(1, 200)), causal=False)
+    for bucket in plan.buckets:
+        padded = bucket.queries.count * bucket.queries.length
+        real = padded if bucket.valid is None else int(bucket.valid.sum())
+        assert real >= (1 - attention.PADDING_ALLOWED) * padded
+    assert len(plan.buckets) < 20
