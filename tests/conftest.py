@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from torch.nn.functional import cross_entropy
 
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -73,7 +73,7 @@ def taught_model(taught_processor: Processor, photo: Image.Image) -> Qwen2VL:
     targets = (row.labels != -100).nonzero().squeeze(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(400):
-        loss = F.cross_entropy(model(row, rows=targets - 1).logits, row.labels[targets], reduction="none")
+        loss = cross_entropy(model(row, rows=targets - 1).logits, row.labels[targets], reduction="none")
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()

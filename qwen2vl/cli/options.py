@@ -6,7 +6,7 @@ tyro does the work; its parse errors, which fill a box of several lines, become 
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 from tyro import _errors  # its structured parse errors; tyro has no public door to them yet
@@ -86,8 +86,11 @@ def given(name: str, argv: Sequence[str]) -> str:
 
 
 def rule_of(field: Any) -> str:
-    kind = str(getattr(field, "type", ""))
-    return "a whole number" if "int" in kind else "a number" if "float" in kind else "of the form that the help shows"
+    """What an option's value must be, from the type of its field: int, float | None, Annotated[int, ...]."""
+    kind = getattr(field, "type", None)
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    kinds = get_args(kind) or (kind,)
+    return "a whole number" if int in kinds else "a number" if float in kinds else "of the form that the help shows"
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

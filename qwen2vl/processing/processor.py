@@ -211,9 +211,10 @@ def load_processor(
 
     Raises ConfigError, CheckpointError.
     """
+    config = Qwen2VLConfig.load(source)  # first: where there is no checkpoint at all, its error says so
     return Processor(
         tokenizer=Tokenizer.load(resolve_source(source)),
-        config=Qwen2VLConfig.load(source),
+        config=config,
         settings=MediaSettings.load(source).with_limits(min_pixels, max_pixels),
         allowed_hosts=allowed_hosts,
     )

@@ -53,7 +53,7 @@ def test_steps_over_the_cache_equal_the_whole_row(chat, prompts):
     replies = replies_to(chat, prompts)
     cache = new_cache(chat.model, replies)
     steps = [prefill(chat.model, replies, range(len(replies)), cache)]
-    for step in range(5):
+    for _ in range(5):
         for reply, row in zip(replies, steps[-1], strict=True):
             reply.accept(int(row.argmax()))
         steps.append(decode(chat.model, replies, range(len(replies)), cache))
@@ -96,7 +96,7 @@ def test_prompts_go_through_in_groups_of_bounded_size(chat, prompts, monkeypatch
     cache = new_cache(chat.model, replies)
     groups = prefill_groups(replies, cache)
     assert groups[0] == [0, 1]
-    assert sum(groups, []) == [0, 1, 2, 3]
+    assert [i for group in groups for i in group] == [0, 1, 2, 3]
     apart = torch.cat([prefill(chat.model, replies, group, cache) for group in groups])
     torch.testing.assert_close(apart, together, atol=1e-4, rtol=0)
 

@@ -1,0 +1,72 @@
+"""The command line run in this process, and files to run it on."""
+
+import io
+import sys
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from qwen2vl.cli.main import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The taught model is too small for more threads to help."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """run("chat", "--image", path, "question") -> Result; stdin is an empty pipe unless `piped` says something else."""
+
+    def call(*argv, piped=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+        capsys.readouterr()
+        code = main([str(word) for word in argv])
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory, photo):
+    """A directory with a picture, a film and broken ones."""
+    folder = tmp_path_factory.mktemp("files")
+    photo.save(folder / "photo.png")
+    (folder / "empty.png").touch()
+    (folder / "notes.txt").write_text("these are words")
+    (folder / "cut.png").write_bytes((folder / "photo.png").read_bytes()[:-100])
+    (folder / "empty.mp4").touch()
+    (folder / "notes.mp4").write_text("these are words")
+    write_film(folder / "film.mp4", 8)
+    with av.open(str(folder / "sound.wav"), "w") as container:  # a film file without a film in it
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+    return folder
+
+
+def write_film(path, count, width=96, height=64):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height = width, height
+        for number in range(count):
+            pixels = np.full((height, width, 3), 20 * number, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)

@@ -1,0 +1,133 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TEXT = "red dot\nred dot: (14,17)-(70,50) px\n"
+
+
+@pytest.fixture
+def ask(run, taught_directory, files):
+    """chat with the taught model about the photo."""
+
+    def call(*argv, image=True, **options):
+        media = ["--image", files / "photo.png"] if image else []
+        return run("chat", "--model", taught_directory, *media, *argv, **options)
+
+    return call
+
+
+def test_text_on_stdout_and_places_below_in_words(ask):
+    result = ask("Where?")
+    assert (result.code, result.out, result.err) == (0, TEXT, "")
+
+
+def test_a_piped_question(ask):
+    assert ask(piped="Where?").out == TEXT
+    assert ask("Where?", piped="not read").out == TEXT
+
+
+def test_json_has_everything(ask):
+    result = ask("Where?", "--json", "--seed", "3")
+    answer = json.loads(result.out)
+    assert result.out.count("\n") == 1
+    assert answer["text"].startswith("<|object_ref_start|>red dot")
+    assert answer["boxes"][0]["xyxy_1000"] == [100, 200, 500, 600]
+    assert answer["finish_reason"] == "stop"
+    assert answer["settings"]["temperature"] == 0
+    assert answer["media"][0]["original_size"] == [140, 84]
+    assert answer["drawn"] == []
+
+
+def test_drawing(ask, tmp_path, photo):
+    target = tmp_path / "out.png"
+    result = ask("Where?", "--draw", target)
+    assert result.out == TEXT
+    assert result.err == f"drawn: {target}\n"
+    with Image.open(target) as drawn:
+        changed = (np.asarray(drawn.convert("RGB")) != np.asarray(photo)).any(2)
+    assert changed[17:50, 14].mean() > 0.8, "the left side of the box"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_drawing_picks_the_picture_that_the_places_are_on(ask, files, tmp_path, photo):
+    """Two pictures: the last one, as nothing in the answer names another."""
+    Image.new("RGB", (280, 168), "blue").save(files / "blue.png")
+    result = ask("--image", files / "blue.png", "Where?", "--draw", tmp_path / "out.jpg", "--json")
+    assert json.loads(result.out)["drawn"] == [str(tmp_path / "out.jpg")]
+    with Image.open(tmp_path / "out.jpg") as drawn:
+        assert drawn.size == (280, 168)
+
+
+def test_an_answer_without_places_draws_the_picture_as_it_is(ask, tmp_path, photo):
+    assert ask("Greet", "--draw", tmp_path / "out.png", "--max-new-tokens", "1").code == 0
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert np.array_equal(np.asarray(drawn), np.asarray(photo))
+
+
+def test_settings_reach_the_model(ask):
+    result = ask("Greet", "--stop", "END", "--stop", "world", image=False)
+    assert (result.out, result.err) == ("Good day, dear \n", "")
+    result = ask("Greet", "--max-new-tokens", "2", image=False)
+    assert result.err == "(cut after 2 tokens: --max-new-tokens allows more)\n"
+    result = ask("Loop", image=False)
+    assert "went round in circles" in result.err
+    drawn = [ask("Hm?", "--temperature", "3", "--max-new-tokens", "20", "--seed", seed).out for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_film_and_its_rate(ask, files):
+    sizes = []
+    for fps in ("2", "4"):
+        result = ask("--video", files / "film.mp4", "--fps", fps, "Hm?", "--json", "--max-new-tokens", "1")
+        sizes.append(json.loads(result.out)["media"][1]["num_frames"])
+    assert sizes == [4, 8]
+
+
+def test_pixel_limits(ask):
+    result = ask("Where?", "--json", "--max-pixels", 56 * 56, "--max-new-tokens", "1")
+    width, height = json.loads(result.out)["media"][0]["resized"]
+    assert width * height <= 56 * 56
+
+
+def test_verbose_tells_the_cost(ask):
+    result = ask("Where?", "-v")
+    assert result.out == TEXT
+    assert "tokens in (15 visual, 0 kept)" in result.err
+
+
+def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
+    from qwen2vl.cli import chat as verb
+    from qwen2vl.cli.terminal import ReadableText
+
+    class Interrupted(ReadableText):
+        def push(self, piece):
+            if "dear" in piece:
+                raise KeyboardInterrupt
+            return super().push(piece)
+
+    monkeypatch.setattr(verb, "ReadableText", Interrupted)
+    result = ask("Greet", image=False)
+    assert result.code == 130
+    assert result.out == "Good day,\n"
+    assert "interrupted after" in result.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_control_c_in_a_process_of_its_own(taught_directory):
+    """The loop of 900 tokens takes long enough to be interrupted after its first word."""
+    command = [sys.executable, "-m", "qwen2vl", "chat", "--model", str(taught_directory), "Loop"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        first = process.stdout.read(5)
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert (first + rest).decode().startswith("on an")
+    assert b"interrupted after" in err
+    assert b"Traceback" not in err

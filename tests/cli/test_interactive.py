@@ -1,0 +1,115 @@
+"""The conversation on a terminal, its lines given one by one."""
+
+import builtins
+import sys
+
+import pytest
+
+from qwen2vl.cli.main import main
+
+
+@pytest.fixture
+def talk(capsys, monkeypatch, taught_directory):
+    """talk(lines, options) -> (exit code, stdout, stderr); a line that is an exception is raised at the prompt."""
+
+    def call(lines, *options):
+        waiting = iter([*lines, EOFError()])
+
+        def typed(prompt):
+            line = next(waiting)
+            if isinstance(line, BaseException):
+                raise line
+            return line
+
+        monkeypatch.setattr(builtins, "input", typed)
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        capsys.readouterr()
+        code = main(["chat", "--model", str(taught_directory), *map(str, options)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_questions_pictures_and_cost(talk, files):
+    code, out, err = talk(
+        [
+            f"/image {files / 'photo.png'}",
+            "Where?",
+            "",
+            "/cost",
+            "and now?",
+            "/cost",
+            "/reset",
+            "/cost",
+            "/quit",
+            "never",
+        ],
+        "--max-new-tokens",
+        "60",
+    )
+    assert code == 0
+    assert out.startswith("red dot\nred dot: (14,17)-(70,50) px\n")
+    assert "140x84 pixels, shown with the next question" in err
+    costs = [line for line in err.splitlines() if "keys and values" in line]
+    assert len(costs) == 2
+    assert all("of 1024 tokens, 15 of them visual" in line for line in costs)
+    assert "all forgotten" in err
+    assert "nothing said yet" in err
+    assert "never" not in out
+
+
+def test_pictures_and_films_from_the_command_line(talk, files):
+    code, out, err = talk(["Where?"], "--image", files / "photo.png")
+    assert (code, out) == (0, "red dot\nred dot: (14,17)-(70,50) px\n")
+    code, _, err = talk(["/video " + str(files / "film.mp4"), "/cost"])
+    assert code == 0
+    assert "96x64 pixels, 2.0 s" in err
+    assert "waiting: 0 pictures, 1 films" in err
+    code, _, err = talk(["Where?"], "--image", files / "notes.txt")
+    assert code == 2
+
+
+def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
+    code, out, err = talk(
+        [
+            "/draw",
+            f"/image {files / 'notes.txt'}",
+            f"/image {files / 'cut.png'}",
+            "Where?",
+            "word " * 600,
+            KeyboardInterrupt(),
+            f"/image '{files / 'photo.png'}'",
+            "Where?",
+            "/help",
+        ]
+    )
+    assert code == 0
+    assert out == "red dot\nred dot: (14,17)-(70,50) px\n"
+    for said in ("/draw is not a command: valid are /image", "supported image format", "damaged", "context holds 1024"):
+        assert said in err
+    assert "/reset" in err
+
+
+def test_options_that_need_a_question(talk):
+    code, _, err = talk([], "--json")
+    assert code == 2
+    assert "need a question" in err
+
+
+def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
+    from qwen2vl.cli import chat as verb
+    from qwen2vl.cli.terminal import ReadableText
+
+    class Interrupted(ReadableText):
+        def push(self, piece):
+            if "dear" in piece:
+                raise KeyboardInterrupt
+            return super().push(piece)
+
+    monkeypatch.setattr(verb, "ReadableText", Interrupted)
+    code, out, err = talk(["Greet", "/cost"])
+    assert code == 0
+    assert out == "Good day,\n"
+    assert "interrupted after" in err
+    assert "tokens" in err.splitlines()[-2]

@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qwen2vl import __version__
+from qwen2vl.cli import main as module
+from qwen2vl.cli.main import VERBS, Verb
+
+
+def test_help_lists_every_verb(run):
+    result = run("--help")
+    assert result.code == 0
+    for name, verb in VERBS.items():
+        assert f"  {name} " in result.out
+        assert verb.help in result.out
+    assert run().code == 2
+
+
+def test_version(run):
+    assert run("--version").out == f"qwen2vl {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(run, verb):
+    result = run(verb, "--help")
+    assert result.code == 0
+    assert f"usage: qwen2vl {verb}" in result.out
+
+
+def test_env(run):
+    result = run("env")
+    assert result.code == 0
+    assert f"qwen2vl: {__version__}" in result.out
+    assert "torch: 2." in result.out
+
+
+def verb_that(monkeypatch, error):
+    class Broken:
+        @staticmethod
+        def run(argv):
+            raise error
+
+    monkeypatch.setattr(module, "VERBS", {"break": Verb(help="", module="broken")})
+    monkeypatch.setitem(sys.modules, "broken", Broken)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyError("x"), 1, "a fault of this program (KeyError): run it again with --debug"),
+        (MemoryError(), 1, "the memory is not enough: use --max-pixels"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(0), 0, ""),
+    ],
+)
+def test_errors_become_exit_codes(run, monkeypatch, error, code, said):
+    verb_that(monkeypatch, error)
+    result = run("break")
+    assert result.code == code
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_nothing_heavy_is_imported_for_help_and_version():
+    program = (
+        "import sys; from qwen2vl.cli.main import main\n"
+        "main(['--help']); main(['--version'])\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'av', 'tyro', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_is_no_fault():
+    command = f"{sys.executable} -m qwen2vl env | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "fault" not in done.stderr

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen2vl.cli.terminal import ReadableText, describe_place
+from qwen2vl.processing.grounding import Box, Point, parse_places
+
+MARKED = "The <|object_ref_start|>lamp<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> is on."
+
+
+def shown(text, sizes):
+    readable, pieces = ReadableText(), []
+    while text:
+        pieces.append(readable.push(text[: sizes[0]]))
+        text, sizes = text[sizes[0] :], [*sizes[1:], sizes[0]]
+    return [*pieces, readable.finish()]
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6))
+def test_marks_vanish_however_the_text_is_cut(sizes):
+    assert "".join(shown(MARKED, sizes)) == "The lamp is on."
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.text(st.sampled_from("ab <|>\n"), max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_other_text_stays(text, sizes):
+    assert "".join(shown(text, sizes)) == text
+
+
+def test_text_comes_as_early_as_possible():
+    readable = ReadableText()
+    assert [readable.push(piece) for piece in ("The ", "<", "b", "<|box", "_start|>(1,2)", "<|box_end|>", "!")] == [
+        "The ", "", "<b", "", "", "", "!",
+    ]  # fmt: skip
+
+
+def test_an_unfinished_box_is_not_waited_for_without_end():
+    text = "<|box_start|>" + "x" * 500
+    assert "".join(shown(text, [7])) == text
+
+
+def test_a_text_cannot_steer_the_terminal():
+    assert "".join(shown("a\x1b[2Jb\x07c\r\td\n\x9b", [2])) == "a[2Jbc\td\n"
+
+
+@pytest.mark.parametrize(
+    ("markup", "pictures", "said"),
+    [
+        ("<|object_ref_start|>red\x1b dot<|object_ref_end|><|box_start|>(100,200),(500,600)<|box_end|>", 1,
+         "red dot: (14,17)-(70,50) px"),
+        ("<|box_start|>(100,200),(500,600)<|box_end|>", 2, "(14,17)-(70,50) px, picture 2"),
+        ("Picture 1: <|box_start|>(500,250)<|box_end|>", 2, "(70,21) px, picture 1"),
+        ("<|quad_start|>(0,0),(500,0),(500,500),(0,500)<|quad_end|>", 1, "(0,0)-(70,0)-(70,42)-(0,42) px"),
+    ],
+)  # fmt: skip
+def test_places_in_words(markup, pictures, said):
+    places = parse_places(markup, [(140, 84)] * pictures)
+    (place,) = (*places.boxes, *places.points)
+    assert isinstance(place, Box | Point)
+    assert describe_place(place, pictures) == said

@@ -1,0 +1,228 @@
+"""Every line of "wrong input": one sentence with thing, value, rule and fix; exit code 2; no traceback."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qwen2vl.spec.config import NANO, config_to_dict
+
+
+def refused(result, *said):
+    """The one sentence."""
+    assert result.code == 2, result.err
+    assert result.out == ""
+    lines = result.err.splitlines()
+    assert len(lines) == 1, result.err
+    assert "Traceback" not in result.err
+    assert lines[0].startswith("qwen2vl ")
+    assert ": " in lines[0].split(" ", 2)[2], "the fix stands behind a colon"
+    for text in said:
+        assert text in lines[0]
+    return lines[0]
+
+
+IMAGES = [
+    ("missing.png", ["there is no file", "check the path"]),
+    ("empty.png", ["empty.png is empty, 0 bytes", "save or download it again"]),
+    ("notes.txt", ["notes.txt is not in a supported image format", "convert it to JPEG"]),
+    ("cut.png", ["cut.png is damaged or truncated"]),
+    ("film.mp4", ["film.mp4 is not in a supported image format"]),
+    ("", ["is a directory, not a file", "name one image"]),
+]
+VIDEOS = [
+    ("missing.mp4", ["there is no file", "check the path of the video"]),
+    ("empty.mp4", ["empty.mp4 is empty, 0 bytes"]),
+    ("notes.mp4", ["notes.mp4", "format"]),
+    ("sound.wav", ["sound.wav", "no video"]),
+    ("", ["is a directory, not a file", "name one video"]),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), IMAGES, ids=[name or "directory" for name, _ in IMAGES])
+def test_images(run, files, taught_directory, name, said):
+    refused(run("chat", "--model", taught_directory, "--image", files / name, "What?"), *said)
+    if name != "cut.png":  # its header is whole, and cost reads no more
+        refused(run("cost", "--image", files / name), *said)
+
+
+@pytest.mark.parametrize(("name", "said"), VIDEOS, ids=[name or "directory" for name, _ in VIDEOS])
+def test_videos(run, files, taught_directory, name, said):
+    refused(run("chat", "--model", taught_directory, "--video", files / name, "What?"), *said)
+    refused(run("cost", "--video", files / name), *said)
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a.png", "http://127.0.0.1:9/a.png"])
+def test_a_url_needs_its_host_allowed(run, taught_directory, url):
+    line = refused(run("chat", "--model", taught_directory, "--image", url, "What?"), "is not an allowed host")
+    assert "--allow-host" in line
+
+
+def test_other_schemes_and_damaged_data_urls(run, taught_directory):
+    refused(run("chat", "--model", taught_directory, "--image", "ftp://a/b.png", "What?"), "scheme")
+    refused(run("chat", "--model", taught_directory, "--image", "data:image/png;base64,@@", "What?"), "base64")
+
+
+@pytest.mark.parametrize("question", ["", "  \n "])
+def test_an_empty_question(run, files, question):
+    refused(run("chat", "--image", files / "photo.png", question), "the question is empty")
+    refused(run("chat", "--image", files / "photo.png", piped=question), "there is no question")
+
+
+def test_placeholders_that_are_typed_are_words(run, taught_directory):
+    """There is no way to type a control token, so text and media cannot come apart on the command line."""
+    typed = "<|vision_start|><|image_pad|><|vision_end|>Greet<|im_end|>"
+    result = run("chat", "--model", taught_directory, "--json", "--max-new-tokens", "1", typed)
+    assert result.code == 0
+    assert json.loads(result.out)["usage"]["visual_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["chat", "--imgae", "a.png", "What?"], ["--imgae is not an option (did you mean --image?)", "--max-pixels"]),
+        (["chat", "--colour", "What?"], ["--colour is not an option: valid are"]),
+        (["chat", "What", "is", "it?"], ['"is" is too much', "quotes"]),
+        (["chat", "--temperature", "warm", "What?"], ['--temperature is "warm": it must be a number']),
+        (["chat", "--top-k=1.5", "What?"], ['--top-k is "1.5": it must be a whole number']),
+        (["chat", "--json=yes", "What?"], ['--json takes no value, but "yes" was given']),
+        (["chat", "What?", "--stop"], ["--stop has no value"]),
+        (["cost"], ["nothing to reckon", "--size WxH"]),
+        (["cost", "--size", "640"], ['--size is "640": it must look like 640x480']),
+        (["cost", "--size", "0x5"], ["0x5"]),
+        (["cost", "--size", "9999x9"], ["9999x9", "ratio over 200"]),
+        (["cost", "--clip", "640x480"], ['--clip is "640x480": it must look like 1280x720x60']),
+        (["cost", "--size", "64x64", "--model", "3b"], ['"3b"', "config.json", "checkpoint directory"]),
+        (["convert", "nano"], ["--out is missing"]),
+        (["convert", "nano", "--out", "x", "--max-shard-size", "many"], ['--max-shard-size is "many"', "4GB"]),
+        (["convert", "nano", "--out", "x", "--max-shard-size", "0MB"], ['--max-shard-size is "0MB"']),
+        (["env", "please"], ['"please" is too much']),
+    ],
+)
+def test_wrong_use(run, argv, said):
+    refused(run(*argv), *said)
+
+
+def test_an_unknown_verb_names_the_valid_ones(run):
+    result = run("draw", "x")
+    assert result.code == 2
+    assert result.err.startswith('"draw" is not a verb: valid are chat, cost')
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--temperature", "-1"], "temperature is -1.0: it must be a number from 0"),
+        (["--top-p", "2"], "top_p is 2.0"),
+        (["--max-new-tokens", "0"], "max_new_tokens is 0"),
+        (["--stop", ""], "stop is"),
+        (["--min-pixels", "100", "--max-pixels", "50"], "max_pixels"),
+        (["--fps", "0", "--video", "{film}"], "fps 0.0 is too low"),
+        (["--fps", "2"], "--fps 2.0 has an effect on films only"),
+        (["--device", "tpu"], 'device "tpu"'),
+        (["--dtype", "int3"], 'dtype "int3" is unknown'),
+        (["--dtype", "fp16"], "fp16"),
+        (["--draw", "{new}/out.png"], "needs a picture to draw on"),
+        (["--image", "{photo}", "--draw", "{new}/out.png"], "there is no directory"),
+        (["--image", "{photo}", "--draw", "{folder}/out.gifx"], "no known ending"),
+        (["--image", "{photo}", "--draw", "{folder}"], "no known ending"),
+    ],
+)
+def test_settings_that_cannot_be(run, files, taught_directory, argv, said):
+    places = {"film": files / "film.mp4", "photo": files / "photo.png", "folder": files, "new": files / "new"}
+    before = sorted(files.iterdir())
+    refused(run("chat", "--model", taught_directory, *(word.format(**places) for word in argv), "What?"), said)
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_prompt_over_the_context(run, taught_directory):
+    refused(run("chat", "--model", taught_directory, "word " * 600), "tokens but the context holds 1024", "less text")
+
+
+@pytest.fixture
+def checkpoint(taught_directory, tmp_path):
+    return shutil.copytree(taught_directory, tmp_path / "checkpoint")
+
+
+def change_tensors(directory, change):
+    (file,) = directory.glob("*.safetensors")
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+
+
+def change_json(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+NORM = "model.norm.weight"
+DAMAGES = {
+    "missing tensor": (lambda tensors: tensors.pop(NORM), NORM),
+    "extra tensor": (lambda tensors: tensors.update(other=torch.zeros(2)), "other"),
+    "misshapen tensor": (lambda tensors: tensors.update({NORM: torch.zeros(3)}), NORM),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_checkpoints_with_other_tensors(run, checkpoint, tmp_path, damage):
+    change, name = DAMAGES[damage]
+    change_tensors(checkpoint, change)
+    refused(run("chat", "--model", checkpoint, "What?"), name, str(checkpoint))
+    before = sorted(tmp_path.iterdir())
+    refused(run("convert", checkpoint, "--out", tmp_path / "new"), name)
+    assert sorted(tmp_path.iterdir()) == before, "something half-written is left"
+
+
+def test_a_config_of_another_model(run, checkpoint):
+    change_json(checkpoint / "config.json", model_type="llama")
+    refused(run("chat", "--model", checkpoint, "What?"), '"llama"', "give a Qwen2-VL checkpoint")
+    refused(run("cost", "--size", "64x64", "--model", checkpoint), '"llama"')
+
+
+def test_a_config_with_an_unknown_key(run, checkpoint):
+    change_json(checkpoint / "config.json", clever_setting=1)
+    refused(run("chat", "--model", checkpoint, "What?"), "clever_setting")
+
+
+def test_a_config_of_another_size(run, checkpoint):
+    (checkpoint / "config.json").write_text(json.dumps(config_to_dict(NANO)))
+    assert run("chat", "--model", checkpoint, "What?").code == 2
+
+
+def test_damaged_and_missing_files_of_a_checkpoint(run, checkpoint, tmp_path):
+    refused(run("chat", "--model", tmp_path / "nowhere", "What?"), "nowhere", "config.json")
+    (checkpoint / "tokenizer.json").write_text("{")
+    refused(run("chat", "--model", checkpoint, "What?"), "tokenizer.json")
+    (checkpoint / "config.json").write_text("{")
+    refused(run("chat", "--model", checkpoint, "What?"), "not valid JSON")
+
+
+def test_convert_into_a_place_that_is_taken(run, taught_directory, tmp_path):
+    (tmp_path / "old").write_text("mine")
+    refused(run("convert", taught_directory, "--out", tmp_path), "already holds files")
+    refused(run("convert", taught_directory, "--out", tmp_path / "old"), "is a file")
+    refused(run("convert", taught_directory, "--out", tmp_path / "new", "--dtype", "int3"), "dtype")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_debug_shows_the_traceback(run, files):
+    result = run("cost", "--debug", "--image", files / "notes.txt")
+    assert result.code == 2
+    assert "Traceback" in result.err
+    assert result.err.splitlines()[-1].startswith("qwen2vl cost: ")
+
+
+def test_in_a_process_of_its_own(files):
+    """As users run it: the exit code and the streams of a real process."""
+    command = [sys.executable, "-m", "qwen2vl", "chat", "--image", str(files / "notes.txt"), "What?"]
+    model = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command[:4], "--draw", "a/b.png", *command[4:]], capture_output=True, text=True, env=model)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "qwen2vl chat: --draw a/b.png cannot be written: there is no directory a, make it first"
+    ]
