@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-
-transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")
 
 VOCAB = 600
 TOKENS = {
@@ -22,7 +21,8 @@ TOKENS = {
 RENAMED = (("model.visual.", "visual."), ("model.language_model.", "model."))
 
 
-def tiny_config(tied: bool) -> "transformers.Qwen2VLConfig":
+def tiny_config(tied: bool) -> Any:
+    transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")
     return transformers.Qwen2VLConfig(
         text_config={
             "hidden_size": 64,
@@ -53,8 +53,11 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_theirs() -> Callable[[bool], "transformers.Qwen2VLForConditionalGeneration"]:
-    def make(tied: bool) -> "transformers.Qwen2VLForConditionalGeneration":
+def make_theirs() -> Callable[[bool], Any]:
+    """transformers' model, tied or untied. (Imported here and not above: a file of fixtures cannot be skipped.)"""
+    transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")
+
+    def make(tied: bool) -> Any:
         model = transformers.Qwen2VLForConditionalGeneration(tiny_config(tied))
         randomise(model, seed=1)
         model.tie_weights()
@@ -65,7 +68,7 @@ def make_theirs() -> Callable[[bool], "transformers.Qwen2VLForConditionalGenerat
 
 @pytest.fixture(scope="session")
 def checkpoints(
-    make_theirs: Callable[[bool], "transformers.Qwen2VLForConditionalGeneration"],
+    make_theirs: Callable[[bool], Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[bool, str], Path]:
     """Directory of the tied or untied model in the "newer" or the "original" naming, written by transformers."""
