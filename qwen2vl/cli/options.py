@@ -5,7 +5,7 @@ tyro does the work; its parse errors, which fill a box of several lines, become 
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
@@ -14,6 +14,8 @@ from tyro import _errors  # its structured parse errors; tyro has no public door
 from qwen2vl.common.errors import Qwen2VLError
 
 T = TypeVar("T")
+
+_POSITIONAL = get_args(tyro.conf.Positional[int])[1]
 
 
 def told_as(metavar: str) -> Any:
@@ -37,10 +39,10 @@ class CommonOptions:
 
 def parse_options(options: type[T], argv: Sequence[str], prog: str) -> T:
     """An instance of `options`, a dataclass with a docstring under each field. Raises UsageError; --help exits."""
-    names = {f"--{field.name.replace('_', '-')}": field for field in fields(options)}  # type: ignore[arg-type]
+    names = list_options(options)
     for word in argv[: argv.index("--")] if "--" in argv else argv:
         name, equals, value = word.partition("=")
-        if equals and name in names and names[name].type in (bool, "bool"):
+        if equals and names.get(name) is bool:
             raise UsageError(f'{name} takes no value, but "{value}" was given: leave it out')
 
     def refuse(event: _errors.ParseErrorEvent) -> None:
@@ -53,6 +55,21 @@ def parse_options(options: type[T], argv: Sequence[str], prog: str) -> T:
         return tyro.cli(options, args=list(argv), prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
 
 
+def list_options(options: Any, prefix: str = "") -> dict[str, Any]:
+    """Every option as it is typed, with the type of its value; the fields of a dataclass inside get dotted names."""
+    found: dict[str, Any] = {}
+    for field in fields(options):
+        kind, *marks = get_args(field.type) if get_origin(field.type) is Annotated else (field.type,)
+        if _POSITIONAL in marks:
+            continue
+        named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
+        if is_dataclass(kind):
+            found |= list_options(kind, f"{prefix}{named}." if named else prefix)
+        else:
+            found["--" + f"{prefix}{named}".replace("_", "-")] = kind
+    return found
+
+
 def describe(event: _errors.ParseErrorEvent, valid: Sequence[str]) -> str:
     """One clause that names the thing, the value and the rule."""
     match event:
@@ -60,7 +77,9 @@ def describe(event: _errors.ParseErrorEvent, valid: Sequence[str]) -> str:
             word = next((token for token in tokens if token.startswith("-")), None)
             if word is None:
                 return f'"{tokens[0]}" is too much: put a text of several words in quotes'
-            return f"{word.partition('=')[0]} is not an option{nearest(word, valid)}: valid are {', '.join(valid)}"
+            plain = ", ".join(name for name in valid if "." not in name)
+            dotted = " and dotted settings" if any("." in name for name in valid) else ""
+            return f"{word.partition('=')[0]} is not an option{nearest(word, valid)}: valid are {plain}{dotted}"
         case _errors.InvalidChoice(argument=argument, value=value, choices=choices):
             return f'{shown(argument)} is "{value}": it must be one of {", ".join(choices)}'
         case _errors.BadValue(argument=argument):
@@ -85,10 +104,8 @@ def given(name: str, argv: Sequence[str]) -> str:
     return ""
 
 
-def rule_of(field: Any) -> str:
-    """What an option's value must be, from the type of its field: int, float | None, Annotated[int, ...]."""
-    kind = getattr(field, "type", None)
-    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+def rule_of(kind: Any) -> str:
+    """What a value must be, from its type: int, float | None."""
     kinds = get_args(kind) or (kind,)
     return "a whole number" if int in kinds else "a number" if float in kinds else "of the form that the help shows"
 

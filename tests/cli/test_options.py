@@ -1,0 +1,73 @@
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import pytest
+import tyro
+
+from qwen2vl.cli.options import CommonOptions, UsageError, list_options, parse_options, told_as
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    num_steps: int = 3
+    """Steps."""
+    rate: float = 0.5
+    """Rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Try."""
+
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WHAT")]
+    """What to do."""
+    size: Annotated[int | None, told_as("N")] = None
+    """Size."""
+    name: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Names."""
+    inner: Inner = field(default_factory=Inner)
+    """Settings."""
+    flat: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
+    """Settings without a name of their own."""
+
+
+def parse(*argv):
+    return parse_options(Options, argv, "qwen2vl try")
+
+
+def test_values_arrive_typed():
+    options = parse("this", "--size", "3", "--name", "a", "--name=b", "--inner.num-steps", "7", "--rate", "1", "-v")
+    assert (options.what, options.size, options.name, options.verbose) == ("this", 3, ("a", "b"), True)
+    assert options.inner == Inner(num_steps=7)
+    assert options.flat == Inner(rate=1.0)
+    assert parse("--", "--this").what == "--this"
+    assert parse("this", "--size", "-3").size == -3
+
+
+def test_every_option_is_listed_as_it_is_typed():
+    assert list(list_options(Options)) == [
+        "--debug", "--verbose", "--size", "--name", "--inner.num-steps", "--inner.rate", "--num-steps", "--rate",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "what is missing: give it; see qwen2vl try --help"),
+        (["a", "--sise", "3"], "--sise is not an option (did you mean --size?): valid are --debug, --verbose"),
+        (["a", "--inner.rat=3"], "--inner.rat is not an option (did you mean --inner.rate?)"),
+        (["a", "-x"], "-x is not an option"),
+        (["a", "b"], '"b" is too much'),
+        (["a", "--size", "three"], '--size is "three": it must be a whole number'),
+        (["a", "--size=three"], '--size is "three": it must be a whole number'),
+        (["a", "--inner.rate", "fast"], '--inner.rate is "fast": it must be a number'),
+        (["a", "--size"], "--size has no value: write one after it"),
+        (["a", "--debug=no"], '--debug takes no value, but "no" was given'),
+    ],
+)
+def test_one_sentence_names_the_thing_the_value_and_the_rule(argv, said, capsys):
+    with pytest.raises(UsageError) as caught:
+        parse(*argv)
+    assert said.lower() in str(caught.value).lower()
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr().err == "", "tyro's own box would come on top"
