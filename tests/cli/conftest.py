@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from qwen2vl.cli import terminal
 from qwen2vl.cli.main import main
 
 
@@ -34,6 +35,7 @@ def run(capsys, monkeypatch):
 
     def call(*argv, piped=""):
         monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+        monkeypatch.setattr(terminal, "PATIENCE_S", 600)  # or a slow machine would tell of waiting
         capsys.readouterr()
         code = main([str(word) for word in argv])
         return Result(code, *capsys.readouterr())

@@ -120,13 +120,16 @@ def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_control_c_in_a_process_of_its_own(taught_directory):
-    """The loop of 900 tokens takes long enough to be interrupted after its first word."""
+    """The loop goes on for 256 tokens; on a busy machine it may all the same be over before the signal arrives."""
     command = [sys.executable, "-m", "qwen2vl", "chat", "--model", str(taught_directory), "Loop"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        first = process.stdout.read(5)
-        process.send_signal(signal.SIGINT)
-        rest, err = process.communicate(timeout=120)
+    for _ in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+            first = process.stdout.read(5)
+            process.send_signal(signal.SIGINT)
+            rest, err = process.communicate()
+        if process.returncode:
+            break
     assert process.returncode == 130
     assert (first + rest).decode().startswith("on an")
     assert b"interrupted after" in err

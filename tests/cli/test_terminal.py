@@ -1,11 +1,28 @@
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qwen2vl.cli import terminal
 from qwen2vl.cli.terminal import ReadableText, describe_place
 from qwen2vl.processing.grounding import Box, Point, parse_places
 
 MARKED = "The <|object_ref_start|>lamp<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> is on."
+
+
+def test_waiting_in_a_pipe_is_told_only_when_it_is_long(capsys, monkeypatch):
+    told = threading.Event()
+    monkeypatch.setattr(terminal, "PATIENCE_S", 600)
+    with terminal.working("reading"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0)
+    monkeypatch.setattr(
+        terminal, "print", lambda text, **where: told.set() if text == "reading ..." else None, raising=False
+    )
+    with terminal.working("reading"):
+        assert told.wait(30)
 
 
 def shown(text, sizes):

@@ -67,7 +67,7 @@ def test_a_draw_is_always_among_those_that_are_left(logits, top_k, top_p, temper
     row = torch.tensor(logits)
     one = sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=1)
     allowed = truncated(row / temperature, top_k, top_p) > 0
-    assert allowed[int(row.argmax())]
+    assert row[allowed].max() > row.max() - 1e-4, "the likeliest, or one that rounding makes as likely, is left"
     assert all(allowed[one.pick(row)] for _ in range(5))
 
 

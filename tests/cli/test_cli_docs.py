@@ -1,0 +1,62 @@
+"""docs/cli.md has a section for every verb, with its options and the keys of its JSON, no more and no fewer."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from qwen2vl.cli.main import VERBS
+from qwen2vl.cli.options import CommonOptions, list_options
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE))
+
+
+def documented_options(verb):
+    return set(re.findall(r"^\| `(--[\w.-]+)` \|", SECTIONS[verb], re.MULTILINE))
+
+
+def documented_keys(verb):
+    return set(re.findall(r"^\| `([^`-][^`]*)` \|", SECTIONS[verb], re.MULTILINE))
+
+
+def keys_of(value, path=""):
+    """{"a": {"b": 1}, "c": [{"d": 2}]} has the keys a.b and c[].d; lists of numbers and texts are one value."""
+    if isinstance(value, dict):
+        return {key for name, inner in value.items() for key in keys_of(inner, f"{path}.{name}".lstrip("."))}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return {key for inner in value for key in keys_of(inner, f"{path}[]")}
+    return {path}
+
+
+def test_every_verb_has_its_section():
+    assert set(SECTIONS) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_options(verb):
+    """Dotted settings of recipes are told of by the help."""
+    module = importlib.import_module(VERBS[verb].module)
+    classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, CommonOptions)]
+    (options,) = [c for c in classes if c is not CommonOptions]
+    names = {name for name in list_options(options) if "." not in name}
+    assert documented_options(verb) == names - {"--debug", "--verbose"}
+
+
+def test_keys_of_chat(run, taught_directory, files, tmp_path):
+    common = ["chat", "--model", taught_directory, "--image", files / "photo.png", "--json"]
+    found = set()
+    for argv in (["Where?", "--draw", tmp_path / "out.png"], ["Point"]):
+        found |= keys_of(json.loads(run(*common, *argv).out))
+    assert found - {"boxes", "points"} == documented_keys("chat")
+
+
+def test_keys_of_cost(run):
+    assert keys_of(json.loads(run("cost", "--size", "64x64", "--json").out)) == documented_keys("cost")
+
+
+def test_keys_of_env(run):
+    found = keys_of(json.loads(run("env", "--json").out))
+    assert {key.replace("[]", "") for key in documented_keys("env")} == {key.replace("[]", "") for key in found}
