@@ -28,6 +28,9 @@ VERBS: Mapping[str, Verb] = {
     "chat": Verb(help="ask about pictures and films, or talk", module="qwen2vl.cli.chat"),
     "cost": Verb(help="tokens, work and memory of pictures and films, before asking", module="qwen2vl.cli.cost"),
     "convert": Verb(help="rewrite a checkpoint in the published layout", module="qwen2vl.cli.convert"),
+    "train": Verb(help="train a recipe, or go on with it", module="qwen2vl.cli.train"),
+    "report": Verb(help="draw the curves of a run", module="qwen2vl.cli.report"),
+    "eval": Verb(help="put a model to an exam", module="qwen2vl.cli.evaluate"),
     "env": Verb(help="versions and devices, for reports of faults", module="qwen2vl.cli.env"),
 }
 
@@ -53,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(verb: str, run: Callable[[], int], debug: bool) -> int:
     """The exit code of `run`, with its errors told in one sentence."""
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()  # here, where a reader that has left is no surprise
+        return code
     except SystemExit as end:  # the help of a verb
         return int(end.code or 0)
     except KeyboardInterrupt:

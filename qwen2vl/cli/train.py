@@ -61,8 +61,11 @@ def run(argv: Sequence[str]) -> int:
 
 def with_short_options(options: TrainOptions) -> NanoRecipe:
     """The recipe with --seed and --save-every, which stand for dotted paths."""
-    short = {"seed": options.seed, "save_every": options.save_every}
-    train = replace(options.settings.train, **{k: v for k, v in short.items() if v is not None})
+    train = options.settings.train
+    if options.seed is not None:
+        train = replace(train, seed=options.seed)
+    if options.save_every is not None:
+        train = replace(train, save_every=options.save_every)
     return replace(options.settings, train=train)
 
 

@@ -60,16 +60,16 @@ class Phase:
 
 CURRICULUM = (
     Phase(until=0.12, weights={
-        "read_word": 14, "read_number": 2, "scene_dialogue": 4, "colour_shape": 1, "caption": 1, "text": 1,
+        "read_lines": 8, "read_word": 6, "read_number": 1, "scene_dialogue": 4, "colour_shape": 2, "caption": 1, "text": 1,
     }),
     Phase(until=0.35, weights={
-        "read_word": 11, "read_number": 2, "scene_dialogue": 4, "compare": 2, "order": 1, "motion": 1, "text": 1,
-        "page_dialogue": 1, "screen_dialogue": 2, "count": 1,
+        "read_lines": 7, "read_word": 6, "read_number": 1, "scene_dialogue": 4, "compare": 2, "order": 1, "motion": 1,
+        "text": 1, "page_dialogue": 1, "screen_dialogue": 2, "count": 1,
     }),
     Phase(until=1.0, weights={
-        "read_word": 8, "read_number": 1.5, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5, "count": 1.5,
-        "ground": 1.5, "point": 0.5, "relate": 1, "compare": 4, "order": 2, "motion": 1, "page_dialogue": 2,
-        "page": 0.5, "screen_dialogue": 3, "screen": 1, "text": 1.5,
+        "read_lines": 4, "read_word": 6, "read_number": 1, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5,
+        "count": 1.5, "ground": 1.5, "point": 0.5, "relate": 1, "compare": 4, "order": 2, "motion": 1,
+        "page_dialogue": 2, "page": 0.5, "screen_dialogue": 3, "screen": 1, "text": 1.5,
     }),
 )  # fmt: skip
 
@@ -113,13 +113,13 @@ class NanoRows:
 class NanoRecipe:
     """Everything that decides nano's weights."""
 
-    batch: int = 32
+    batch: int = 64
     """Conversations per step."""
     validation_items: int = 50
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=10_000, learning_rate=1e-3, validate_every=500, save_every=250)
+    train: TrainConfig = TrainConfig(steps=5_500, learning_rate=1.5e-3, validate_every=500, save_every=100)
 
 
 def train_nano(

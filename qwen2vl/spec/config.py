@@ -130,9 +130,8 @@ class Qwen2VLConfig:
         """
         folder = resolve_source(directory)
         config = config_from_dict(read_json(folder / "config.json"))
-        preprocessor = folder / "preprocessor_config.json"
-        if preprocessor.exists():
-            known = read_json(preprocessor)
+        known = read_preprocessor(folder, "image")
+        if known:
             vision = replace(
                 config.vision,
                 image_mean=tuple(known.get("image_mean", CLIP_MEAN)),
@@ -140,6 +139,18 @@ class Qwen2VLConfig:
             )
             config = replace(config, vision=vision)
         return config
+
+
+def read_preprocessor(folder: Path, kind: Literal["image", "video"]) -> dict[str, Any]:
+    """What a checkpoint says of its pictures or films, {} when it says nothing.
+
+    A file of its own in the published layout; transformers >= 5 nests both in `processor_config.json` when it saves.
+    """
+    own = folder / ("preprocessor_config.json" if kind == "image" else "video_preprocessor_config.json")
+    if own.exists():
+        return read_json(own)
+    shared = folder / "processor_config.json"
+    return dict(read_json(shared).get(f"{kind}_processor") or {}) if shared.exists() else {}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -211,7 +222,9 @@ def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
                 mrope_section=tuple(rope.get("mrope_section", (16, 24, 24))),
                 **{k: text[k] for k in text_fields if k in text},
             ),
-            tokens=TokenIds(**{ours: int(text[theirs]) for ours, theirs in token_keys.items() if text.get(theirs) is not None}),
+            tokens=TokenIds(
+                **{ours: int(text[theirs]) for ours, theirs in token_keys.items() if text.get(theirs) is not None}
+            ),
             initializer_range=text.get("initializer_range", 0.02),
         )
     except (TypeError, KeyError) as error:
@@ -275,17 +288,15 @@ def config_to_dict(config: Qwen2VLConfig) -> dict[str, Any]:
             "hidden_act": "quick_gelu",
             "in_chans": vision.in_channels,
             "spatial_patch_size": vision.patch_size,
-            **{
-                k: v
-                for k, v in dataclasses.asdict(vision).items()
-                if k not in ("image_mean", "image_std")
-            },
+            **{k: v for k, v in dataclasses.asdict(vision).items() if k not in ("image_mean", "image_std")},
             "mlp_ratio": whole,  # transformers refuses 4.0
         },
     }
 
 
-def _published(hidden: int, intermediate: int, layers: int, heads: int, kv: int, vocab: int, tied: bool) -> Qwen2VLConfig:
+def _published(
+    hidden: int, intermediate: int, layers: int, heads: int, kv: int, vocab: int, tied: bool
+) -> Qwen2VLConfig:
     text = TextConfig(
         hidden_size=hidden,
         intermediate_size=intermediate,
@@ -305,8 +316,8 @@ NANO = Qwen2VLConfig(
         embed_dim=128,
         num_heads=4,
         # Statistics of the drawn world: with CLIP's the visual signal stays at chance for the whole run.
-        image_mean=(0.5, 0.5, 0.5),
-        image_std=(0.35, 0.35, 0.35),
+        image_mean=(0.71, 0.70, 0.69),
+        image_std=(0.30, 0.31, 0.31),
     ),
     text=TextConfig(
         hidden_size=192,

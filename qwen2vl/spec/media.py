@@ -11,7 +11,7 @@ from typing import Any
 
 from qwen2vl.common.errors import ConfigError, MediaError
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, Qwen2VLConfig, VisionConfig, read_json
+from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, Qwen2VLConfig, VisionConfig, read_preprocessor
 
 FACTOR = 28
 """Pixels on a side of one decoder token: patch size 14 times merge size 2."""
@@ -82,11 +82,12 @@ class MediaSettings:
     @classmethod
     def load(cls, directory: str | Path) -> "MediaSettings":
         """Settings of a checkpoint directory; a missing file means the published constants."""
-        folder, known = resolve_source(directory), {}
-        for name, names in (("preprocessor_config.json", _IMAGE_KEYS), ("video_preprocessor_config.json", _VIDEO_KEYS)):
-            if (folder / name).exists():
-                raw = flatten_size(read_json(folder / name))
-                known |= {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
+        folder = resolve_source(directory)
+        known: dict[str, Any] = {}
+        image = flatten_size(read_preprocessor(folder, "image"))
+        video = flatten_size(read_preprocessor(folder, "video"))
+        for raw, names in ((image, _IMAGE_KEYS), (video, _VIDEO_KEYS)):
+            known |= {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
         for name in ("image_mean", "image_std"):
             known[name] = tuple(known[name]) if name in known else getattr(cls(), name)
         return cls(**known)
@@ -204,8 +205,8 @@ def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: 
         raise MediaError(f"fps {wanted} is too low: it must be over 0")
     low = math.ceil((options.min_frames or settings.min_frames) / 2) * 2
     high = math.floor(min(options.max_frames or settings.max_frames, max(total, 2)) / 2) * 2
-    count = min(max(total / fps * wanted, low), high, max(total, 2))
-    return max(2, math.floor(count / 2) * 2)
+    count = int(min(max(total / fps * wanted, low), high))
+    return max(2, count // 2 * 2)
 
 
 def frame_size(

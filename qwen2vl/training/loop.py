@@ -125,7 +125,10 @@ def fetch(rows: Rows, start: int, end: int, num_workers: int) -> Iterator[tuple[
     if start >= end:
         return
     loader = DataLoader(
-        _RowsByStep(rows, start, end), batch_size=None, num_workers=num_workers, prefetch_factor=4 if num_workers else None
+        _RowsByStep(rows, start, end),
+        batch_size=None,
+        num_workers=num_workers,
+        prefetch_factor=4 if num_workers else None,
     )
     asked = time.perf_counter()
     for step, row in enumerate(loader, start):

@@ -35,7 +35,9 @@ class MasterOptimizer:
 
     def step(self, rate: float, divisor: float) -> float:
         """Divide the gradients (the loss was a sum), clip, update, copy back; returns their norm before clipping."""
-        torch._foreach_div_([master.grad for master in self.masters.values()], divisor)
+        for master in self.masters.values():
+            assert master.grad is not None, "call gradients() before step()"
+            master.grad /= divisor
         norm = nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
         for group in self.adamw.param_groups:
             group["lr"] = rate

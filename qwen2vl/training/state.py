@@ -1,8 +1,8 @@
 """What a run keeps on disk, and how it comes back after a kill.
 
-    RUN/config.json            resolved settings; another configuration in the same place is refused
-    RUN/metrics.jsonl          one object per step, cut back to the restored step on resume
-    RUN/checkpoints/step-N/    state.pt; appears by one rename, so a half-written one is never picked up
+RUN/config.json            resolved settings; another configuration in the same place is refused
+RUN/metrics.jsonl          one object per step, cut back to the restored step on resume
+RUN/checkpoints/step-N/    state.pt; appears by one rename, so a half-written one is never picked up
 """
 
 import json
@@ -55,7 +55,9 @@ class RunDirectory:
 
     def saved_steps(self) -> list[int]:
         """Steps that can be resumed from, rising."""
-        return sorted(int(p.name.removeprefix("step-")) for p in self.checkpoints.glob("step-*") if (p / "state.pt").exists())
+        return sorted(
+            int(p.name.removeprefix("step-")) for p in self.checkpoints.glob("step-*") if (p / "state.pt").exists()
+        )
 
     def load_latest(self, truncate: bool = False) -> tuple[int, dict[str, Any]] | None:
         """Step and state of the newest checkpoint, or None for a fresh run; truncate: cut away the metrics after it."""
@@ -69,22 +71,23 @@ class RunDirectory:
 
     def _cut_metrics(self, step: int) -> None:
         if self.metrics_file.exists():
-            kept = [line for line in self.read_metrics() if line["step"] <= step]
+            kept = [line for line in read_metrics(self.metrics_file) if line["step"] <= step]
             write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, line: dict[str, Any]) -> None:
         with self.metrics_file.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """All whole lines; a line torn by a kill is dropped."""
-        lines = []
-        for text in self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics file; a line torn by a kill, and what follows it, is dropped."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -92,7 +92,9 @@ def _inside(item: Item) -> None:
         ((x, y),) = pairs
         assert x1 <= x * width / 1000 < x2 and y1 <= y * height / 1000 < y2
     else:
-        expected = [min(999, value * 1000 // side) for value, side in zip((x1, y1, x2, y2), (width, height) * 2)]
+        expected = [
+            min(999, value * 1000 // side) for value, side in zip((x1, y1, x2, y2), (width, height) * 2, strict=False)
+        ]
         assert [value for pair in pairs for value in pair] == expected
 
 

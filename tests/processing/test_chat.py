@@ -71,8 +71,11 @@ parts = st.one_of(
             {"image": "b"},
             {"type": "image_url", "image_url": {"url": "c"}},
             {"image_url": "c", "max_pixels": 7840},
+            VIDEO,
+            {"video": ["a", "b"]},
+            {"type": "video_url", "video_url": {"url": "d"}},
+            {"video_url": "d", "fps": 1},
         ]
-        + [VIDEO, {"video": ["a", "b"]}, {"type": "video_url", "video_url": {"url": "d"}}, {"video_url": "d", "fps": 1}]
     ),
 )
 turns = st.fixed_dictionaries(

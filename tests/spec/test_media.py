@@ -262,3 +262,11 @@ def test_costs_follow_from_the_plan() -> None:
     attention = 32 * 4 * 256 * 256 * 1280
     assert image.tower_flops == pytest.approx(linear + attention, rel=1e-3)
     assert decoder_flops(config, 66) == pytest.approx(2 * 66 * 1_543_714_304, rel=0.16)  # less the embedding's rows
+
+
+def test_settings_are_read_where_newer_transformers_saves_them(tmp_path):
+    nested = {"image_processor": {"size": {"shortest_edge": 3136, "longest_edge": 78400}, "image_mean": [0.1, 0.2, 0.3]}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    settings = MediaSettings.load(tmp_path)
+    assert (settings.min_pixels, settings.max_pixels) == (3136, 78400)
+    assert settings.image_mean == (0.1, 0.2, 0.3)

@@ -41,6 +41,28 @@ def read_number(rng: Random, split: str, ease: float) -> Item:
     return _item(rng, split, "read_number", form, pick_digits(rng, 6 if form == "aligned" else 1), "lower")
 
 
+def read_lines(rng: Random, split: str, ease: float) -> Item:
+    """Two to four words or letter strings, one below the other, in one style: many letters for one picture's cost."""
+    form, count = _form(rng, ease), rng.choice((2, 3, 3, 4))
+    if form == "aligned":
+        length = rng.choice((5, 6, 7, 8))
+        texts = [pick_letters(rng, split, length) for _ in range(count)]
+        ink, paper = _paper(rng)
+        face = rng.choice(faces(split, mono=True))
+        strips = [_letters_in_columns(face, text, ink, paper) for text in texts]
+    else:
+        texts = [pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split) for _ in range(count)]
+        face, ink, paper = _plain_style(rng, split) if form == "plain" else _full_style(rng, split)
+        width = rng.choice([w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))])
+        strips = [_set(rng, text, face, 28, ink, paper, width) for text in texts]
+    picture = Image.new("RGB", (strips[0].width, PATCH * count), paper)
+    for index, strip in enumerate(strips):
+        picture.paste(strip, (0, PATCH * index))
+    answer = "\n".join(texts)
+    truth = text_truth(answer, read=texts, form=form)
+    return picture_item("read_lines", [picture], ask(rng, "read_lines"), answer, truth)
+
+
 def dress(rng: Random, split: str, text: str) -> tuple[str, str]:
     """The text as written and its case; held-out words stay lower-case."""
     roll = rng.random() if split == "train" else 1.0
@@ -67,7 +89,10 @@ def _paper(rng: Random) -> tuple[palette.Rgb, palette.Rgb]:
 
 def _aligned(rng: Random, split: str, text: str) -> Image.Image:
     ink, paper = _paper(rng)
-    face = rng.choice(faces(split, mono=True))
+    return _letters_in_columns(rng.choice(faces(split, mono=True)), text, ink, paper)
+
+
+def _letters_in_columns(face: Face, text: str, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
     picture = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
     size = fit_size(face, "m", COLUMN - 1, 24)
     top, bottom = line_height(face, size)
@@ -78,30 +103,44 @@ def _aligned(rng: Random, split: str, text: str) -> Image.Image:
     return picture
 
 
-def _plain(rng: Random, split: str, text: str) -> Image.Image:
-    ink, paper = _paper(rng)
+Style = tuple[Face, palette.Rgb, palette.Rgb]  # face, ink, paper
+
+
+def _plain_style(rng: Random, split: str) -> Style:
     common = [face for face in faces(split) if face.family in PLAIN_FAMILIES]
-    return _set(rng, text, rng.choice(common or faces(split)), rng.choice((28, 56)), ink, paper)
+    return rng.choice(common or faces(split)), *_paper(rng)
 
 
-def _full(rng: Random, split: str, text: str) -> Image.Image:
+def _full_style(rng: Random, split: str) -> Style:
     ink, paper = palette.contrasting(rng) if rng.random() < 0.7 else _paper(rng)
     if rng.random() < 0.3:
         ink, paper = paper, ink
-    height = rng.randint(28, 56) if rng.random() < 0.15 else rng.choice((28, 56))
     face = rng.choice(faces(split, mono=True) if rng.random() < 0.1 else faces(split, mono=False))
+    return face, ink, paper
+
+
+def _plain(rng: Random, split: str, text: str) -> Image.Image:
+    face, ink, paper = _plain_style(rng, split)
+    return _set(rng, text, face, rng.choice((28, 56)), ink, paper)
+
+
+def _full(rng: Random, split: str, text: str) -> Image.Image:
+    face, ink, paper = _full_style(rng, split)
+    height = rng.randint(28, 56) if rng.random() < 0.15 else rng.choice((28, 56))
     picture = _set(rng, text, face, height, ink, paper)
     if rng.random() < 0.15 and height > 40:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     return palette.noisy(rng, picture, rng.randint(3, 14)) if rng.random() < 0.3 else picture
 
 
-def _set(rng: Random, text: str, face: Face, height: int, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
+def _set(
+    rng: Random, text: str, face: Face, height: int, ink: palette.Rgb, paper: palette.Rgb, width: int | None = None
+) -> Image.Image:
     """The text at a random place, filling a good share of the picture; at least 11 pixels of width a letter."""
-    widths = [w * PATCH for w in range(3, 8) if w * PATCH >= 11 * len(text)]
-    width = rng.choice(widths)
-    if rng.random() < 0.15:
-        width = min(196, width + rng.randint(0, PATCH - 1))
+    if width is None:
+        width = rng.choice([w * PATCH for w in range(3, 8) if w * PATCH >= 11 * len(text)])
+        if rng.random() < 0.15:
+            width = min(196, width + rng.randint(0, PATCH - 1))
     size = fit_size(face, text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
     picture = Image.new("RGB", (width, height), paper)
     across, high = ink_size(face, size, text)

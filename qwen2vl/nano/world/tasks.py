@@ -28,13 +28,14 @@ _MAKERS: dict[str, Maker] = {
     "text": lambda rng, split, ease: text.text(rng, split),
 }
 TASKS = tuple(_MAKERS)
-_DIALOGUES: dict[str, Maker] = {
+_DENSE: dict[str, Maker] = {
+    "read_lines": reading.read_lines,
     "scene_dialogue": lambda rng, split, ease: dialogues.scene_dialogue(rng, split),
     "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split),
     "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split),
 }
-DIALOGUES = tuple(_DIALOGUES)
-"""Drawn like tasks, but for training only: several turns, and no truth to score."""
+DENSE = tuple(_DENSE)
+"""Drawn like tasks, but for training only: many answers, or many letters, for one picture's cost."""
 WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order")
 
 
@@ -44,7 +45,7 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     ease in 0..1 makes reading easier (1: aligned letters); other tasks ignore it.
     Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
     """
-    makers = _MAKERS | _DIALOGUES
+    makers = _MAKERS | _DENSE
     if task not in makers:
         raise Qwen2VLError(f"task {task!r} is unknown: choose one of {', '.join(makers)}")
     if split not in SPLITS:

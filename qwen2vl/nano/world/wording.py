@@ -71,6 +71,12 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Read the text.",
         "What word do you see?",
     ),
+    "read_lines": (
+        "Read the lines.",
+        "Read all lines.",
+        "What do the lines say?",
+        "Read the lines from the top.",
+    ),
     "read_number": (
         "Read the number.",
         "Which number is this?",
