@@ -132,7 +132,7 @@ class Conversation:
         size = used * kv_bytes_per_token(config, self._chat.model.dtype.itemsize) / 1e6
         print(
             f"{used} of {config.text.max_position_embeddings} tokens, {answer.usage.visual_tokens} of them visual; "
-            f"keys and values {size:.1f} MB; the last turn computed "
+            f"keys and values {size:.2f} MB; the last turn computed "
             f"{answer.usage.prompt_tokens - answer.usage.cached_tokens} tokens of its prompt anew{waiting}",
             file=sys.stderr,
         )

@@ -47,7 +47,9 @@ class KVCache:
         segments, slots, row = [], [], 0
         for sequence, count in zip(sequences, new_tokens, strict=True):
             first, past = sequence * self.capacity, self.lengths[sequence]
-            assert past + count <= self.capacity, f"sequence {sequence} would hold {past + count} of {self.capacity} tokens"
+            assert past + count <= self.capacity, (
+                f"sequence {sequence} would hold {past + count} of {self.capacity} tokens"
+            )
             segments.append(Segment(query_start=row, queries=count, key_start=first, keys=past + count))
             slots.append(torch.arange(first + past, first + past + count))
             self.lengths[sequence] = past + count

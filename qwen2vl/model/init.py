@@ -1,9 +1,9 @@
 """Initial values of a model trained from nothing, in one table [paper 2.8: normal(0, 0.02), zero biases].
 
-    parameter              value
-    norm weights           1
-    biases                 0
-    everything else        normal(0, initializer_range), from a generator seeded by the caller
+parameter              value
+norm weights           1
+biases                 0
+everything else        normal(0, initializer_range), from a generator seeded by the caller
 """
 
 import torch

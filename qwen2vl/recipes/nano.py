@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from qwen2vl.common.errors import ConfigError
@@ -59,26 +60,26 @@ class Phase:
 
 
 CURRICULUM = (
-    Phase(until=0.12, weights={
-        "read_lines": 8, "read_word": 6, "read_number": 1, "scene_dialogue": 4, "colour_shape": 2, "caption": 1, "text": 1,
+    Phase(until=0.06, weights={"read_word": 5, "colour_shape": 1}),
+    Phase(until=0.16, weights={
+        "read_word": 5, "read_lines": 4, "read_number": 1, "scene_dialogue": 3, "colour_shape": 1, "caption": 1, "text": 1,
     }),
-    Phase(until=0.35, weights={
-        "read_lines": 7, "read_word": 6, "read_number": 1, "scene_dialogue": 4, "compare": 2, "order": 1, "motion": 1,
+    Phase(until=0.40, weights={
+        "read_word": 6, "read_lines": 5, "read_number": 1, "scene_dialogue": 4, "compare": 2, "order": 1, "motion": 1,
         "text": 1, "page_dialogue": 1, "screen_dialogue": 2, "count": 1,
     }),
     Phase(until=1.0, weights={
-        "read_lines": 4, "read_word": 6, "read_number": 1, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5,
+        "read_word": 6, "read_lines": 3, "read_number": 1, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5,
         "count": 1.5, "ground": 1.5, "point": 0.5, "relate": 1, "compare": 4, "order": 2, "motion": 1,
         "page_dialogue": 2, "page": 0.5, "screen_dialogue": 3, "screen": 1, "text": 1.5,
     }),
 )  # fmt: skip
+"""Reading goes alone at first: in a mixture its signal stays at chance several times longer."""
 
 
 def ease(progress: float) -> float:
     """How easy reading is at this share of the run: 1 aligned letters, 0.5 plain type, 0 everything."""
-    if progress < 0.10:
-        return 1 - 5 * progress
-    return max(0.0, 0.5 - 2 * (progress - 0.10))
+    return float(np.interp(progress, (0.06, 0.12, 0.35), (1.0, 0.5, 0.0)))
 
 
 def nano_processor() -> Processor:
@@ -113,13 +114,13 @@ class NanoRows:
 class NanoRecipe:
     """Everything that decides nano's weights."""
 
-    batch: int = 64
+    batch: int = 48
     """Conversations per step."""
     validation_items: int = 50
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=5_500, learning_rate=1.5e-3, validate_every=500, save_every=100)
+    train: TrainConfig = TrainConfig(steps=5_000, learning_rate=1.5e-3, validate_every=500, save_every=100)
 
 
 def train_nano(
