@@ -10,7 +10,7 @@ bucket, Q and L = longest query and key segment in it.
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -79,6 +79,8 @@ class AttentionPlan:
     buckets: tuple[Bucket, ...]
     order: Tensor | None
     """Where each row's result lies in the concatenation of buckets; None = already in order."""
+    bounds: Tensor | None = None
+    """int32 [segments + 1] on the device where segments lie end to end and see themselves; None = over a cache."""
 
 
 def plan_packed(boundaries: Sequence[int], *, causal: bool, device: torch.device) -> AttentionPlan:
@@ -87,7 +89,11 @@ def plan_packed(boundaries: Sequence[int], *, causal: bool, device: torch.device
     segments = [
         Segment(query_start=int(a), queries=int(b - a), key_start=int(a), keys=int(b - a)) for a, b in pairs if b > a
     ]
-    return plan_attention(segments, causal=causal, device=device)
+    plan = plan_attention(segments, causal=causal, device=device)
+    if device.type != "cuda":
+        return plan
+    ends = [s.query_start + s.queries for s in segments]
+    return replace(plan, bounds=torch.tensor([0, *ends], dtype=torch.int32, device=device))
 
 
 def plan_attention(segments: Sequence[Segment], *, causal: bool, device: torch.device) -> AttentionPlan:
@@ -229,16 +235,36 @@ def attend_plain(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket)
     return (weights @ v_BMLK).unflatten(2, (-1, length)).flatten(1, 2).transpose(1, 2)
 
 
+def attend_varlen(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan) -> Tensor:
+    """torch's variable-length flash attention: the whole packed row in one call, on CUDA in 16 bits only."""
+    from torch.nn.attention.varlen import varlen_attn  # loads kernels that a CPU machine has no use for
+
+    assert plan.bounds is not None, "a row over a cache has no bounds"
+    longest = max(segment.keys for segment in plan.segments)
+    window = (-1, 0) if plan.causal else (-1, -1)
+    grouped = q_TNK.shape[1] > k_SMK.shape[1]
+    return varlen_attn(  # type: ignore[return-value]  # a pair only when asked for more
+        q_TNK, k_SMK, v_SMK, plan.bounds, plan.bounds, longest, longest, window_size=window, enable_gqa=grouped
+    )
+
+
+def choose_backend(q_TNK: Tensor, plan: AttentionPlan) -> str:
+    """ "varlen" where it can run (CUDA, 16 bits, a packed row), else "sdpa"."""
+    fits = q_TNK.is_cuda and q_TNK.dtype in (torch.bfloat16, torch.float16) and plan.bounds is not None
+    return "varlen" if fits else "sdpa"
+
+
 BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, AttentionPlan], Tensor]] = {
     "reference": attend_reference,
     "sdpa": attend_sdpa,
+    "varlen": attend_varlen,
 }
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def attend(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan, backend: str = "sdpa") -> Tensor:
+def attend(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan, backend: str | None = None) -> Tensor:
     """Softmax attention of T query rows over S key rows as the plan says; scale K^-0.5; returns [T, N, K].
 
     Kept out of compiled graphs: the number of buckets changes from row to row and would recompile them each time.
     """
-    return BACKENDS[backend](q_TNK, k_SMK, v_SMK, plan)
+    return BACKENDS[backend or choose_backend(q_TNK, plan)](q_TNK, k_SMK, v_SMK, plan)

@@ -17,7 +17,7 @@ from qwen2vl.evaluation.runner import ExamItem
 from qwen2vl.nano.world import TASKS, draw
 
 PACKAGED_EXAM = Path(__file__).resolve().parent / "exam.zip"
-ITEMS_PER_TASK = 300
+ITEMS_PER_TASK = 200
 
 FLOORS = {
     "colour_shape": (0.95, 0.99),

@@ -19,9 +19,9 @@ MAX_TURNS = 6
 Turn = tuple[str, str]
 
 
-def scene_dialogue(rng: Random, split: str) -> Item:
+def scene_dialogue(rng: Random, ease: float) -> Item:
     """One to five shapes, and up to six questions about them."""
-    ground = palette.background(rng)
+    ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.choice((1, 2, 3, 3, 4)), ground)
     names += [rng.choice(names)] if rng.random() < 0.25 else []
     scene = scatter(rng, picture_size(rng, 3, 5), names, 18, 60 if len(names) < 3 else 36, ground)

@@ -26,10 +26,10 @@ NUM_FRAMES = (6, 8)
 MIN_TRAVEL = 26  # pixels over the whole film: nearly two patches
 
 
-def motion(rng: Random) -> Item:
+def motion(rng: Random, ease: float) -> Item:
     """One shape crosses the picture; in a third of the films another stands still."""
     size, num_frames, direction = rng.choice(SIZES), rng.choice(NUM_FRAMES), rng.choice(DIRECTIONS)
-    ground = palette.background(rng)
+    ground = palette.background(rng, ease)
     (colour, kind), (other_colour, other_kind) = distinct_names(rng, 2, ground, distinct_kinds=True)
     mover = make_shape(rng, kind, colour, rng.randint(18, 32))
     path = _path(rng, size, mover, direction, num_frames)
@@ -69,10 +69,10 @@ def _frame(size: tuple[int, int], ground: Rgb, placed: list[Placed]) -> Image.Im
     return draw_scene(Scene(size=size, ground=ground, shapes=tuple(placed)))
 
 
-def order(rng: Random) -> Item:
+def order(rng: Random, ease: float) -> Item:
     """Two shapes come one after the other, to stay or to flash; the second at least two frames later."""
     size, num_frames = rng.choice(SIZES), rng.choice(NUM_FRAMES)
-    ground = palette.background(rng)
+    ground = palette.background(rng, ease)
     scene = scatter(rng, size, distinct_names(rng, 2, ground), 20, 36, ground)
     first_at = rng.randint(0, num_frames - 4)
     second_at = rng.randint(first_at + 2, num_frames - 2)

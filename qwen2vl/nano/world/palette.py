@@ -28,14 +28,19 @@ def distance(a: Rgb, b: Rgb) -> int:
     return sum(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
+EASY_GROUND = (240, 240, 240)
+
+
 def jitter(rng: Random, colour: Rgb, spread: int = JITTER) -> Rgb:
     """The colour, a little off."""
     red, green, blue = (min(255, max(0, channel + rng.randint(-spread, spread))) for channel in colour)
     return red, green, blue
 
 
-def background(rng: Random) -> Rgb:
-    """A light, dark or middling ground with a faint tint."""
+def background(rng: Random, ease: float = 0.0) -> Rgb:
+    """A light, dark or middling ground with a faint tint; with probability `ease` always the same, nearly white one."""
+    if ease and rng.random() < ease:
+        return EASY_GROUND
     level = rng.choice((rng.randint(205, 250), rng.randint(205, 250), rng.randint(5, 60), rng.randint(95, 150)))
     return jitter(rng, (level, level, level), 5 + rng.randint(0, 20))
 

@@ -27,9 +27,9 @@ def ask(rng: Random, wording: str, /, **parts: str) -> str:
     return rng.choice(QUESTIONS[wording]).format(**parts)
 
 
-def colour_shape(rng: Random) -> Item:
+def colour_shape(rng: Random, ease: float) -> Item:
     """Colour of a shape, shape of a colour, or the name of the only shape."""
-    ground = palette.background(rng)
+    ground = palette.background(rng, ease)
     question_kind = rng.choice(("colour", "shape", "name"))
     count = 1 if question_kind == "name" or rng.random() < 0.35 else rng.randint(2, 3)
     colours = rng.sample(palette.colours_on(ground), count)
@@ -42,9 +42,9 @@ def colour_shape(rng: Random) -> Item:
     return picture_item("colour_shape", [render(rng, scene)], question, answers[0], truth)
 
 
-def count(rng: Random) -> Item:
+def count(rng: Random, ease: float) -> Item:
     """How many of a kind, of a colour, or in all; nought to five, all equally often."""
-    ground = palette.background(rng)
+    ground = palette.background(rng, ease)
     number, mode = rng.randint(0, 5), rng.choice(("kind", "kind", "colour", "all"))
     kind, colour = rng.choice(shapes.KINDS), rng.choice(palette.colours_on(ground))
     others = [(c, k) for c in palette.colours_on(ground) for k in shapes.KINDS]
@@ -77,11 +77,11 @@ def holds(relation: str, a: Placed, b: Placed) -> bool:
 OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
-def relate(rng: Random) -> Item:
+def relate(rng: Random, ease: float) -> Item:
     """Yes or no about a relation, or what stands in it; drawn again until the truth is clear."""
     what = rng.random() < 0.35
     yes, relation = rng.random() < 0.5, rng.choice(RELATIONS)
-    ground, size = palette.background(rng), picture_size(rng, 3, 5)
+    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5)
     names = distinct_names(rng, rng.choice((2, 2, 3)), ground)
     wanted = relation if yes or what else OPPOSITE_RELATION[relation]
     while True:
@@ -105,33 +105,33 @@ def in_order(scene: Scene) -> list[Placed] | None:
     return ordered if clear else None
 
 
-def _one_of_several(rng: Random) -> Scene:
-    ground = palette.background(rng)
+def _one_of_several(rng: Random, ease: float) -> Scene:
+    ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.randint(1, 4), ground)
     return scatter(rng, picture_size(rng, 3, 6), names, 20, 56 if len(names) < 3 else 44, ground)
 
 
-def ground(rng: Random) -> Item:
+def ground(rng: Random, ease: float) -> Item:
     """The box of one of one to four shapes."""
-    scene = _one_of_several(rng)
+    scene = _one_of_several(rng, ease)
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     answer = box_answer(label, target.box_px, scene.size)
     truth = place_truth("box", target.box_px, scene.size, label)
     return picture_item("ground", [render(rng, scene)], ask(rng, "ground", label=label), answer, truth)
 
 
-def point(rng: Random) -> Item:
+def point(rng: Random, ease: float) -> Item:
     """The middle of one of one to four shapes."""
-    scene = _one_of_several(rng)
+    scene = _one_of_several(rng, ease)
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     truth = place_truth("point", target.box_px, scene.size, label)
     answer = point_answer(target.box_px, scene.size)
     return picture_item("point", [render(rng, scene)], ask(rng, "point", label=label), answer, truth)
 
 
-def caption(rng: Random) -> Item:
+def caption(rng: Random, ease: float) -> Item:
     """All shapes from left to right."""
-    ground, size = palette.background(rng), picture_size(rng, 3, 5)
+    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5)
     names = distinct_names(rng, rng.randint(1, 3), ground)
     while True:
         scene = scatter(rng, size, names, 20, 44, ground)
@@ -142,19 +142,19 @@ def caption(rng: Random) -> Item:
     return picture_item("caption", [render(rng, scene)], ask(rng, "caption"), answer, text_truth(answer))
 
 
-def compare(rng: Random) -> Item:
+def compare(rng: Random, ease: float) -> Item:
     """Two pictures: the same or not, in which one a shape is larger, which one has a shape."""
-    return rng.choice((_same, _same, _same, _larger_in, _which_has))(rng)
+    return rng.choice((_same, _same, _same, _larger_in, _which_has))(rng, ease)
 
 
-def _small_scene(rng: Random) -> Scene:
-    ground = palette.background(rng)
+def _small_scene(rng: Random, ease: float) -> Scene:
+    ground = palette.background(rng, ease)
     size = (84, 84) if rng.random() < 0.85 else picture_size(rng, 3, 4)
     return scatter(rng, size, distinct_names(rng, rng.randint(1, 3), ground), 20, 34, ground)
 
 
-def _same(rng: Random) -> Item:
-    one, same = _small_scene(rng), rng.random() < 0.5
+def _same(rng: Random, ease: float) -> Item:
+    one, same = _small_scene(rng, ease), rng.random() < 0.5
     two = one if same else _changed(rng, one)
     kind = rng.choice(("same", "same", "same_or_different"))
     yes, no = ("yes", "no") if kind == "same" else ("same", "different")
@@ -212,26 +212,26 @@ def _if_it_fits(scene: Scene, index: int, new: Placed) -> list[Placed] | None:
     return [*others, new] if inside and all(apart(new.box_px, other.box_px) for other in others) else None
 
 
-def _larger_in(rng: Random) -> Item:
+def _larger_in(rng: Random, ease: float) -> Item:
     kind = rng.choice(shapes.KINDS)
     small = rng.randint(18, 34)
     sides = [small, rng.randint(small * 3 // 2, 72)]
     rng.shuffle(sides)
     pictures = []
     for side in sides:
-        ground = palette.background(rng)
+        ground = palette.background(rng, ease)
         names = [(rng.choice(palette.colours_on(ground)), kind)]
         pictures.append(render(rng, scatter(rng, (84, 84), names, side, side, ground)))
     answer = "first" if sides[0] > sides[1] else "second"
     return picture_item("compare", pictures, ask(rng, "larger_in", kind=kind), answer, text_truth(answer))
 
 
-def _which_has(rng: Random) -> Item:
+def _which_has(rng: Random, ease: float) -> Item:
     kind, *others = rng.sample(shapes.KINDS, 4)
     where = rng.randrange(2)
     pictures = []
     for index in range(2):
-        ground = palette.background(rng)
+        ground = palette.background(rng, ease)
         kinds = ([kind] if index == where else [others[0]]) + others[1 : 1 + rng.randint(0, 1)]
         names = [(rng.choice(palette.colours_on(ground)), each) for each in kinds]
         pictures.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))

@@ -12,25 +12,25 @@ SPLITS = ("train", "val", "test")
 Maker = Callable[[Random, str, float], Item]
 
 _MAKERS: dict[str, Maker] = {
-    "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng),
-    "count": lambda rng, split, ease: scene_tasks.count(rng),
-    "relate": lambda rng, split, ease: scene_tasks.relate(rng),
-    "ground": lambda rng, split, ease: scene_tasks.ground(rng),
-    "point": lambda rng, split, ease: scene_tasks.point(rng),
-    "caption": lambda rng, split, ease: scene_tasks.caption(rng),
-    "compare": lambda rng, split, ease: scene_tasks.compare(rng),
+    "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng, ease),
+    "count": lambda rng, split, ease: scene_tasks.count(rng, ease),
+    "relate": lambda rng, split, ease: scene_tasks.relate(rng, ease),
+    "ground": lambda rng, split, ease: scene_tasks.ground(rng, ease),
+    "point": lambda rng, split, ease: scene_tasks.point(rng, ease),
+    "caption": lambda rng, split, ease: scene_tasks.caption(rng, ease),
+    "compare": lambda rng, split, ease: scene_tasks.compare(rng, ease),
     "read_word": reading.read_word,
     "read_number": reading.read_number,
     "page": lambda rng, split, ease: pages.page(rng, split),
     "screen": lambda rng, split, ease: screens.screen(rng, split),
-    "motion": lambda rng, split, ease: films.motion(rng),
-    "order": lambda rng, split, ease: films.order(rng),
+    "motion": lambda rng, split, ease: films.motion(rng, ease),
+    "order": lambda rng, split, ease: films.order(rng, ease),
     "text": lambda rng, split, ease: text.text(rng, split),
 }
 TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
-    "scene_dialogue": lambda rng, split, ease: dialogues.scene_dialogue(rng, split),
+    "scene_dialogue": lambda rng, split, ease: dialogues.scene_dialogue(rng, ease),
     "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split),
     "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split),
 }
@@ -42,7 +42,7 @@ WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption"
 def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     """Draws one item; the same arguments give the same pixels in every process.
 
-    ease in 0..1 makes reading easier (1: aligned letters); other tasks ignore it.
+    ease in 0..1 makes seeing easier: 1 = aligned letters, shapes on nearly white ground; 0 = the full task.
     Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
     """
     makers = _MAKERS | _DENSE

@@ -1,0 +1,53 @@
+"""Five questions about held-out files, answered by nano as you watch: `make demo`."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+
+from qwen2vl import Chat
+from qwen2vl.processing.drawing import draw
+
+FOLDER = Path(__file__).resolve().parent
+OUTPUT = Path("demo")
+
+
+def main() -> None:
+    console = Console(highlight=False)
+    console.print("Loading [bold]nano[/], the model that this code trained from nothing on what it draws.")
+    chat = Chat("nano")
+    OUTPUT.mkdir(exist_ok=True)
+    for number, example in enumerate(json.loads((FOLDER / "questions.json").read_text()), 1):
+        ask(console, chat, number, example)
+    console.print("\nAsk your own:  [bold].venv/bin/qwen2vl chat --image examples/scene.png --draw out.png[/]")
+    console.print("Other pictures like these work; photographs do not: nano has only ever seen its drawn world.")
+
+
+def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
+    """One question: its files, the streamed answer, and the picture with what the answer points at."""
+    files = [FOLDER / name for name in example["files"]]
+    shown = " ".join(
+        str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file) for file in files
+    )
+    console.print(f"\n[bold]{number}. {escape(example['question'])}[/]   [dim]{escape(shown)}[/]")
+    films = [file for file in files if file.suffix == ".mp4"]
+    pictures = [file for file in files if file not in films]
+    content = [{"type": "image", "image": str(file)} for file in pictures]
+    content += [{"type": "video", "video": str(file)} for file in films]
+    content.append({"type": "text", "text": example["question"]})
+    stream = chat.stream([{"role": "user", "content": content}], max_new_tokens=64)
+    console.print("   ", end="")
+    for piece in stream:
+        console.print(escape(piece), end="")
+    console.print()
+    if example["draw_to"]:
+        target = OUTPUT / example["draw_to"]
+        with Image.open(pictures[-1]) as picture:
+            draw(picture.convert("RGB"), stream.answer.boxes, stream.answer.points).save(target)
+        console.print(f"    drawn: [cyan]{target}[/]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Draw the example files from the held-out split of the drawn world: `python -m examples.make`.
+
+Their seeds stand in `EXAMPLES`; what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
+(scripts/install-fonts.sh); running the demo does not, because the files are stored.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from qwen2vl.nano.world import draw
+
+FOLDER = Path(__file__).resolve().parent
+FRAMES_PER_SECOND = 10
+SECONDS_PER_FRAME = 0.5
+"""The drawn frames stand for half a second each, which is how films are sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One question of the demo and the files that belong to it."""
+
+    task: str
+    seed: int
+    files: tuple[str, ...]
+    draw_to: str | None = None
+    """Where the demo draws the boxes of the answer."""
+
+
+EXAMPLES = (
+    Example(task="page", seed=1, files=("page.png",)),
+    Example(task="screen", seed=1, files=("screen.png",), draw_to="screen-answer.png"),
+    Example(task="ground", seed=1, files=("scene.png",), draw_to="scene-answer.png"),
+    Example(task="compare", seed=1, files=("pair-1.png", "pair-2.png")),
+    Example(task="motion", seed=1, files=("film.mp4",)),
+)
+
+
+def write_film(frames: list[Image.Image], path: Path) -> None:
+    """An H.264 film of the drawn frames, nearly lossless because the shapes are small."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = *frames[0].size, "yuv420p"
+        for frame in frames:
+            for _ in range(round(SECONDS_PER_FRAME * FRAMES_PER_SECOND)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def main() -> None:
+    questions = []
+    for example in EXAMPLES:
+        item = draw(example.task, example.seed, "test")
+        media = item.messages[0]["content"][:-1]
+        for part, name in zip(media, example.files, strict=True):
+            if part["type"] == "video":
+                write_film(part["video"], FOLDER / name)
+            else:
+                part["image"].save(FOLDER / name)
+        question = item.messages[0]["content"][-1]["text"]
+        questions.append(
+            {"question": question, "files": example.files, "right": item.answer, "draw_to": example.draw_to}
+        )
+        print(f"{', '.join(example.files)}: {question} -> {item.answer}")
+    (FOLDER / "questions.json").write_text(json.dumps(questions, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

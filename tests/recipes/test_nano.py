@@ -1,0 +1,63 @@
+"""The recipe: rows are a function of the step, dealt out whole; the curriculum covers the run."""
+
+import pytest
+import torch
+
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.distributed.replicas import Replicas
+from qwen2vl.nano.world import DENSE, TASKS, draw
+from qwen2vl.recipes.nano import CURRICULUM, MEDIA, NanoRows, ease, nano_processor
+from qwen2vl.spec.config import NANO
+
+
+def fonts_installed() -> bool:
+    try:
+        draw("read_word", 0)
+    except Qwen2VLError:
+        return False
+    return True
+
+
+needs_fonts = pytest.mark.skipif(not fonts_installed(), reason="fonts and words are not installed: scripts/install-fonts.sh")
+
+
+def test_the_curriculum_covers_the_run_with_known_tasks():
+    assert CURRICULUM[-1].until == 1.0
+    assert [phase.until for phase in CURRICULUM] == sorted(phase.until for phase in CURRICULUM)
+    assert set().union(*(phase.weights for phase in CURRICULUM)) <= {*TASKS, *DENSE}
+    assert set(TASKS) <= set(CURRICULUM[-1].weights)
+
+
+def test_reading_only_gets_harder():
+    steps = [ease(i / 100) for i in range(101)]
+    assert steps == sorted(steps, reverse=True)
+    assert (steps[0], steps[-1]) == (1.0, 0.0)
+
+
+def test_tokenizer_and_model_fit():
+    processor = nano_processor()
+    assert processor.tokenizer.size <= NANO.text.vocab_size
+    assert processor.settings == MEDIA
+    assert len(processor.tokenizer.encode(" circle")) == 1
+    assert len(processor.tokenizer.encode("harbor")) == 6  # free-standing words are spelled letter by letter
+
+
+@needs_fonts
+def test_rows_depend_on_the_step_alone():
+    first, again = NanoRows(100, 4, 0, Replicas()), NanoRows(100, 4, 0, Replicas())
+    again(3)  # whatever came before
+    for step in (0, 57):
+        one, other = first(step), again(step)
+        assert torch.equal(one.ids, other.ids)
+        assert torch.equal(one.patches, other.patches)
+    assert not torch.equal(first(56).ids, first(57).ids)
+    assert not torch.equal(NanoRows(100, 4, 1, Replicas())(57).ids, first(57).ids)
+
+
+@needs_fonts
+def test_processes_share_the_samples_of_a_step():
+    whole = NanoRows(100, 6, 0, Replicas())(80)
+    parts = [NanoRows(100, 6, 0, Replicas(rank, 2))(80) for rank in range(2)]
+    assert sum(part.num_documents for part in parts) == whole.num_documents
+    assert sum(part.num_tokens for part in parts) == whole.num_tokens
+    assert sorted(whole.segments.diff().tolist()) == sorted(sum((p.segments.diff().tolist() for p in parts), []))
