@@ -53,19 +53,19 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A part of the run: until which share of it, and how often each task is drawn."""
+    """A part of the run: until which step, and how often each task is drawn."""
 
-    until: float
+    until: int | None
     weights: dict[str, float]
 
 
 CURRICULUM = (
-    Phase(until=0.06, weights={"read_word": 4, "colour_shape": 2}),
-    Phase(until=0.25, weights={
+    Phase(until=300, weights={"read_word": 4, "colour_shape": 2}),
+    Phase(until=1250, weights={
         "read_word": 4, "read_lines": 3, "read_number": 0.5, "scene_dialogue": 3, "colour_shape": 1, "caption": 1,
         "motion": 0.7, "order": 0.7, "compare": 1, "screen_dialogue": 0.7, "text": 0.7,
     }),
-    Phase(until=1.0, weights={
+    Phase(until=None, weights={
         "read_word": 6, "read_lines": 4, "read_number": 1, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5,
         "count": 1.5, "ground": 1.5, "point": 0.5, "relate": 1, "compare": 3, "order": 2, "motion": 1,
         "page_dialogue": 1.5, "page": 0.5, "screen_dialogue": 2.5, "screen": 1, "text": 1,
@@ -74,9 +74,13 @@ CURRICULUM = (
 """Aligned letters and lone shapes first: in a mixture of everything their signal stays at chance several times longer."""
 
 
-def ease(progress: float) -> float:
-    """How easy seeing is at this share of the run: 1 aligned letters and white ground, 0 everything."""
-    return float(np.interp(progress, (0.06, 0.30, 0.70), (1.0, 0.5, 0.0)))
+def phase_of(step: int) -> Phase:
+    return next(phase for phase in CURRICULUM if phase.until is None or step < phase.until)
+
+
+def ease(step: int) -> float:
+    """How easy seeing is: 1 aligned letters and white ground, 0 everything. In steps, so a longer run begins alike."""
+    return float(np.interp(step, (300, 1500, 3500), (1.0, 0.5, 0.0)))
 
 
 def nano_processor() -> Processor:
@@ -87,18 +91,17 @@ def nano_processor() -> Processor:
 class NanoRows:
     """Step number to packed row: a pure function of (seed, step), so a resumed run sees what the unbroken one would."""
 
-    def __init__(self, steps: int, batch: int, seed: int, replicas: Replicas) -> None:
-        self.steps, self.batch, self.seed, self.replicas = steps, batch, seed, replicas
+    def __init__(self, batch: int, seed: int, replicas: Replicas) -> None:
+        self.batch, self.seed, self.replicas = batch, seed, replicas
         self.processor = nano_processor()
 
     def __call__(self, step: int) -> ModelInputs:
-        progress = step / self.steps
-        phase = next(p for p in CURRICULUM if progress < p.until or p is CURRICULUM[-1])
-        tasks = Random(f"{self.seed}/{step}").choices(list(phase.weights), list(phase.weights.values()), k=self.batch)
-        first = (self.seed * self.steps + step) * self.batch
+        weights = phase_of(step).weights
+        tasks = Random(f"{self.seed}/{step}").choices(list(weights), list(weights.values()), k=self.batch)
+        first = (self.seed * 10**6 + step) * self.batch
         # Sorted, so that dealing them out gives every process about as many long ones.
         dealt = list(enumerate(sorted(tasks), first))[self.replicas.rank :: self.replicas.size]
-        return pack([self.sample(task, seed, "train", ease(progress)) for seed, task in dealt])
+        return pack([self.sample(task, seed, "train", ease(step)) for seed, task in dealt])
 
     def sample(self, task: str, seed: int, split: str, easy: float = 0.0) -> ModelInputs:
         """One drawn conversation with labels."""
@@ -131,7 +134,7 @@ def train_nano(
     keep_freed_memory()
     replicas = Replicas.join()
     run = RunDirectory(run_dir, {"recipe": "nano", **asdict(recipe)})
-    rows = NanoRows(recipe.train.steps, recipe.batch, recipe.train.seed, replicas)
+    rows = NanoRows(recipe.batch, recipe.train.seed, replicas)
     model = new_model(NANO, recipe.train.seed).to(PRECISIONS[recipe.precision])
     validation = Validation(rows, recipe.validation_items)
     events = Events(on_step=on_step, validate=validation)
