@@ -80,7 +80,7 @@ def phase_of(step: int) -> Phase:
 
 def ease(step: int) -> float:
     """How easy seeing is: 1 aligned letters and white ground, 0 everything. In steps, so a longer run begins alike."""
-    return float(np.interp(step, (300, 1500, 3500), (1.0, 0.5, 0.0)))
+    return float(np.interp(step, (300, 1500, 2600), (1.0, 0.5, 0.0)))
 
 
 def nano_processor() -> Processor:
@@ -120,7 +120,7 @@ class NanoRecipe:
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=5_000, learning_rate=1.5e-3, validate_every=500, save_every=100)
+    train: TrainConfig = TrainConfig(steps=3_600, learning_rate=1.5e-3, validate_every=500, save_every=100)
 
 
 def train_nano(
