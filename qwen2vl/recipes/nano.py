@@ -172,5 +172,7 @@ def export_nano(run_dir: Path, directory: Path) -> int:
     model = new_model(NANO, seed=0)
     for name, parameter in model.named_parameters():
         parameter.data.copy_(state["masters"][name])
-    save_checkpoint(model, nano_processor(), directory, dtype="bf16")  # half the size; scores are those of what is shipped
+    save_checkpoint(
+        model, nano_processor(), directory, dtype="bf16"
+    )  # half the size; scores are those of what is shipped
     return step

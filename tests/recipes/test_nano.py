@@ -18,7 +18,9 @@ def fonts_installed() -> bool:
     return True
 
 
-needs_fonts = pytest.mark.skipif(not fonts_installed(), reason="fonts and words are not installed: scripts/install-fonts.sh")
+needs_fonts = pytest.mark.skipif(
+    not fonts_installed(), reason="fonts and words are not installed: scripts/install-fonts.sh"
+)
 
 
 def test_the_curriculum_covers_the_run_with_known_tasks():
@@ -62,4 +64,5 @@ def test_processes_share_the_samples_of_a_step():
     parts = [NanoRows(6, 0, Replicas(rank, 2))(80) for rank in range(2)]
     assert sum(part.num_documents for part in parts) == whole.num_documents
     assert sum(part.num_tokens for part in parts) == whole.num_tokens
-    assert sorted(whole.segments.diff().tolist()) == sorted(sum((p.segments.diff().tolist() for p in parts), []))
+    lengths = [length for part in parts for length in part.segments.diff().tolist()]
+    assert sorted(whole.segments.diff().tolist()) == sorted(lengths)

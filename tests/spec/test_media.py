@@ -265,7 +265,9 @@ def test_costs_follow_from_the_plan() -> None:
 
 
 def test_settings_are_read_where_newer_transformers_saves_them(tmp_path):
-    nested = {"image_processor": {"size": {"shortest_edge": 3136, "longest_edge": 78400}, "image_mean": [0.1, 0.2, 0.3]}}
+    nested = {
+        "image_processor": {"size": {"shortest_edge": 3136, "longest_edge": 78400}, "image_mean": [0.1, 0.2, 0.3]}
+    }
     (tmp_path / "processor_config.json").write_text(json.dumps(nested))
     settings = MediaSettings.load(tmp_path)
     assert (settings.min_pixels, settings.max_pixels) == (3136, 78400)
