@@ -44,7 +44,7 @@ class Rows:
     def take(self, x: Tensor) -> Tensor:
         """[rows, heads, K] to [B, heads, length, K]."""
         if self.index is not None:
-            return x[self.index].transpose(1, 2)
+            return x.index_select(0, self.index).unflatten(0, (self.count, self.length)).transpose(1, 2)
         if self.stride == self.length:
             return (
                 x.narrow(0, self.start, self.count * self.length)
@@ -66,8 +66,8 @@ class Bucket:
     """Queries and keys are the same rows, and a row sees itself and those before it."""
     mask: Tensor | None
     """bool [B, 1, 1 or Q, L], True = visible; None = nothing hidden."""
-    valid: Tensor | None
-    """bool [B, Q]: rows that are not padding; None = all."""
+    kept: Tensor | None
+    """int64: which of the B * Q rows are not padding; None = all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,15 +134,16 @@ def make_bucket(group: list[Segment], causal: bool, device: torch.device) -> Buc
     elif keys.min() < keys.max() and not (same_rows and causal):
         # Causal buckets need none: their padding stands at the end, where no real row looks.
         mask = (torch.arange(int(keys.max())) < torch.as_tensor(keys)[:, None])[:, None, None].to(device)
-    valid = None
+    kept = None
     if queries.min() < queries.max():
-        valid = (torch.arange(int(queries.max())) < torch.as_tensor(queries)[:, None]).to(device)
+        real = np.arange(queries.max()) < queries[:, None]
+        kept = torch.from_numpy(np.flatnonzero(real)).to(device)
     return Bucket(
         queries=make_rows([s.query_start for s in group], queries, device),
         keys=make_rows([s.key_start for s in group], keys, device, cached=not same_rows),
         causal=causal and same_rows and bool(keys.max() > 1),
         mask=mask,
-        valid=valid,
+        kept=kept,
     )
 
 
@@ -158,7 +159,7 @@ def make_rows(starts: Sequence[int], lengths: np.ndarray, device: torch.device, 
         return Rows(start=first, count=count, stride=stride, length=longest, index=None)
     # Short segments repeat their last row: any finite value will do, it is masked or dropped.
     offsets = np.minimum(np.arange(longest)[None], lengths[:, None] - 1)
-    index = torch.from_numpy(np.asarray(starts)[:, None] + offsets).to(device)
+    index = torch.from_numpy((np.asarray(starts)[:, None] + offsets).reshape(-1)).to(device)
     return Rows(start=first, count=count, stride=stride, length=longest, index=index)
 
 
@@ -195,9 +196,10 @@ def attend_sdpa(q_TNK: Tensor, k_SMK: Tensor, v_SMK: Tensor, plan: AttentionPlan
     for bucket in plan.buckets:
         q, k, v = bucket.queries.take(q_TNK), bucket.keys.take(k_SMK), bucket.keys.take(v_SMK)
         out = attend_one(q, k, v, bucket)
-        pieces.append(out.flatten(0, 1) if bucket.valid is None else out[bucket.valid])
+        rows = out.flatten(0, 1)
+        pieces.append(rows if bucket.kept is None else rows.index_select(0, bucket.kept))
     joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-    return joined if plan.order is None else joined[plan.order]
+    return joined if plan.order is None else joined.index_select(0, plan.order)
 
 
 def attend_one(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -> Tensor:
@@ -226,12 +228,13 @@ def attend_plain(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket)
     length, kv_heads = q_BNQK.shape[2], k_BMLK.shape[1]
     q_BMRK = q_BNQK.unflatten(1, (kv_heads, -1)).flatten(2, 3) * q_BNQK.shape[-1] ** -0.5
     scores = (q_BMRK @ k_BMLK.transpose(2, 3)).unflatten(2, (-1, length))
+    # Added, not filled in: an addition passes its gradient on untouched. The softmax itself works in float32.
     if bucket.causal:
-        future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(future, float("-inf"))
+        scores = scores + torch.full((length, length), float("-inf"), dtype=scores.dtype, device=scores.device).triu(1)
     elif bucket.mask is not None:
-        scores = scores.masked_fill(~bucket.mask[:, :, None], float("-inf"))
-    weights = scores.softmax(-1, dtype=torch.float32).to(v_BMLK.dtype).flatten(2, 3)
+        hidden = torch.zeros_like(bucket.mask, dtype=scores.dtype).masked_fill(~bucket.mask, float("-inf"))
+        scores = scores + hidden[:, :, None]
+    weights = scores.softmax(-1).flatten(2, 3)
     return (weights @ v_BMLK).unflatten(2, (-1, length)).flatten(1, 2).transpose(1, 2)
 
 

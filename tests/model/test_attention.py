@@ -101,7 +101,7 @@ def test_a_film_of_64_frames_is_one_call_without_copies() -> None:
     assert plan.order is None
     bucket = plan.buckets[0]
     assert bucket.mask is None
-    assert bucket.valid is None
+    assert bucket.kept is None
     x = rows(64 * 16, 2, 0)
     assert bucket.queries.take(x).data_ptr() == x.data_ptr()
 
@@ -118,7 +118,7 @@ def test_padding_in_a_bucket_is_bounded() -> None:
     plan = packed_plan(list(range(1, 200)), causal=False)
     for bucket in plan.buckets:
         padded = bucket.queries.count * bucket.queries.length
-        real = padded if bucket.valid is None else int(bucket.valid.sum())
+        real = padded if bucket.kept is None else len(bucket.kept)
         assert real >= (1 - attention.PADDING_ALLOWED) * padded
     assert len(plan.buckets) < 20
 
