@@ -129,11 +129,18 @@ def fetch(rows: Rows, start: int, end: int, num_workers: int) -> Iterator[tuple[
         batch_size=None,
         num_workers=num_workers,
         prefetch_factor=4 if num_workers else None,
+        worker_init_fn=ignore_signals,
     )
     asked = time.perf_counter()
     for step, row in enumerate(loader, start):
         yield step, row, time.perf_counter() - asked
         asked = time.perf_counter()
+
+
+def ignore_signals(worker: int) -> None:
+    """A terminal and torchrun signal the whole process group; a worker that dies of it would take the last save along."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing.images import TRANSPOSE, patchify, resize, to_8_bits, to_rgb
+from qwen2vl.processing.images import TRANSPOSE, patchify, resize, resize_in_strips, to_8_bits, to_rgb
 from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, NANO
 from qwen2vl.spec.media import smart_resize
 from qwen2vl.spec.positions import patch_positions
@@ -53,6 +53,19 @@ def test_resize_of_the_right_size_is_free() -> None:
     image = Image.fromarray(noise(30, 40, 3))
     assert resize(image, 30, 40) is image
     assert resize(image, 56, 28).size == (28, 56)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    size=st.tuples(st.integers(30, 400), st.integers(30, 400)),
+    wanted=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    num_strips=st.sampled_from([2, 4]),
+)
+def test_strips_are_the_whole(size: tuple[int, int], wanted: tuple[int, int], num_strips: int) -> None:
+    image = Image.fromarray(noise(*size, 3))
+    height, width = 28 * wanted[0], 28 * wanted[1]
+    whole = image.resize((width, height), Image.Resampling.BICUBIC)
+    assert (np.asarray(resize_in_strips(image, height, width, num_strips)) == np.asarray(whole)).all()
 
 
 @pytest.mark.parametrize(

@@ -105,23 +105,25 @@ config = TrainConfig(steps=int(sys.argv[2]), warmup_steps=2, save_every=1000, va
 replicas = Replicas.join()
 events = Events(on_step=lambda line: print(line["step"], flush=True), validate=lambda model, step: {})
 run = RunDirectory(sys.argv[1], {})
-train(new_model(SMALL, 0), ShapeRows(replicas), config, run, events, replicas=replicas, num_workers=0)
+train(new_model(SMALL, 0), ShapeRows(replicas), config, run, events, replicas=replicas, num_workers=int(sys.argv[3]))
 replicas.leave()
 """
 
 
-def start(run_dir: Path, steps: int, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def start(run_dir: Path, steps: int, workers: int, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[2]
     script = run_dir.parent / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, *launcher, str(script), str(run_dir), str(steps)]
+    command = [sys.executable, *launcher, str(script), str(run_dir), str(steps), str(workers)]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def test_two_processes_equal_one(tmp_path, rows, small_model):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    process = start(tmp_path / "two", 3, launcher)
+    process = start(tmp_path / "two", 3, 0, launcher)
     process.communicate(timeout=300)
     assert process.returncode == 0
     config = TrainConfig(steps=3, warmup_steps=2, save_every=1000, validate_every=1000)
@@ -132,11 +134,12 @@ def test_two_processes_equal_one(tmp_path, rows, small_model):
 
 
 def test_a_terminated_run_saves_its_last_step(tmp_path):
-    with start(tmp_path / "run", 10_000) as process:
+    """The signal goes to the whole group, as a terminal and torchrun send it; workers must not die of it."""
+    with start(tmp_path / "run", 10_000, 1) as process:
         assert process.stdout is not None
         while int(process.stdout.readline()) < 3:
             pass
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=120)
     assert process.returncode == 0
     run = RunDirectory(tmp_path / "run", json.loads((tmp_path / "run" / "config.json").read_text()))
