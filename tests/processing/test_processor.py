@@ -147,7 +147,8 @@ def test_tokenizer_and_config_of_different_checkpoints_are_refused(tokenizer):
 @pytest.fixture(scope="module")
 def saved(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
-    limits = MediaSettings(min_pixels=784, max_pixels=64 * 784, fps=4.0, image_mean=(0.5,) * 3, image_std=(0.35,) * 3)
+    mean, std = NANO.vision.image_mean, NANO.vision.image_std
+    limits = MediaSettings(min_pixels=784, max_pixels=64 * 784, fps=4.0, image_mean=mean, image_std=std)
     Processor(tokenizer, NANO, limits).save(folder)
     (folder / "config.json").write_text(json.dumps(config_to_dict(NANO)))
     return folder
