@@ -173,7 +173,8 @@ def test_transformers_loads_tokenizer_template_and_image_processor(processor, sa
     image = picture(100, 60)
     pixels = images(images=[image], return_tensors="pt")
     ours = load_processor(saved)(ask(image))
-    normalised = (ours.patches.reshape(-1, 3, 392).float() / 255 - 0.5) / 0.35
+    mean, std = (torch.tensor(values)[:, None] for values in (NANO.vision.image_mean, NANO.vision.image_std))
+    normalised = (ours.patches.reshape(-1, 3, 392).float() / 255 - mean) / std
     assert pixels["image_grid_thw"].tolist() == ours.grids.tolist()
     assert (pixels["pixel_values"] - normalised.reshape(-1, 1176)).abs().max() < 1 / 255
     text = tokenizer.apply_chat_template(ask(image), tokenize=False, add_generation_prompt=True)
