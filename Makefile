@@ -21,20 +21,20 @@ $(BIN)/python:
 	@echo "Setting up $(VENV) (about 2 minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install -qq --upgrade pip
 
 # torch comes first and by itself: as somebody else's dependency pip would take the newest build with CUDA.
 $(VENV)/.torch: | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) "$(TORCH)"
+	@$(BIN)/python -m pip install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) "$(TORCH)"
 	@touch $@
 
 $(VENV)/.core: pyproject.toml | $(VENV)/.torch
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.torch
 	@echo "Installing what the tests need (about 1 minute, once)"
-	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --editable ".[dev]"
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core
