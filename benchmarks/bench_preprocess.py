@@ -1,0 +1,127 @@
+"""From a JPEG file to what the model eats, at most 1,280 tokens: our processor's path and transformers' PIL processor.
+
+Ours ends with uint8 patches, which the model normalises on its device; a second line adds that normalising on the CPU.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks import record
+from benchmarks.agreement import Disagreement
+from benchmarks.drawn import JPEG_QUALITY, write_photo
+from benchmarks.measuring import interleave, median
+from benchmarks.record import Comparison, Result, say
+from qwen2vl.model.vision import PatchEmbed
+from qwen2vl.processing.images import patchify, resize
+from qwen2vl.processing.sources import read_image
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.media import MediaSettings, image_size
+
+SETTINGS = MediaSettings(max_pixels=1280 * 784)
+SIZES = ((1024, 1024, 2.0, 4.0), (4000, 3000, 1.3, 2.0))
+"""Width, height, floor, aim."""
+ONE_LEVEL = 1 / 255 + 1e-5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = record.parse(record.options_parser(__doc__), argv, repeats=15)
+    say(f"preprocess: written to {record.write(measure(options), options)}")
+    return 0
+
+
+def measure(options: argparse.Namespace) -> Result:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    peer = Qwen2VLImageProcessorPil(min_pixels=SETTINGS.min_pixels, max_pixels=SETTINGS.max_pixels)
+    comparisons: list[Comparison] = []
+    checks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for width, height, floor, aim in SIZES:
+            width, height = (width // 10, height // 10) if options.small else (width, height)
+            path = Path(folder) / f"{width}x{height}.jpg"
+            write_photo(path, width, height)
+            paths = preprocess_paths(path, peer)
+            checks.append(check(f"{width}x{height}", paths["normalised"](), paths["theirs"]()))
+            say(f"  {width}x{height} ({path.stat().st_size} bytes) agrees; timing {options.repeats} times each")
+            comparisons += compare(f"{width}x{height} JPEG", interleave(paths, options.repeats), floor, aim)
+    return Result(
+        name="preprocess",
+        title="From a JPEG file to patches, at most 1,280 tokens",
+        settings={
+            "jpeg_quality": JPEG_QUALITY, "min_pixels": SETTINGS.min_pixels, "max_pixels": SETTINGS.max_pixels,
+            "resampling": "PIL bicubic on both sides", "repeats": options.repeats,
+        },
+        agreement={"checks": checks},
+        comparisons=comparisons,
+    )  # fmt: skip
+
+
+def preprocess_paths(path: Path, peer: Any) -> dict[str, Callable[[], Tensor]]:
+    embed = PatchEmbed(Qwen2VLConfig.named("2b").vision)
+
+    def ours() -> Tensor:
+        image = read_image(path, SETTINGS)
+        height, width = image_size(image.height, image.width, SETTINGS)
+        return torch.from_numpy(patchify(np.asarray(resize(image, height, width))[None]))
+
+    def theirs() -> Tensor:
+        with Image.open(path) as image:
+            return peer(images=image, return_tensors="pt")["pixel_values"]
+
+    def decoding() -> Tensor:
+        with Image.open(path) as image:
+            image.load()
+        return torch.zeros(0)
+
+    return {"ours": ours, "normalised": lambda: embed.normalise(ours()), "theirs": theirs, "decoding": decoding}
+
+
+def check(what: str, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
+    """Pixels within one of 255 levels. Raises Disagreement."""
+    if ours.shape != theirs.shape:
+        raise Disagreement(f"{what}: shapes {list(ours.shape)} and {list(theirs.shape)} differ")
+    std = torch.tensor(SETTINGS.image_std)[:, None]
+    largest = float(((ours - theirs).unflatten(1, (3, -1)) * std).abs().max())
+    if not largest <= ONE_LEVEL:
+        raise Disagreement(f"{what}: pixels differ by {largest * 255:.2f} of 255 levels, one is allowed")
+    return {"what": what, "largest_pixel_difference": largest, "tolerance": ONE_LEVEL}
+
+
+def compare(what: str, times: dict[str, list[float]], floor: float, aim: float) -> list[Comparison]:
+    in_ms = {name: [1000 * seconds for seconds in values] for name, values in times.items()}
+    decoding = median(in_ms["decoding"])
+    lines = [
+        (f"{what} to patches", "ours", floor, aim),
+        (f"{what}, normalised on the CPU as well", "normalised", None, None),
+    ]
+    return [
+        Comparison(
+            what=line,
+            unit="ms",
+            ours=in_ms[name],
+            theirs=in_ms["theirs"],
+            floor=at_least,
+            aim=hoped,
+            limit="JPEG decoding",
+            our_share=decoding / median(in_ms[name]),
+            their_share=decoding / median(in_ms["theirs"]),
+            note=f"decoding alone takes {decoding:.1f} ms",
+        )
+        for line, name, at_least, hoped in lines
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Disagreement as error:
+        sys.exit(f"refused: {error}")
