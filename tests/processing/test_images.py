@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing.images import TRANSPOSE, patchify, resize, resize_in_strips, to_8_bits, to_rgb
+from qwen2vl.processing.images import TRANSPOSE, can_be_split, patchify, resize, resize_in_strips, to_8_bits, to_rgb
 from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, NANO
 from qwen2vl.spec.media import smart_resize
 from qwen2vl.spec.positions import patch_positions
@@ -55,17 +55,26 @@ def test_resize_of_the_right_size_is_free() -> None:
     assert resize(image, 56, 28).size == (28, 56)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(
-    size=st.tuples(st.integers(30, 400), st.integers(30, 400)),
-    wanted=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    height=st.integers(500, 900),
+    aspect=st.floats(1, 2),
+    shrink=st.floats(0.1, 0.95),
     num_strips=st.sampled_from([2, 4]),
 )
-def test_strips_are_the_whole(size: tuple[int, int], wanted: tuple[int, int], num_strips: int) -> None:
-    image = Image.fromarray(noise(*size, 3))
-    height, width = 28 * wanted[0], 28 * wanted[1]
-    whole = image.resize((width, height), Image.Resampling.BICUBIC)
-    assert (np.asarray(resize_in_strips(image, height, width, num_strips)) == np.asarray(whole)).all()
+def test_strips_are_the_whole(height: int, aspect: float, shrink: float, num_strips: int) -> None:
+    image = Image.fromarray(noise(height, 4 * round(aspect * height / 4), 3))
+    tall, wide = (max(1, round(side * shrink / 28)) * 28 for side in (image.height, image.width))
+    if can_be_split(image, tall, wide):
+        whole = image.resize((wide, tall), Image.Resampling.BICUBIC)
+        assert (np.asarray(resize_in_strips(image, tall, wide, num_strips)) == np.asarray(whole)).all()
+
+
+def test_only_large_pictures_that_shrink_evenly_are_split() -> None:
+    assert can_be_split(Image.new("RGB", (4000, 3000)), 840, 1148)
+    assert can_be_split(Image.new("RGB", (1024, 1024)), 980, 980)
+    for size, wanted in (((3000, 4000), (1148, 840)), ((640, 480), (476, 644)), ((1024, 1024), (980, 560))):
+        assert not can_be_split(Image.new("RGB", size), *wanted)
 
 
 @pytest.mark.parametrize(
