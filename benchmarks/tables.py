@@ -5,7 +5,8 @@ A page holds pairs of marks; what stands between them is replaced:
     <!-- benchmarks: summary -->
     <!-- benchmarks end -->
 
-Blocks: `summary` (every line that has a floor or a ceiling) and each result by name (tower, first_token, ...).
+Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), and `nano`,
+the scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS
+from qwen2vl.evaluation import report
+from qwen2vl.nano.exam import FLOORS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/benchmarks.md")
@@ -53,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in NAMES:
+    for name in (*NAMES, "nano"):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
-            if found[name]["small"]:
+            if found[name].get("small"):
                 raise BadPage(f"{path} comes from a --small run, whose figures mean nothing: measure again without it")
     return found
 
@@ -117,7 +120,19 @@ def one(name: str) -> Callable[[Results], str]:
     return render
 
 
-BLOCKS: dict[str, Callable[[Results], str]] = {"summary": summary} | {name: one(name) for name in NAMES}
+def nano_scores(results: Results) -> str:
+    """What the shipped model scored in its exam, and where it is under a floor."""
+    if "nano" not in results:
+        return NOT_YET.format(command="qwen2vl eval nano --out benchmarks/results/nano.json")
+    tasks = results["nano"]["tasks"]
+    missed = [task for task, (floor, _) in FLOORS.items() if task in tasks and tasks[task]["score"] < floor]
+    verdict = f"Under their floor: {', '.join(missed)}." if missed else "Every floor holds."
+    return f"{report.table(tasks, FLOORS)}\n\n{verdict}\n"
+
+
+BLOCKS: dict[str, Callable[[Results], str]] = {"summary": summary, "nano": nano_scores} | {
+    name: one(name) for name in NAMES
+}
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:

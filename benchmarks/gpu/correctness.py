@@ -1,0 +1,111 @@
+"""Whether every attention back-end gives what the reference gives on this device, and packing changes nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.agreement import check_exact, check_rounded
+from benchmarks.drawn import document, picture_prompt, random_patches
+from benchmarks.peer import random_model
+from qwen2vl.model.attention import AttentionPlan, Segment, attend, choose_backend, plan_attention, plan_packed
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.inputs import ModelInputs, pack
+
+EXACT_ON_GPU = 1e-4
+"""fp32 with TF32 off."""
+ROUNDED_ON_GPU = 0.02
+"""One attention call in bf16."""
+
+
+def check_all(config: Qwen2VLConfig, device: torch.device, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Every check, in fp32 and bf16. Raises Disagreement."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    found = list(check_backends(config, device, lengths))
+    for dtype in (torch.float32, torch.bfloat16):
+        found += check_packing(config, device, dtype)
+    return [*found, check_devices(config, device)]
+
+
+def check_backends(config: Qwen2VLConfig, device: torch.device, lengths: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """All back-ends against the reference: tower heads and decoder heads, packed, causal, over a cache, decoding."""
+    text, vision = config.text, config.vision
+    shapes = {
+        "tower": (vision.num_heads, vision.num_heads, vision.head_dim),
+        "decoder": (text.num_attention_heads, text.num_key_value_heads, text.head_dim),
+    }
+    for part, (heads, kv_heads, size) in shapes.items():
+        for kind, (plan, queries, keys) in plans(part, lengths, device).items():
+            for dtype in (torch.float32, torch.bfloat16):
+                generator = torch.Generator(device=device).manual_seed(0)
+                q, k, v = (
+                    torch.randn(rows, count, size, generator=generator, device=device).to(dtype)
+                    for rows, count in ((queries, heads), (keys, kv_heads), (keys, kv_heads))
+                )
+                expected = attend(q.float(), k.float(), v.float(), plan, backend="reference")
+                # A back-end that cannot run this row is one that is not chosen for it; the two general ones always can.
+                for backend in dict.fromkeys(("reference", "sdpa", choose_backend(q, plan))):
+                    what = f"{part}, {kind}, {backend}, {str(dtype).removeprefix('torch.')}"
+                    yield judge(what, attend(q, k, v, plan, backend=backend), expected, dtype)
+
+
+def plans(part: str, lengths: Sequence[int], device: torch.device) -> dict[str, tuple[AttentionPlan, int, int]]:
+    """Plans of every kind, with their numbers of query and key rows."""
+    ends = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
+    total = ends[-1]
+    if part == "tower":
+        return {"packed": (plan_packed(ends, causal=False, device=device), total, total)}
+    room = max(lengths) + 1
+    steps = [Segment(query_start=i, queries=1, key_start=i * room, keys=n + 1) for i, n in enumerate(lengths)]
+    chunk = max(2, lengths[0] // 2)
+    over_cache = [Segment(query_start=0, queries=chunk, key_start=0, keys=lengths[0])]
+    return {
+        "packed": (plan_packed(ends, causal=True, device=device), total, total),
+        "decoding": (plan_attention(steps, causal=True, device=device), len(lengths), len(lengths) * room),
+        "prompt over a cache": (plan_attention(over_cache, causal=True, device=device), chunk, lengths[0]),
+    }
+
+
+@torch.inference_mode()
+def check_packing(config: Qwen2VLConfig, device: torch.device, dtype: torch.dtype) -> list[dict[str, Any]]:
+    """Tower and whole model: documents and pictures in one row give what they give one by one."""
+    model = random_model(config, dtype, device)
+    grids = [(1, 4, 6), (1, 8, 4), (2, 4, 4), (1, 4, 6)]
+    patches = random_patches(grids, config.vision.patch_dim)
+    name = str(dtype).removeprefix("torch.")
+    ends = [0]
+    for t, h, w in grids:
+        ends.append(ends[-1] + t * h * w)
+    single = [
+        model.visual(patches[a:b].to(device), torch.tensor([grid]))
+        for a, b, grid in zip(ends[:-1], ends[1:], grids, strict=True)
+    ]
+    packed = model.visual(patches.to(device), torch.tensor(grids))
+    rows = [picture_prompt(config, grid, 3 + i, seed=i) for i, grid in enumerate(grids[:2])]
+    rows.append(document(config, rows[0].ids[:3].numpy(), [], patches[:0]))
+    return [
+        judge(f"tower packed, {name}", packed, torch.cat(single), dtype),
+        judge(f"decoder packed, {name}", *both_ways(model, rows, device), dtype),
+    ]
+
+
+def both_ways(model: Qwen2VL, rows: Sequence[ModelInputs], device: torch.device) -> tuple[Tensor, Tensor]:
+    one_by_one = [model(row.to(device)).logits for row in rows]
+    return model(pack(list(rows)).to(device)).logits, torch.cat(one_by_one)
+
+
+@torch.inference_mode()
+def check_devices(config: Qwen2VLConfig, device: torch.device) -> dict[str, Any]:
+    """The same weights and the same prompt on the CPU and here, in fp32."""
+    model = random_model(config, torch.float32)
+    prompt = picture_prompt(config, (1, 8, 6), 5)
+    expected = model(prompt).logits
+    found = model.to(device)(prompt.to(device)).logits
+    return check_exact("whole model, this device and CPU, float32", found, expected, EXACT_ON_GPU * 10)
+
+
+def judge(what: str, ours: Tensor, expected: Tensor, dtype: torch.dtype) -> dict[str, Any]:
+    check: Callable[..., dict[str, Any]] = check_exact if dtype == torch.float32 else check_rounded
+    return check(what, ours, expected, EXACT_ON_GPU if dtype == torch.float32 else ROUNDED_ON_GPU)

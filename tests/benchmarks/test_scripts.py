@@ -1,0 +1,151 @@
+"""Every script at toy size: it runs, both sides agree, and its result has the shape that the tables read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import bench_first_token, bench_long_film, bench_preprocess, bench_prompt_memory, bench_tower, run
+from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
+from benchmarks.drawn import picture_prompt
+from benchmarks.gpu import run as gpu
+from benchmarks.measuring import gemm_rate, interleave, median
+from benchmarks.peer import SMALL, fill, random_model, transformers_twin
+from benchmarks.record import Comparison
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(autouse=True)
+def keep_threads():
+    """Scripts set torch's threads for their process; here the process is everybody's."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def small(script: Any, folder: Path, *options: str) -> dict[str, Any]:
+    assert script.main(["--small", "--threads", "1", "--out", str(folder), *options]) == 0
+    (path,) = folder.glob("*.json")
+    result = json.loads(path.read_text())
+    assert result["small"]
+    assert {"name", "title", "date", "machine", "versions", "settings", "agreement", "limits"} <= set(result)
+    assert {"cpu", "cores", "threads", "memory_gb"} <= set(result["machine"])
+    assert result["agreement"]["checks"]
+    for line in result["comparisons"]:
+        assert line["what"]
+        assert line["ours"]["raw"]
+        assert line["ours"]["min"] <= line["ours"]["median"] <= line["ours"]["max"]
+        assert (line["ratio"] is None) == (line["theirs"] is None)
+    return result
+
+
+def test_tower(tmp_path: Path) -> None:
+    result = small(bench_tower, tmp_path, "--no-compile")
+    assert [line["what"] for line in result["comparisons"]] == [
+        "Vision tower, best of each side",
+        "Vision tower, both eager",
+    ]
+    assert result["comparisons"][0]["floor"] == 1.3
+    assert result["agreement"]["checks"][0]["largest_relative_difference"] < 1e-5
+
+
+def test_first_token(tmp_path: Path) -> None:
+    first, decoding = small(bench_first_token, tmp_path)["comparisons"]
+    assert (first["unit"], decoding["unit"]) == ("s", "tokens/s")
+    assert decoding["ratio"] == pytest.approx(decoding["ours"]["median"] / decoding["theirs"]["median"])
+    assert first["ratio"] == pytest.approx(first["theirs"]["median"] / first["ours"]["median"])
+
+
+def test_preprocess(tmp_path: Path) -> None:
+    result = small(bench_preprocess, tmp_path)
+    assert len(result["comparisons"]) == 4
+    assert all(check["largest_pixel_difference"] <= 1 / 255 + 1e-5 for check in result["agreement"]["checks"])
+
+
+def test_prompt_memory_of_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--small", "--threads", "1", "--out", str(tmp_path), "--logits", str(tmp_path / "last.pt")]
+    found = {}
+    for side in bench_prompt_memory.SIDES:
+        assert bench_prompt_memory.main([*options, "--child", side]) == 0
+        found[side] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {side: one["rows"] for side, one in found.items()} == {"ours": 1, "as generate()": 1, "plain forward": 128}
+    assert all(one["growth"] >= 0 and one["before"] > 0 for one in found.values())
+
+
+def test_long_film(tmp_path: Path) -> None:
+    result = small(bench_long_film, tmp_path)
+    assert result["settings"]["cases"]["own"]["end_is_seen"]
+    assert result["settings"]["cases"]["own"]["middle_is_without"]
+    assert result["comparisons"][0]["ceiling"] == 1500
+
+
+def test_gpu_script_on_the_cpu(tmp_path: Path) -> None:
+    result = small(gpu, tmp_path, "--device", "cpu")
+    checked = {check["what"] for check in result["agreement"]["checks"]}
+    assert {"decoder, packed, sdpa, bfloat16", "tower packed, float32", "whole tower, bf16"} <= checked
+    assert {line["unit"] for line in result["comparisons"]} == {"s", "tokens/s", "conversations/s"}
+
+
+def test_small_runs_never_touch_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    for script in (bench_tower, run):
+        with pytest.raises(SystemExit):
+            script.main(["--small"])
+        assert "--small needs --out" in capsys.readouterr().err
+
+
+def test_both_models_are_one_set_of_bytes() -> None:
+    model = random_model(SMALL, torch.float32)
+    twin = transformers_twin(model)
+    with torch.no_grad():
+        model.visual.blocks[0].mlp.fc1.weight[0, 0] = 77.0
+    assert twin.model.visual.blocks[0].mlp.fc1.weight[0, 0] == 77.0
+    assert twin.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+
+
+def test_weights_are_a_pool_laid_round_and_round() -> None:
+    flat = torch.zeros(8)
+    assert fill(flat, torch.tensor([1.0, 2, 3]), 2) == 1
+    assert flat.tolist() == [3, 1, 2, 3, 1, 2, 3, 1]
+
+
+def test_words_of_a_prompt_are_never_placeholders() -> None:
+    prompt = picture_prompt(SMALL, (1, 4, 4), 200)
+    assert int((prompt.ids == SMALL.tokens.image_pad).sum()) == 4
+
+
+def test_disagreement_is_refused() -> None:
+    same = torch.linspace(0, 1, 10)
+    assert check_exact("a", same, same)["largest_relative_difference"] == 0
+    with pytest.raises(Disagreement, match="over the tolerance"):
+        check_exact("a", same, same + 0.01)
+    with pytest.raises(Disagreement, match="over the tolerance"):
+        check_rounded("a", same, same.flip(0))
+    with pytest.raises(Disagreement, match="shapes"):
+        check_exact("a", same, same[:5])
+    with pytest.raises(Disagreement, match="not finite"):
+        check_exact("a", same, same.log())
+    tied = torch.tensor([0.0, 1.0, 1.001])
+    assert check_top("a", torch.tensor([0.0, 1.002, 1.001]), tied)["top_token"] == [1, 2]
+
+
+def test_interleaving_alternates() -> None:
+    seen: list[str] = []
+    times = interleave({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 3)
+    assert "".join(seen) == "abbaab"
+    assert [len(values) for values in times.values()] == [3, 3]
+
+
+def test_medians_ratios_and_verdicts() -> None:
+    assert median([3, 1, 2]) == 2
+    assert median([4, 1, 2, 3]) == 2.5
+    quick = Comparison(what="a", unit="s", ours=[1, 1, 9], theirs=[2.0], floor=1.5, aim=3.0)
+    assert (quick.ratio, quick.holds) == (2.0, True)
+    many = Comparison(what="a", unit="tokens/s", better="higher", ours=[3.0], theirs=[2.0], floor=2.0)
+    assert (many.ratio, many.holds) == (1.5, False)
+    heavy = Comparison(what="a", unit="MB", ours=[10.0], ceiling=10.0)
+    assert (heavy.ratio, heavy.holds) == (None, False)
+    assert Comparison(what="a", unit="s", ours=[1.0]).holds is None
+    assert gemm_rate(torch.float32, 8, seconds=0.001) > 0
