@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from qwen2vl.model.attention import plan_packed
 from qwen2vl.model.cache import KVCache
 from qwen2vl.model.language import Decoder, Layout
+from qwen2vl.model.layers import products_for
 from qwen2vl.model.rotary import text_rotary
 from qwen2vl.model.vision import VisionTower
 from qwen2vl.spec.config import Qwen2VLConfig
@@ -85,7 +86,8 @@ class Qwen2VL(nn.Module):
             plan = plan_packed(inputs.segments.tolist(), causal=True, device=x_TH.device)
             return self.model(x_TH, Layout(rope=rope, plan=plan))
         step = cache.extend(inputs.segments.diff().tolist(), sequences)
-        return self.model(x_TH, Layout(rope=rope, plan=step.plan, cache=cache, step=step))
+        with products_for(len(x_TH), self.lm_head.weight):
+            return self.model(x_TH, Layout(rope=rope, plan=step.plan, cache=cache, step=step))
 
     def embed(self, inputs: ModelInputs) -> Tensor:
         """Text embeddings with tower tokens at the placeholders, one to one, [T, H]."""
@@ -102,4 +104,5 @@ class Qwen2VL(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """float32 logits; costs R * vocabulary * 4 bytes, so ask for few rows."""
-        return self.lm_head(hidden).float()
+        with products_for(len(hidden), self.lm_head.weight):
+            return self.lm_head(hidden).float()

@@ -48,5 +48,13 @@ def table(angles: Tensor) -> RotaryTable:
 def rotate(x_TNK: Tensor, rope: RotaryTable) -> Tensor:
     """Half-split rotation: dims j and j + K/2 turn together. Computed in float32, returned in the input's dtype."""
     low, high = x_TNK.float().chunk(2, dim=-1)
-    turned = torch.cat([low * rope.cos - high * rope.sin, high * rope.cos + low * rope.sin], dim=-1)
-    return turned.to(x_TNK.dtype)
+    if torch.is_grad_enabled():
+        turned = torch.cat([low * rope.cos - high * rope.sin, high * rope.cos + low * rope.sin], dim=-1)
+        return turned.to(x_TNK.dtype)
+    turned = torch.empty_like(
+        x_TNK, memory_format=torch.contiguous_format
+    )  # halves are rounded into place: no fp32 copy of the whole
+    half = low.shape[-1]
+    turned[..., :half] = (low * rope.cos).addcmul_(high, rope.sin, value=-1)
+    turned[..., half:] = (high * rope.cos).addcmul_(low, rope.sin)
+    return turned
