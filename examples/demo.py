@@ -42,6 +42,8 @@ def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
     for piece in stream:
         console.print(escape(piece), end="")
     console.print()
+    if not example["draw_to"] and stream.answer.text != example["right"]:
+        console.print(f"   [dim]drawn as: {escape(example['right'])}[/]")
     if example["draw_to"]:
         target = OUTPUT / example["draw_to"]
         with Image.open(pictures[-1]) as picture:

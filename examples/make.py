@@ -1,6 +1,7 @@
 """Draw the example files from the held-out split of the drawn world: `python -m examples.make`.
 
-Their seeds stand in `EXAMPLES`; what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
+Their seeds stand in `EXAMPLES`, picked among 120 of each task where the shipped nano is right (the README's table says how often
+it is); what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
 (scripts/install-fonts.sh); running the demo does not, because the files are stored.
 """
 
@@ -32,11 +33,11 @@ class Example:
 
 
 EXAMPLES = (
-    Example(task="page", seed=1, files=("page.png",)),
-    Example(task="screen", seed=1, files=("screen.png",), draw_to="screen-answer.png"),
-    Example(task="ground", seed=1, files=("scene.png",), draw_to="scene-answer.png"),
-    Example(task="compare", seed=1, files=("pair-1.png", "pair-2.png")),
-    Example(task="motion", seed=1, files=("film.mp4",)),
+    Example(task="page", seed=318, files=("page.png",)),
+    Example(task="screen", seed=207, files=("screen.png",), draw_to="screen-answer.png"),
+    Example(task="ground", seed=228, files=("scene.png",), draw_to="scene-answer.png"),
+    Example(task="compare", seed=210, files=("pair-1.png", "pair-2.png")),
+    Example(task="motion", seed=214, files=("film.mp4",)),
 )
 
 
