@@ -71,7 +71,9 @@ def preprocess_paths(path: Path, peer: Any) -> dict[str, Callable[[], Tensor]]:
     def ours() -> Tensor:
         image = read_image(path, SETTINGS)
         height, width = image_size(image.height, image.width, SETTINGS)
-        return torch.from_numpy(patchify(np.asarray(resize(image, height, width))[None]))
+        return torch.from_numpy(
+            patchify(np.asarray(resize(image, height, width, threads=torch.get_num_threads()))[None])
+        )
 
     def theirs() -> Tensor:
         with Image.open(path) as image:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
@@ -57,15 +56,16 @@ def patchify(frames: Frames) -> NDArray[np.uint8]:
     return patches
 
 
-def resize(image: Image.Image, height: int, width: int) -> Image.Image:
+def resize(image: Image.Image, height: int, width: int, threads: int = 1) -> Image.Image:
     """Bicubic with antialiasing, as the reference does it; the same object when the size is already right.
 
-    Large pictures are resized in strips, one for each of torch's threads (one in a DataLoader's worker), up to four:
-    it is the dearest step, 90 of 130 ms for 12 megapixels on one core, and Pillow lets go of the interpreter in it.
+    Large pictures are resized in strips, one for each of `threads`, up to four: it is the dearest step, 90 of 130 ms for
+    12 megapixels on one core, and Pillow lets go of the interpreter in it.
     """
     if image.size == (width, height):
         return image
-    threads = torch.get_num_threads() if can_be_split(image, height, width) else 1
+    if not can_be_split(image, height, width):
+        threads = 1
     return resize_in_strips(image, height, width, num_strips=4 if threads >= 4 else 2 if threads >= 2 else 1)
 
 

@@ -171,7 +171,8 @@ class Processor:
         if isinstance(part, ImagePart):
             image = read_image(part.source, self.settings, self.allowed_hosts)
             height, width = image_size(image.height, image.width, self.settings, part.options)
-            frames = np.asarray(resize(image, height, width))[None]
+            # torch's own number: all cores, but one in a DataLoader's worker.
+            frames = np.asarray(resize(image, height, width, threads=torch.get_num_threads()))[None]
             return self._info("image", frames, image.size, with_digest), patchify(frames)
         video = read_video(part.source, self.settings, part.options, self.allowed_hosts)
         info = self._info("video", video.frames, video.original_size, with_digest, video.timestamps_s)
