@@ -13,10 +13,9 @@ from typing import Any
 
 from PIL import Image
 
-Box = tuple[int, int, int, int]
+from qwen2vl.processing.grounding import box_markup, point_markup, to_thousandths
 
-REF_START, REF_END = "<|object_ref_start|>", "<|object_ref_end|>"
-BOX_START, BOX_END = "<|box_start|>", "<|box_end|>"
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +66,12 @@ def place_truth(kind: str, box_px: Box, size: tuple[int, int], label: str) -> di
     return {"kind": kind, "box_px": list(box_px), "size": list(size), "label": label}
 
 
-def per_thousand(value_px: float, size_px: int) -> int:
-    """Pixel to 0..999, rounded down; the exclusive right edge of the picture stays within three digits."""
-    return min(999, int(value_px * 1000 / size_px))
-
-
 def box_answer(label: str, box_px: Box, size: tuple[int, int]) -> str:
     """The grounding form of a box, e.g. <|object_ref_start|>the red circle<|object_ref_end|><|box_start|>(1,2),(3,4)..."""
-    x1, y1, x2, y2 = (per_thousand(value, size[index % 2]) for index, value in enumerate(box_px))
-    return f"{REF_START}{label}{REF_END}{BOX_START}({x1},{y1}),({x2},{y2}){BOX_END}"
+    return box_markup(to_thousandths(box_px, size), label)
 
 
 def point_answer(box_px: Box, size: tuple[int, int]) -> str:
     """The grounding form of a point: the middle of the box."""
-    x = per_thousand((box_px[0] + box_px[2]) / 2, size[0])
-    y = per_thousand((box_px[1] + box_px[3]) / 2, size[1])
-    return f"{BOX_START}({x},{y}){BOX_END}"
+    middle = (box_px[0] + box_px[2]) / 2, (box_px[1] + box_px[3]) / 2
+    return point_markup(to_thousandths(middle, size))
