@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from qwen2vl.common.errors import ConfigError
@@ -51,36 +50,103 @@ MEDIA = MediaSettings(
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What one step is drawn from.
+
+    A step holds answers of about one length: its loss is a mean over tokens, in which one-word answers would drown
+    beside lines and boxes.
+    """
+
+    ease: float
+    """How easy seeing is: 1 aligned letters, one size and white ground, 0 everything."""
+    weights: dict[str, float]
+    """How often each task is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of the run: until which step, and how often each task is drawn."""
+    """A part of the run: until which step, and the mixes that its steps take in turn."""
 
     until: int | None
-    weights: dict[str, float]
+    mixes: tuple[Mix, ...]
 
 
 CURRICULUM = (
-    Phase(until=300, weights={"read_word": 4, "colour_shape": 2}),
-    Phase(until=1250, weights={
-        "read_word": 4, "read_lines": 3, "read_number": 0.5, "scene_dialogue": 3, "colour_shape": 1, "caption": 1,
-        "motion": 0.7, "order": 0.7, "compare": 1, "screen_dialogue": 0.7, "text": 0.7,
-    }),
-    Phase(until=None, weights={
-        "read_word": 6, "read_lines": 4, "read_number": 1, "scene_dialogue": 3, "colour_shape": 0.5, "caption": 0.5,
-        "count": 1.5, "ground": 1.5, "point": 0.5, "relate": 1, "compare": 3, "order": 2, "motion": 1,
-        "page_dialogue": 1.5, "page": 0.5, "screen_dialogue": 2.5, "screen": 1, "text": 1,
-    }),
+    Phase(350, (Mix(1.0, {"read_word": 1}),)),
+    Phase(800, (
+        Mix(1.0, {"read_lines": 2, "read_word": 1}),
+        Mix(1.0, {"shape_rows": 1}),
+    )),
+    Phase(1400, (
+        Mix(0.75, {"read_lines": 2, "read_word": 1}),
+        Mix(0.9, {"shape_rows": 1}),
+        Mix(1.0, {"ground": 1, "point": 1}),
+        Mix(1.0, {"colour_shape": 2, "count": 1}),
+    )),
+    Phase(1800, (
+        Mix(0.5, {"read_lines": 2, "read_word": 1}),
+        Mix(0.7, {"shape_rows": 1}),
+        Mix(0.8, {"place_dialogue": 1}),
+        Mix(0.8, {"name_dialogue": 1}),
+        Mix(0.5, {"read_lines": 2, "read_word": 1}),
+        Mix(1.0, {"motion": 1, "order": 1}),
+        Mix(1.0, {"compare": 1}),
+    )),
+    Phase(2700, (
+        Mix(0.8, {"spaced_lines": 1}),
+        Mix(0.8, {"place_dialogue": 1}),
+        Mix(0.5, {"read_lines": 2, "read_word": 1}),
+        Mix(0.8, {"name_dialogue": 1}),
+        Mix(0.7, {"spaced_lines": 2, "shape_rows": 1}),
+        Mix(0.8, {"motion": 1, "order": 1}),
+        Mix(0.5, {"read_lines": 2, "read_word": 1}),
+        Mix(0.8, {"compare": 1}),
+    )),
+    Phase(4000, (
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
+        Mix(0.5, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
+        Mix(0.5, {"motion": 1, "order": 1}),
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(1.0, {"screen_dialogue": 1}),
+        Mix(0.5, {"compare": 1}),
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(1.0, {"page_dialogue": 1}),
+        Mix(0.5, {"read_number": 2, "text": 1, "caption": 1}),
+    )),
+    Phase(5500, (
+        Mix(0.1, {"read_lines": 2, "read_word": 1}),
+        Mix(0.2, {"place_dialogue": 2, "ground": 1, "point": 1}),
+        Mix(0.2, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
+        Mix(0.2, {"motion": 1, "order": 1}),
+        Mix(0.1, {"read_lines": 2, "read_word": 1}),
+        Mix(0.3, {"screen_dialogue": 1}),
+        Mix(0.2, {"compare": 1}),
+        Mix(0.1, {"read_lines": 2, "read_word": 1}),
+        Mix(0.3, {"page_dialogue": 1}),
+        Mix(0.2, {"read_number": 2, "text": 1, "caption": 1}),
+    )),
+    Phase(None, (
+        Mix(0.0, {"read_lines": 2, "read_word": 1}),
+        Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
+        Mix(0.0, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
+        Mix(0.0, {"motion": 1, "order": 1}),
+        Mix(0.0, {"read_lines": 1, "read_word": 2}),
+        Mix(0.0, {"screen_dialogue": 2, "screen": 1}),
+        Mix(0.0, {"compare": 1}),
+        Mix(0.0, {"read_lines": 1, "read_word": 2}),
+        Mix(0.0, {"page_dialogue": 2, "page": 1}),
+        Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
+    )),
 )  # fmt: skip
-"""Aligned letters and lone shapes first: in a mixture of everything their signal stays at chance several times longer."""
+"""Aligned letters and rows of shapes first: in a mixture of everything their signal stays at chance much longer."""
 
 
-def phase_of(step: int) -> Phase:
-    return next(phase for phase in CURRICULUM if phase.until is None or step < phase.until)
-
-
-def ease(step: int) -> float:
-    """How easy seeing is: 1 aligned letters and white ground, 0 everything. In steps, so a longer run begins alike."""
-    return float(np.interp(step, (300, 1500, 2600), (1.0, 0.5, 0.0)))
+def mix_of(step: int) -> Mix:
+    """What a step is drawn from."""
+    phase = next(phase for phase in CURRICULUM if phase.until is None or step < phase.until)
+    return phase.mixes[step % len(phase.mixes)]
 
 
 def nano_processor() -> Processor:
@@ -96,12 +162,12 @@ class NanoRows:
         self.processor = nano_processor()
 
     def __call__(self, step: int) -> ModelInputs:
-        weights = phase_of(step).weights
-        tasks = Random(f"{self.seed}/{step}").choices(list(weights), list(weights.values()), k=self.batch)
+        mix = mix_of(step)
+        tasks = Random(f"{self.seed}/{step}").choices(list(mix.weights), list(mix.weights.values()), k=self.batch)
         first = (self.seed * 10**6 + step) * self.batch
         # Sorted, so that dealing them out gives every process about as many long ones.
         dealt = list(enumerate(sorted(tasks), first))[self.replicas.rank :: self.replicas.size]
-        return pack([self.sample(task, seed, "train", ease(step)) for seed, task in dealt])
+        return pack([self.sample(task, seed, "train", mix.ease) for seed, task in dealt])
 
     def sample(self, task: str, seed: int, split: str, easy: float = 0.0) -> ModelInputs:
         """One drawn conversation with labels."""
@@ -120,7 +186,7 @@ class NanoRecipe:
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=3_600, learning_rate=1.5e-3, validate_every=500, save_every=100)
+    train: TrainConfig = TrainConfig(steps=10_000, learning_rate=1e-3, validate_every=500, save_every=100)
 
 
 def train_nano(

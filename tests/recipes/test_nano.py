@@ -6,7 +6,7 @@ import torch
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.nano.world import DENSE, TASKS, draw
-from qwen2vl.recipes.nano import CURRICULUM, MEDIA, NanoRows, ease, nano_processor, phase_of
+from qwen2vl.recipes.nano import CURRICULUM, MEDIA, NanoRows, mix_of, nano_processor
 from qwen2vl.spec.config import NANO
 
 
@@ -27,15 +27,25 @@ def test_the_curriculum_covers_the_run_with_known_tasks():
     *bounded, last = CURRICULUM
     assert last.until is None
     assert [phase.until for phase in bounded] == sorted(phase.until for phase in bounded)
-    assert [phase_of(step) for step in (0, bounded[0].until, 10**6)] == [bounded[0], CURRICULUM[1], last]
-    assert set().union(*(phase.weights for phase in CURRICULUM)) <= {*TASKS, *DENSE}
-    assert set(TASKS) <= set(CURRICULUM[-1].weights)
+    assert {task for phase in CURRICULUM for mix in phase.mixes for task in mix.weights} <= {*TASKS, *DENSE}
+    assert set(TASKS) <= {task for mix in last.mixes for task in mix.weights}
 
 
-def test_reading_only_gets_harder():
-    steps = [ease(step) for step in range(0, 5001, 50)]
-    assert steps == sorted(steps, reverse=True)
-    assert (steps[0], steps[-1]) == (1.0, 0.0)
+def test_the_steps_of_a_phase_take_its_mixes_in_turn():
+    start = CURRICULUM[-2].until
+    mixes = CURRICULUM[-1].mixes
+    assert [mix_of(start + step) for step in range(len(mixes))] == [
+        mixes[(start + step) % len(mixes)] for step in range(len(mixes))
+    ]
+    assert mix_of(start - 1) in CURRICULUM[-2].mixes
+    assert mix_of(10**6) in mixes
+
+
+def test_a_task_only_gets_harder():
+    for task in {*TASKS, *DENSE}:
+        eases = [mix.ease for phase in CURRICULUM for mix in phase.mixes if task in mix.weights]
+        assert eases == sorted(eases, reverse=True), task
+        assert task in DENSE or eases[-1] == 0.0, task
 
 
 def test_tokenizer_and_model_fit():

@@ -11,7 +11,18 @@ from qwen2vl.nano.world import palette, shapes
 from qwen2vl.nano.world.item import Item, box_answer, dialogue_item, point_answer
 from qwen2vl.nano.world.pages import ask_heading, ask_value, make_page
 from qwen2vl.nano.world.scene_tasks import ask, holds, in_order
-from qwen2vl.nano.world.scenes import Placed, Scene, article, distinct_names, picture_size, render, scatter
+from qwen2vl.nano.world.scenes import (
+    PATCH,
+    Placed,
+    Scene,
+    article,
+    distinct_names,
+    make_shape,
+    moved,
+    picture_size,
+    render,
+    scatter,
+)
 from qwen2vl.nano.world.screens import ask_point, ask_state, make_screen
 from qwen2vl.nano.world.wording import RELATIONS
 
@@ -19,34 +30,68 @@ MAX_TURNS = 6
 Turn = tuple[str, str]
 
 
-def scene_dialogue(rng: Random, ease: float) -> Item:
-    """One to five shapes, and up to six questions about them."""
+def shape_rows(rng: Random, ease: float) -> Item:
+    """Two to four rows of shapes, named row by row: what aligned letters are to reading, this is to colours and kinds.
+
+    With probability `ease` every shape fills its own visual token; otherwise cells are larger and shapes lie anywhere
+    within theirs.
+    """
     ground = palette.background(rng, ease)
-    names = distinct_names(rng, rng.choice((1, 2, 3, 3, 4)), ground)
-    names += [rng.choice(names)] if rng.random() < 0.25 else []
-    scene = scatter(rng, picture_size(rng, 3, 5), names, 18, 60 if len(names) < 3 else 36, ground)
-    turns = [*_about_each(rng, scene), *_about_pairs(rng, scene), *_counts(rng, scene)]
+    columns, rows = (4, 3) if rng.random() < ease else (rng.randint(2, 5), rng.randint(2, 4))
+    aligned = rng.random() < ease
+    cell = PATCH if aligned else rng.randint(PATCH, 42)
+    colours, placed, lines = palette.colours_on(ground), [], []
+    for row in range(rows):
+        for column in range(columns):
+            side = PATCH - 3 if aligned else rng.randint(18, cell - 3)
+            shape = make_shape(rng, rng.choice(shapes.KINDS), rng.choice(colours), side)
+            spare = [cell - extent for extent in shape.mask.size]
+            x, y = [room // 2 if aligned else rng.randint(0, room) for room in spare]
+            placed.append(moved(shape, column * cell + x, row * cell + y))
+        lines.append(", ".join(shape.name for shape in placed[-columns:]))
+    scene = Scene(size=(columns * cell, rows * cell), ground=ground, shapes=tuple(placed))
+    return dialogue_item("shape_rows", render(rng, scene), [(ask(rng, "shape_rows", ease), "\n".join(lines))])
+
+
+def name_dialogue(rng: Random, ease: float) -> Item:
+    """One to four shapes, and up to six questions that one word answers: colours, kinds, relations, counts."""
+    scene = _few_shapes(rng, ease)
+    turns = [*_names(rng, scene), *_about_pairs(rng, scene), *_counts(rng, scene)]
     rng.shuffle(turns)
-    ordered = in_order(scene)
-    if ordered and rng.random() < 0.6:
-        turns.insert(0, (ask(rng, "caption"), ", ".join(article(shape.name) for shape in ordered)))
-    return dialogue_item("scene_dialogue", render(rng, scene), turns[:MAX_TURNS])
+    return dialogue_item("name_dialogue", render(rng, scene), turns[:MAX_TURNS])
 
 
-def _about_each(rng: Random, scene: Scene) -> list[Turn]:
-    """Place, colour and kind of every shape that its name, kind or colour singles out."""
-    names, kinds, colours = (Counter(getattr(s, what) for s in scene.shapes) for what in ("name", "kind", "colour"))
+def place_dialogue(rng: Random, ease: float) -> Item:
+    """One to four shapes, each asked for its box or its middle; now and then all of them named first."""
+    scene = _few_shapes(rng, ease)
+    names = Counter(shape.name for shape in scene.shapes)
     turns: list[Turn] = []
     for shape in scene.shapes:
         label = f"the {shape.name}"
         if names[shape.name] == 1:
-            turns.append((ask(rng, "ground", label=label), box_answer(label, shape.box_px, scene.size)))
-            turns.append((ask(rng, "point", label=label), point_answer(shape.box_px, scene.size)))
-        if kinds[shape.kind] == 1:
-            turns.append((ask(rng, "colour", kind=shape.kind), shape.colour))
-        if colours[shape.colour] == 1:
-            turns.append((ask(rng, "shape", colour=shape.colour), shape.kind))
-    return turns
+            box = rng.random() < 0.6
+            answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
+            turns.append((ask(rng, "ground" if box else "point", ease, label=label), answer))
+    rng.shuffle(turns)
+    ordered = in_order(scene)
+    if not turns or (ordered and rng.random() < 0.3):
+        ordered = ordered or sorted(scene.shapes, key=lambda shape: shape.centre[0])
+        turns.insert(0, (ask(rng, "caption", ease), ", ".join(article(shape.name) for shape in ordered)))
+    return dialogue_item("place_dialogue", render(rng, scene), turns)
+
+
+def _few_shapes(rng: Random, ease: float) -> Scene:
+    ground = palette.background(rng, ease)
+    names = distinct_names(rng, rng.choice((1, 2, 3, 3, 4)), ground)
+    names += [rng.choice(names)] if rng.random() < 0.25 else []
+    return scatter(rng, picture_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
+
+
+def _names(rng: Random, scene: Scene) -> list[Turn]:
+    """Colour and kind of every shape that its kind or colour singles out."""
+    kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
+    turns = [(ask(rng, "colour", kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
+    return turns + [(ask(rng, "shape", colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
 
 
 def _about_pairs(rng: Random, scene: Scene) -> list[Turn]:
@@ -76,19 +121,19 @@ def _counts(rng: Random, scene: Scene) -> list[Turn]:
     ]
 
 
-def page_dialogue(rng: Random, split: str) -> Item:
+def page_dialogue(rng: Random, split: str, ease: float) -> Item:
     """A page, asked for its heading and for every value."""
-    drawn = make_page(rng, split)
-    turns = [ask_heading(rng, drawn), *(ask_value(rng, key, value) for key, value in drawn.entries)]
+    drawn = make_page(rng, split, ease)
+    turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
     rng.shuffle(turns)
     return dialogue_item("page_dialogue", drawn.picture, turns)
 
 
-def screen_dialogue(rng: Random, split: str) -> Item:
+def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
     """A window: point at every control, tell states and title."""
-    drawn = make_screen(rng, split)
-    turns = [ask_point(rng, control, drawn.picture.size)[:2] for control in drawn.controls]
-    turns += [ask_state(rng, control) for control in drawn.controls if control.kind in ("checkbox", "field")]
-    turns.append((ask(rng, "window_title"), drawn.title))
+    drawn = make_screen(rng, split, ease)
+    turns = [ask_point(rng, control, drawn.picture.size, ease)[:2] for control in drawn.controls]
+    turns += [ask_state(rng, control, ease) for control in drawn.controls if control.kind in ("checkbox", "field")]
+    turns.append((ask(rng, "window_title", ease), drawn.title))
     rng.shuffle(turns)
     return dialogue_item("screen_dialogue", drawn.picture, turns[:MAX_TURNS])

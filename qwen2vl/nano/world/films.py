@@ -26,9 +26,16 @@ NUM_FRAMES = (6, 8)
 MIN_TRAVEL = 26  # pixels over the whole film: nearly two patches
 
 
+def _extent(rng: Random, ease: float) -> tuple[tuple[int, int], int]:
+    """Size and number of frames; with probability `ease` always the smallest."""
+    if ease and rng.random() < ease:
+        return SIZES[0], NUM_FRAMES[0]
+    return rng.choice(SIZES), rng.choice(NUM_FRAMES)
+
+
 def motion(rng: Random, ease: float) -> Item:
     """One shape crosses the picture; in a third of the films another stands still."""
-    size, num_frames, direction = rng.choice(SIZES), rng.choice(NUM_FRAMES), rng.choice(DIRECTIONS)
+    (size, num_frames), direction = _extent(rng, ease), rng.choice(DIRECTIONS)
     ground = palette.background(rng, ease)
     (colour, kind), (other_colour, other_kind) = distinct_names(rng, 2, ground, distinct_kinds=True)
     mover = make_shape(rng, kind, colour, rng.randint(18, 32))
@@ -37,7 +44,7 @@ def motion(rng: Random, ease: float) -> Item:
     still = _beside(rng, size, other, [moved(mover, x, y) for x, y in path]) if rng.random() < 0.33 else []
     frames = [_frame(size, ground, [*still, moved(mover, x, y)]) for x, y in path]
     thing = kind if still else rng.choice((kind, "shape", f"{colour} {kind}"))
-    return film_item("motion", frames, ask(rng, "direction", thing=thing), direction, text_truth(direction))
+    return film_item("motion", frames, ask(rng, "direction", ease, thing=thing), direction, text_truth(direction))
 
 
 def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed]) -> list[Placed]:
@@ -71,7 +78,7 @@ def _frame(size: tuple[int, int], ground: Rgb, placed: list[Placed]) -> Image.Im
 
 def order(rng: Random, ease: float) -> Item:
     """Two shapes come one after the other, to stay or to flash; the second at least two frames later."""
-    size, num_frames = rng.choice(SIZES), rng.choice(NUM_FRAMES)
+    size, num_frames = _extent(rng, ease)
     ground = palette.background(rng, ease)
     scene = scatter(rng, size, distinct_names(rng, 2, ground), 20, 36, ground)
     first_at = rng.randint(0, num_frames - 4)
@@ -83,4 +90,4 @@ def order(rng: Random, ease: float) -> Item:
         frames.append(_frame(size, ground, visible))
     asked = rng.choice(("first", "last"))
     answer = scene.shapes[0 if asked == "first" else 1].name
-    return film_item("order", frames, ask(rng, asked), answer, text_truth(answer, *name_truths(answer)))
+    return film_item("order", frames, ask(rng, asked, ease), answer, text_truth(answer, *name_truths(answer)))

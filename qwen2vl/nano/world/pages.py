@@ -39,19 +39,21 @@ def page(rng: Random, split: str) -> Item:
     return picture_item("page", [drawn.picture], question, answer, text_truth(answer, read=[answer]))
 
 
-def ask_heading(rng: Random, drawn: Page) -> tuple[str, str]:
-    return ask(rng, "page_heading"), drawn.heading
+def ask_heading(rng: Random, drawn: Page, ease: float = 0.0) -> tuple[str, str]:
+    return ask(rng, "page_heading", ease), drawn.heading
 
 
-def ask_value(rng: Random, key: str, value: str) -> tuple[str, str]:
-    return ask(rng, "page_value", key=key if rng.random() < 0.5 else key.lower()), value
+def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str, str]:
+    return ask(rng, "page_value", ease, key=key if rng.random() < 0.5 else key.lower()), value
 
 
-def make_page(rng: Random, split: str) -> Page:
+def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
+    """A page; with probability `ease` of one size."""
     heading, _ = dress(rng, split, pick_word(rng, split))
     entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
     height = rng.randint(max(4, len(entries) + 3), 8) * PATCH
+    width, height = (6 * PATCH, 7 * PATCH) if ease and rng.random() < ease else (width, height)
     picture = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
     return Page(picture=picture, heading=heading, entries=entries)
 

@@ -28,24 +28,24 @@ def read_word(rng: Random, split: str, ease: float) -> Item:
     """A word, or random letters; answered as written."""
     form = _form(rng, ease)
     if form == "aligned":
-        text = pick_letters(rng, split, rng.choice((6, 7, 7, 7)))
+        text = pick_letters(rng, split, _columns(rng, ease))
     else:
         text = pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split)
     text, case = dress(rng, split, text) if form == "full" else (text, "lower")
-    return _item(rng, split, "read_word", form, text, case)
+    return _item(rng, split, "read_word", form, text, case, ease)
 
 
 def read_number(rng: Random, split: str, ease: float) -> Item:
     """One to six digits."""
     form = _form(rng, ease)
-    return _item(rng, split, "read_number", form, pick_digits(rng, 6 if form == "aligned" else 1), "lower")
+    return _item(rng, split, "read_number", form, pick_digits(rng, 6 if form == "aligned" else 1), "lower", ease)
 
 
 def read_lines(rng: Random, split: str, ease: float) -> Item:
     """Two to four words or letter strings, one below the other, in one style: many letters for one picture's cost."""
-    form, count = _form(rng, ease), rng.choice((2, 3, 3, 4))
+    form, count = _form(rng, ease), 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
     if form == "aligned":
-        length = rng.choice((5, 6, 7, 8))
+        length = _columns(rng, ease)
         texts = [pick_letters(rng, split, length) for _ in range(count)]
         ink, paper = _paper(rng)
         face = rng.choice(faces(split, mono=True))
@@ -53,14 +53,38 @@ def read_lines(rng: Random, split: str, ease: float) -> Item:
     else:
         texts = [pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split) for _ in range(count)]
         face, ink, paper = _plain_style(rng, split) if form == "plain" else _full_style(rng, split)
-        width = rng.choice([w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))])
+        widths = [w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))]
+        width = 4 * PATCH if rng.random() < ease and 4 * PATCH in widths else rng.choice(widths)
         strips = [_set(rng, text, face, 28, ink, paper, width) for text in texts]
     picture = Image.new("RGB", (strips[0].width, PATCH * count), paper)
     for index, strip in enumerate(strips):
         picture.paste(strip, (0, PATCH * index))
     answer = "\n".join(texts)
     truth = text_truth(answer, read=texts, form=form)
-    return picture_item("read_lines", [picture], ask(rng, "read_lines"), answer, truth)
+    return picture_item("read_lines", [picture], ask(rng, "read_lines", ease), answer, truth)
+
+
+def spaced_lines(rng: Random, split: str, ease: float) -> Item:
+    """Fixed-width letters again, but lines of any length from any pixel: between aligned and plain.
+
+    With probability `ease` at the pitch of aligned letters, otherwise closer or wider.
+    """
+    count = 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
+    texts = [
+        pick_letters(rng, split, rng.randint(3, 8)) if rng.random() < 0.5 else pick_word(rng, split)
+        for _ in range(count)
+    ]
+    pitch = COLUMN if rng.random() < ease else rng.randint(11, 17)
+    width = PATCH * max(4, -(-pitch * max(map(len, texts)) // PATCH) + rng.choice((0, 0, 1)))
+    ink, paper = _paper(rng)
+    face = rng.choice(faces(split, mono=True))
+    picture = Image.new("RGB", (width, PATCH * count), paper)
+    for index, text in enumerate(texts):
+        left = rng.randint(0, width - pitch * len(text))
+        _write_spaced(picture, face, text, (left, PATCH * index), pitch, ink)
+    answer = "\n".join(texts)
+    truth = text_truth(answer, read=texts, form="spaced")
+    return picture_item("spaced_lines", [picture], ask(rng, "read_lines", ease), answer, truth)
 
 
 def dress(rng: Random, split: str, text: str) -> tuple[str, str]:
@@ -71,15 +95,21 @@ def dress(rng: Random, split: str, text: str) -> tuple[str, str]:
     return (text.upper(), "upper") if roll < 0.10 else (text, "lower")
 
 
+def _columns(rng: Random, ease: float) -> int:
+    """Letters of an aligned line. All of one length at first: nothing learns faster than one geometry."""
+    return 8 if rng.random() < ease * 2 - 1 else rng.choice((5, 6, 7, 8))
+
+
 def _form(rng: Random, ease: float) -> str:
     easier, harder, share = ("aligned", "plain", ease * 2 - 1) if ease > 0.5 else ("plain", "full", ease * 2)
     return easier if rng.random() < share else harder
 
 
-def _item(rng: Random, split: str, task: str, form: str, text: str, case: str) -> Item:
-    draw = {"aligned": _aligned, "plain": _plain, "full": _full}[form]
+def _item(rng: Random, split: str, task: str, form: str, text: str, case: str, ease: float) -> Item:
+    easier_plain = rng.random() < ease and len(text) <= 8
+    draw = {"aligned": _aligned, "plain": _plain_one_size if easier_plain else _plain, "full": _full}[form]
     truth = text_truth(text, read=[text], form=form, case=case)
-    return picture_item(task, [draw(rng, split, text)], ask(rng, task), text, truth)
+    return picture_item(task, [draw(rng, split, text)], ask(rng, task, ease), text, truth)
 
 
 def _paper(rng: Random) -> tuple[palette.Rgb, palette.Rgb]:
@@ -94,13 +124,20 @@ def _aligned(rng: Random, split: str, text: str) -> Image.Image:
 
 def _letters_in_columns(face: Face, text: str, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
     picture = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
-    size = fit_size(face, "m", COLUMN - 1, 24)
+    _write_spaced(picture, face, text, (0, 0), COLUMN, ink)
+    return picture
+
+
+def _write_spaced(
+    picture: Image.Image, face: Face, text: str, corner: tuple[int, int], pitch: int, ink: palette.Rgb
+) -> None:
+    """Letters one pitch apart, each in the middle of its column, in a line of one visual token's height."""
+    size = fit_size(face, "m", pitch - 1, 24)
     top, bottom = line_height(face, size)
-    y = (PATCH - (bottom - top)) // 2
+    y = corner[1] + (PATCH - (bottom - top)) // 2
     for index, letter in enumerate(text):
         width, _ = ink_size(face, size, letter)
-        write(picture, face, size, letter, (index * COLUMN + (COLUMN - width) // 2, y), ink)
-    return picture
+        write(picture, face, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
 
 
 Style = tuple[Face, palette.Rgb, palette.Rgb]  # face, ink, paper
@@ -122,6 +159,11 @@ def _full_style(rng: Random, split: str) -> Style:
 def _plain(rng: Random, split: str, text: str) -> Image.Image:
     face, ink, paper = _plain_style(rng, split)
     return _set(rng, text, face, rng.choice((28, 56)), ink, paper)
+
+
+def _plain_one_size(rng: Random, split: str, text: str) -> Image.Image:
+    face, ink, paper = _plain_style(rng, split)
+    return _set(rng, text, face, PATCH, ink, paper, 4 * PATCH)
 
 
 def _full(rng: Random, split: str, text: str) -> Image.Image:

@@ -22,9 +22,10 @@ from qwen2vl.nano.world.scenes import (
 from qwen2vl.nano.world.wording import QUESTIONS, RELATIONS
 
 
-def ask(rng: Random, wording: str, /, **parts: str) -> str:
-    """One wording of a question."""
-    return rng.choice(QUESTIONS[wording]).format(**parts)
+def ask(rng: Random, wording: str, ease: float = 0.0, /, **parts: str) -> str:
+    """One wording of a question; with probability `ease` always the same, so that distances to the picture repeat."""
+    wordings = QUESTIONS[wording]
+    return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
 def colour_shape(rng: Random, ease: float) -> Item:
@@ -34,11 +35,11 @@ def colour_shape(rng: Random, ease: float) -> Item:
     count = 1 if question_kind == "name" or rng.random() < 0.35 else rng.randint(2, 3)
     colours = rng.sample(palette.colours_on(ground), count)
     names = list(zip(colours, rng.sample(shapes.KINDS, count), strict=True))
-    scene = scatter(rng, picture_size(rng, 3, 5), names, 24, 76 if count == 1 else 48, ground)
+    scene = scatter(rng, picture_size(rng, 3, 5, ease), names, 24, 76 if count == 1 else 48, ground)
     target = scene.shapes[0]
     answers = {"colour": (target.colour,), "shape": (target.kind,), "name": name_truths(target.name)}[question_kind]
     truth = text_truth(*answers, article(answers[0]) if question_kind == "shape" else answers[0])
-    question = ask(rng, question_kind, kind=target.kind, colour=target.colour)
+    question = ask(rng, question_kind, ease, kind=target.kind, colour=target.colour)
     return picture_item("colour_shape", [render(rng, scene)], question, answers[0], truth)
 
 
@@ -56,11 +57,11 @@ def count(rng: Random, ease: float) -> Item:
     else:
         wanted = [rng.choice(others) for _ in range(number)]
     extra = [] if mode == "all" else [rng.choice(others) for _ in range(rng.randint(0, 6 - number))]
-    scene = scatter(rng, picture_size(rng, 4, 6), wanted + extra, 18, 34, ground)
+    scene = scatter(rng, picture_size(rng, 4, 6, ease), wanted + extra, 18, 34, ground)
     names = {"kind": shapes.PLURALS[kind], "colour": f"{colour} shapes", "all": rng.choice(("shapes", "objects"))}
     things = names[mode]
     truth = text_truth(str(number), counted=things)
-    return picture_item("count", [render(rng, scene)], ask(rng, "count", things=things), str(number), truth)
+    return picture_item("count", [render(rng, scene)], ask(rng, "count", ease, things=things), str(number), truth)
 
 
 def holds(relation: str, a: Placed, b: Placed) -> bool:
@@ -81,7 +82,7 @@ def relate(rng: Random, ease: float) -> Item:
     """Yes or no about a relation, or what stands in it; drawn again until the truth is clear."""
     what = rng.random() < 0.35
     yes, relation = rng.random() < 0.5, rng.choice(RELATIONS)
-    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5)
+    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5, ease)
     names = distinct_names(rng, rng.choice((2, 2, 3)), ground)
     wanted = relation if yes or what else OPPOSITE_RELATION[relation]
     while True:
@@ -92,9 +93,11 @@ def relate(rng: Random, ease: float) -> Item:
     picture = render(rng, scene)
     if what:
         truth = text_truth(a.name, *name_truths(a.name))
-        return picture_item("relate", [picture], ask(rng, "relate_what", relation=relation, b=b.name), a.name, truth)
+        return picture_item(
+            "relate", [picture], ask(rng, "relate_what", ease, relation=relation, b=b.name), a.name, truth
+        )
     answer = "yes" if yes else "no"
-    question = ask(rng, "relate", relation=relation, a=a.name, b=b.name)
+    question = ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name)
     return picture_item("relate", [picture], question, answer, text_truth(answer))
 
 
@@ -108,7 +111,7 @@ def in_order(scene: Scene) -> list[Placed] | None:
 def _one_of_several(rng: Random, ease: float) -> Scene:
     ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.randint(1, 4), ground)
-    return scatter(rng, picture_size(rng, 3, 6), names, 20, 56 if len(names) < 3 else 44, ground)
+    return scatter(rng, picture_size(rng, 3, 6, ease), names, 20, 56 if len(names) < 3 else 44, ground)
 
 
 def ground(rng: Random, ease: float) -> Item:
@@ -117,7 +120,7 @@ def ground(rng: Random, ease: float) -> Item:
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     answer = box_answer(label, target.box_px, scene.size)
     truth = place_truth("box", target.box_px, scene.size, label)
-    return picture_item("ground", [render(rng, scene)], ask(rng, "ground", label=label), answer, truth)
+    return picture_item("ground", [render(rng, scene)], ask(rng, "ground", ease, label=label), answer, truth)
 
 
 def point(rng: Random, ease: float) -> Item:
@@ -126,12 +129,12 @@ def point(rng: Random, ease: float) -> Item:
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     truth = place_truth("point", target.box_px, scene.size, label)
     answer = point_answer(target.box_px, scene.size)
-    return picture_item("point", [render(rng, scene)], ask(rng, "point", label=label), answer, truth)
+    return picture_item("point", [render(rng, scene)], ask(rng, "point", ease, label=label), answer, truth)
 
 
 def caption(rng: Random, ease: float) -> Item:
     """All shapes from left to right."""
-    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5)
+    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5, ease)
     names = distinct_names(rng, rng.randint(1, 3), ground)
     while True:
         scene = scatter(rng, size, names, 20, 44, ground)
@@ -139,7 +142,7 @@ def caption(rng: Random, ease: float) -> Item:
         if ordered:
             break
     answer = ", ".join(article(shape.name) for shape in ordered)
-    return picture_item("caption", [render(rng, scene)], ask(rng, "caption"), answer, text_truth(answer))
+    return picture_item("caption", [render(rng, scene)], ask(rng, "caption", ease), answer, text_truth(answer))
 
 
 def compare(rng: Random, ease: float) -> Item:
@@ -162,7 +165,7 @@ def _same(rng: Random, ease: float) -> Item:
     pictures = [draw_scene(one), draw_scene(two)]
     if rng.random() < 0.25:
         pictures = [palette.noisy(rng, picture, rng.randint(2, 6)) for picture in pictures]
-    return picture_item("compare", pictures, ask(rng, kind), answer, text_truth(answer))
+    return picture_item("compare", pictures, ask(rng, kind, ease), answer, text_truth(answer))
 
 
 def _changed(rng: Random, scene: Scene) -> Scene:
@@ -223,7 +226,7 @@ def _larger_in(rng: Random, ease: float) -> Item:
         names = [(rng.choice(palette.colours_on(ground)), kind)]
         pictures.append(render(rng, scatter(rng, (84, 84), names, side, side, ground)))
     answer = "first" if sides[0] > sides[1] else "second"
-    return picture_item("compare", pictures, ask(rng, "larger_in", kind=kind), answer, text_truth(answer))
+    return picture_item("compare", pictures, ask(rng, "larger_in", ease, kind=kind), answer, text_truth(answer))
 
 
 def _which_has(rng: Random, ease: float) -> Item:
@@ -236,4 +239,4 @@ def _which_has(rng: Random, ease: float) -> Item:
         names = [(rng.choice(palette.colours_on(ground)), each) for each in kinds]
         pictures.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))
     answer = ("first", "second")[where]
-    return picture_item("compare", pictures, ask(rng, "which_has", kind=kind), answer, text_truth(answer))
+    return picture_item("compare", pictures, ask(rng, "which_has", ease, kind=kind), answer, text_truth(answer))

@@ -72,8 +72,13 @@ def name_truths(name: str) -> tuple[str, str, str]:
     return article(name), name, f"the {name}"
 
 
-def picture_size(rng: Random, low: int, high: int) -> tuple[int, int]:
-    """Width and height between low and high tokens a side; about one in seven is not a multiple of 28."""
+def picture_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int, int]:
+    """Width and height between low and high tokens a side; about one in seven is not a multiple of 28.
+
+    With probability `ease` always 4 x 4 tokens: boxes are shares of the size, so one size is where they are learnt.
+    """
+    if ease and rng.random() < ease:
+        return 4 * PATCH, 4 * PATCH
     if rng.random() < 0.15:
         return rng.randint(low * PATCH, high * PATCH), rng.randint(low * PATCH, high * PATCH)
     return rng.randint(low, high) * PATCH, rng.randint(low, high) * PATCH

@@ -75,9 +75,10 @@ def screen(rng: Random, split: str) -> Item:
     return _question(rng, drawn.picture, drawn.title, drawn.controls)
 
 
-def make_screen(rng: Random, split: str) -> Screen:
+def make_screen(rng: Random, split: str, ease: float = 0.0) -> Screen:
+    """A window; with probability `ease` of one size."""
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
-    size = _screen_size(rng)
+    size = (6 * PATCH, 6 * PATCH) if ease and rng.random() < ease else _screen_size(rng)
     title = rng.choice(TITLES)
     picture = Image.new("RGB", size, style.window)
     top = _draw_bar(picture, style, title)
@@ -203,15 +204,15 @@ def _draw_checkbox(pen: ImageDraw.ImageDraw, control: Control, frame: tuple[int,
         pen.line(hook, fill=ink, width=2)
 
 
-def ask_state(rng: Random, control: Control) -> tuple[str, str]:
+def ask_state(rng: Random, control: Control, ease: float = 0.0) -> tuple[str, str]:
     """Whether a checkbox is checked, or what a field holds."""
-    return ask(rng, "checked" if control.kind == "checkbox" else "field", label=control.label), control.state
+    return ask(rng, "checked" if control.kind == "checkbox" else "field", ease, label=control.label), control.state
 
 
-def ask_point(rng: Random, control: Control, size: tuple[int, int]) -> tuple[str, str, str]:
+def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float = 0.0) -> tuple[str, str, str]:
     """Question, answer and the label used."""
     label = rng.choice(CONTROL_LABELS[control.kind]).format(label=control.label)
-    return ask(rng, "point", label=label), point_answer(control.box_px, size), label
+    return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
 
 
 def _question(rng: Random, picture: Image.Image, title: str, controls: Sequence[Control]) -> Item:

@@ -30,9 +30,12 @@ _MAKERS: dict[str, Maker] = {
 TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
-    "scene_dialogue": lambda rng, split, ease: dialogues.scene_dialogue(rng, ease),
-    "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split),
-    "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split),
+    "spaced_lines": reading.spaced_lines,
+    "shape_rows": lambda rng, split, ease: dialogues.shape_rows(rng, ease),
+    "name_dialogue": lambda rng, split, ease: dialogues.name_dialogue(rng, ease),
+    "place_dialogue": lambda rng, split, ease: dialogues.place_dialogue(rng, ease),
+    "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split, ease),
+    "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split, ease),
 }
 DENSE = tuple(_DENSE)
 """Drawn like tasks, but for training only: many answers, or many letters, for one picture's cost."""

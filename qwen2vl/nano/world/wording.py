@@ -162,6 +162,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "List the shapes from left to right.",
         "Name all shapes.",
     ),
+    "shape_rows": ("Name the shapes row by row.", "Read the rows of shapes.", "List the shapes in every row."),
     "copy": ("Copy the word {word}.", "Say {word}.", "Repeat the word {word}.", "Write {word}."),
     "first_letter": ("What is the first letter of {word}?", "Which letter does {word} start with?"),
     "last_letter": ("What is the last letter of {word}?", "Which letter does {word} end with?"),
