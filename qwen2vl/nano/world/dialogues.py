@@ -17,6 +17,7 @@ from qwen2vl.nano.world.scenes import (
     Scene,
     article,
     distinct_names,
+    in_cell,
     make_shape,
     moved,
     picture_size,
@@ -65,19 +66,38 @@ def place_dialogue(rng: Random, ease: float) -> Item:
     """One to four shapes, each asked for its box or its middle; now and then all of them named first."""
     scene = _few_shapes(rng, ease)
     names = Counter(shape.name for shape in scene.shapes)
-    turns: list[Turn] = []
-    for shape in scene.shapes:
-        label = f"the {shape.name}"
-        if names[shape.name] == 1:
-            box = rng.random() < 0.6
-            answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
-            turns.append((ask(rng, "ground" if box else "point", ease, label=label), answer))
+    turns = [_place(rng, shape, scene, ease) for shape in scene.shapes if names[shape.name] == 1]
     rng.shuffle(turns)
     ordered = in_order(scene)
     if not turns or (ordered and rng.random() < 0.3):
         ordered = ordered or sorted(scene.shapes, key=lambda shape: shape.centre[0])
         turns.insert(0, (ask(rng, "caption", ease), ", ".join(article(shape.name) for shape in ordered)))
     return dialogue_item("place_dialogue", render(rng, scene), turns)
+
+
+def place_cells(rng: Random, ease: float) -> Item:
+    """One to four shapes, each filling a visual token of its own, asked for their boxes and middles.
+
+    A box then has few values, which are learnt as a whole; free places only add the digits. Ease 1: one shape, one size.
+    """
+    ground = palette.background(rng, ease)
+    columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
+    count = 1 if rng.random() < ease * 2 - 1 else rng.randint(1, 4)
+    placed = []
+    for (colour, kind), cell in zip(
+        distinct_names(rng, count, ground), rng.sample(range(columns * rows), count), strict=True
+    ):
+        placed.append(in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns))
+    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
+    turns = [_place(rng, shape, scene, ease) for shape in scene.shapes]
+    return dialogue_item("place_cells", render(rng, scene), turns)
+
+
+def _place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
+    """Asked for the box or the middle of a shape."""
+    label, box = f"the {shape.name}", rng.random() < 0.6
+    answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
+    return ask(rng, "ground" if box else "point", ease, label=label), answer
 
 
 def _few_shapes(rng: Random, ease: float) -> Scene:
@@ -137,3 +157,19 @@ def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
     turns.append((ask(rng, "window_title", ease), drawn.title))
     rng.shuffle(turns)
     return dialogue_item("screen_dialogue", drawn.picture, turns[:MAX_TURNS])
+
+
+def page_lines(rng: Random, split: str, ease: float) -> Item:
+    """A page read from the top: small letters, all of them supervised."""
+    drawn = make_page(rng, split, ease)
+    lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
+    return dialogue_item("page_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join(lines))])
+
+
+def screen_lines(rng: Random, split: str, ease: float) -> Item:
+    """A window read from the top, control by control."""
+    drawn = make_screen(rng, split, ease)
+    shown = (f"{each.label} {each.state}" if each.kind == "field" else each.label for each in drawn.controls)
+    return dialogue_item(
+        "screen_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join([drawn.title, *shown]))]
+    )

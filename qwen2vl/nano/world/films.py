@@ -5,15 +5,17 @@ from random import Random
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, film_item, text_truth
+from qwen2vl.nano.world.item import Item, film_item, point_answer, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.scene_tasks import ask
 from qwen2vl.nano.world.scenes import (
+    PATCH,
     Placed,
     Scene,
     apart,
     distinct_names,
     draw_scene,
+    in_cell,
     make_shape,
     moved,
     name_truths,
@@ -45,6 +47,54 @@ def motion(rng: Random, ease: float) -> Item:
     frames = [_frame(size, ground, [*still, moved(mover, x, y)]) for x, y in path]
     thing = kind if still else rng.choice((kind, "shape", f"{colour} {kind}"))
     return film_item("motion", frames, ask(rng, "direction", ease, thing=thing), direction, text_truth(direction))
+
+
+def track(rng: Random, ease: float) -> Item:
+    """Where the moving shape is in every pair of frames, as points: motion with an answer for every moment."""
+    aligned = rng.random() < ease
+    size, num_frames = _extent(rng, ease)
+    ground = palette.background(rng, ease)
+    colour, kind = distinct_names(rng, 1, ground)[0]
+    mover = make_shape(rng, kind, colour, PATCH - 3 if aligned else rng.randint(18, 32))
+    if aligned:
+        path = _cells(rng, size, mover, num_frames)
+    else:
+        path = [moved(mover, x, y) for x, y in _path(rng, size, mover, rng.choice(DIRECTIONS), num_frames)]
+    frames = [_frame(size, ground, [step]) for step in path]
+    answer = "\n".join(point_answer(step.box_px, size) for step in path[1::2])
+    return film_item("track", frames, ask(rng, "track", ease, thing="shape"), answer, text_truth(answer))
+
+
+def _cells(rng: Random, size: tuple[int, int], mover: Placed, num_frames: int) -> list[Placed]:
+    """Every second frame one visual token further along a direction, staying at the edge when it is reached."""
+    limits = size[0] // PATCH, size[1] // PATCH
+    column, row = rng.randrange(limits[0]), rng.randrange(limits[1])
+    along, step = rng.choice(((0, 1), (0, -1), (1, 1), (1, -1)))
+    path = []
+    for _ in range(num_frames // 2):
+        path += [in_cell(mover, column, row)] * 2
+        column = min(limits[0] - 1, max(0, column + step)) if along == 0 else column
+        row = min(limits[1] - 1, max(0, row + step)) if along == 1 else row
+    return path
+
+
+def film_rows(rng: Random, ease: float) -> Item:
+    """What is seen in every pair of frames, named line by line: order with an answer for every moment."""
+    size, num_frames = _extent(rng, ease)
+    ground = palette.background(rng, ease)
+    scene = scatter(rng, size, distinct_names(rng, 2, ground), 20, 36, ground)
+    moments = num_frames // 2
+    starts = [rng.randrange(moments) for _ in scene.shapes]
+    lasts = [moments if rng.random() < 0.5 else 1 for _ in scene.shapes]
+    frames, lines = [], []
+    for moment in range(moments):
+        times = zip(scene.shapes, starts, lasts, strict=True)
+        visible = [shape for shape, start, length in times if start <= moment < start + length]
+        frames += [_frame(size, ground, visible)] * 2
+        ordered = sorted(visible, key=lambda shape: shape.centre[0])
+        lines.append(", ".join(shape.name for shape in ordered) or "no shape")
+    answer = "\n".join(lines)
+    return film_item("film_rows", frames, ask(rng, "film_rows", ease), answer, text_truth(answer))
 
 
 def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed]) -> list[Placed]:

@@ -96,6 +96,12 @@ def moved(shape: Placed, x: int, y: int) -> Placed:
     return Placed(kind=shape.kind, colour=shape.colour, rgb=shape.rgb, side=shape.side, turn=shape.turn, x=x, y=y)
 
 
+def in_cell(shape: Placed, column: int, row: int) -> Placed:
+    """The shape in the middle of a visual token."""
+    width, height = shape.mask.size
+    return moved(shape, column * PATCH + (PATCH - width) // 2, row * PATCH + (PATCH - height) // 2)
+
+
 def apart(a: Box, b: Box, gap: int = 2) -> bool:
     """Whether two boxes leave a gap between them."""
     return a[2] + gap <= b[0] or b[2] + gap <= a[0] or a[3] + gap <= b[1] or b[3] + gap <= a[1]

@@ -32,8 +32,13 @@ _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
     "spaced_lines": reading.spaced_lines,
     "shape_rows": lambda rng, split, ease: dialogues.shape_rows(rng, ease),
+    "place_cells": lambda rng, split, ease: dialogues.place_cells(rng, ease),
+    "track": lambda rng, split, ease: films.track(rng, ease),
+    "film_rows": lambda rng, split, ease: films.film_rows(rng, ease),
     "name_dialogue": lambda rng, split, ease: dialogues.name_dialogue(rng, ease),
     "place_dialogue": lambda rng, split, ease: dialogues.place_dialogue(rng, ease),
+    "page_lines": lambda rng, split, ease: dialogues.page_lines(rng, split, ease),
+    "screen_lines": lambda rng, split, ease: dialogues.screen_lines(rng, split, ease),
     "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split, ease),
     "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split, ease),
 }

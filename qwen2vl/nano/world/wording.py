@@ -163,6 +163,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Name all shapes.",
     ),
     "shape_rows": ("Name the shapes row by row.", "Read the rows of shapes.", "List the shapes in every row."),
+    "track": ("Point at the {thing} from first to last.", "Give a point on the {thing} from first to last."),
+    "film_rows": ("Name the shapes from first to last.", "List the shapes from first to last."),
     "copy": ("Copy the word {word}.", "Say {word}.", "Repeat the word {word}.", "Write {word}."),
     "first_letter": ("What is the first letter of {word}?", "Which letter does {word} start with?"),
     "last_letter": ("What is the last letter of {word}?", "Which letter does {word} end with?"),
