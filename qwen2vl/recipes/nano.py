@@ -122,7 +122,28 @@ CURRICULUM = (
         Mix(0.7, {"film_rows": 1}),
         Mix(0.8, {"compare": 1}),
     )),
-    Phase(4400, (
+    Phase(3900, (
+        Mix(1.0, {"look_up": 1}),
+        Mix(0.75, {"place_cells": 1}),
+        Mix(0.4, {"read_lines": 2, "read_word": 1}),
+        Mix(1.0, {"look_up": 1}),
+        Mix(0.7, {"film_rows": 1}),
+        Mix(0.75, {"place_cells": 1}),
+    )),
+    Phase(4600, (
+        Mix(0.35, {"read_lines": 2, "read_word": 1}),
+        Mix(0.7, {"look_up": 1}),
+        Mix(0.6, {"place_cells": 1}),
+        Mix(0.7, {"motion": 1, "order": 1}),
+        Mix(0.7, {"place_dialogue": 1, "ground": 1, "point": 1}),
+        Mix(0.35, {"read_lines": 2, "read_word": 1}),
+        Mix(0.7, {"colour_shape": 2, "count": 2, "relate": 1}),
+        Mix(0.6, {"track": 1, "film_rows": 1}),
+        Mix(0.35, {"read_lines": 2, "read_word": 1}),
+        Mix(0.7, {"name_dialogue": 1}),
+        Mix(0.7, {"compare": 1}),
+    )),
+    Phase(5700, (
         Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.5, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
@@ -136,7 +157,7 @@ CURRICULUM = (
         Mix(1.0, {"page_dialogue": 1}),
         Mix(0.5, {"read_number": 2, "text": 1, "caption": 1}),
     )),
-    Phase(5800, (
+    Phase(6700, (
         Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.2, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),

@@ -93,6 +93,26 @@ def place_cells(rng: Random, ease: float) -> Item:
     return dialogue_item("place_cells", render(rng, scene), turns)
 
 
+def look_up(rng: Random, ease: float) -> Item:
+    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour.
+
+    With so many shapes a guess among those present costs almost as much as a guess among all, so that the gradient
+    asks for the one that is meant.
+    """
+    ground = palette.background(rng, ease)
+    columns, rows = (4, 3) if rng.random() < ease else (rng.randint(3, 5), rng.randint(2, 5))
+    names = zip(rng.sample(palette.colours_on(ground), 6), rng.sample(shapes.KINDS, 6), strict=True)
+    cells = rng.sample(range(columns * rows), 6)
+    placed = [
+        in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
+        for (colour, kind), cell in zip(names, cells, strict=True)
+    ]
+    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
+    turns = _names(rng, scene, ease)
+    rng.shuffle(turns)
+    return dialogue_item("look_up", render(rng, scene), turns[:MAX_TURNS])
+
+
 def _place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
     """Asked for the box or the middle of a shape."""
     label, box = f"the {shape.name}", rng.random() < 0.6
@@ -107,11 +127,11 @@ def _few_shapes(rng: Random, ease: float) -> Scene:
     return scatter(rng, picture_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
 
 
-def _names(rng: Random, scene: Scene) -> list[Turn]:
+def _names(rng: Random, scene: Scene, ease: float = 0.0) -> list[Turn]:
     """Colour and kind of every shape that its kind or colour singles out."""
     kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
-    turns = [(ask(rng, "colour", kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
-    return turns + [(ask(rng, "shape", colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
+    turns = [(ask(rng, "colour", ease, kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
+    return turns + [(ask(rng, "shape", ease, colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
 
 
 def _about_pairs(rng: Random, scene: Scene) -> list[Turn]:
