@@ -57,7 +57,7 @@ def shape_rows(rng: Random, ease: float) -> Item:
 def name_dialogue(rng: Random, ease: float) -> Item:
     """One to four shapes, and up to six questions that one word answers: colours, kinds, relations, counts."""
     scene = _few_shapes(rng, ease)
-    turns = [*_names(rng, scene), *_about_pairs(rng, scene), *_counts(rng, scene)]
+    turns = [*_names(rng, scene, ease), *_about_pairs(rng, scene, ease), *_counts(rng, scene, ease)]
     rng.shuffle(turns)
     return dialogue_item("name_dialogue", render(rng, scene), turns[:MAX_TURNS])
 
@@ -76,9 +76,10 @@ def place_dialogue(rng: Random, ease: float) -> Item:
 
 
 def place_cells(rng: Random, ease: float) -> Item:
-    """One to four shapes, each filling a visual token of its own, asked for their boxes and middles.
+    """One to four shapes, each in a visual token of its own, asked for their boxes and middles.
 
-    A box then has few values, which are learnt as a whole; free places only add the digits. Ease 1: one shape, one size.
+    Where a shape fills its token a box has few values, learnt as a whole; what is off by some pixels adds the digits.
+    Ease 1: one shape that fills its token, one size of picture.
     """
     ground = palette.background(rng, ease)
     columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
@@ -87,10 +88,19 @@ def place_cells(rng: Random, ease: float) -> Item:
     for (colour, kind), cell in zip(
         distinct_names(rng, count, ground), rng.sample(range(columns * rows), count), strict=True
     ):
-        placed.append(in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns))
+        side = PATCH - 3 if rng.random() < ease else rng.randint(18, PATCH)
+        shape = in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
+        placed.append(shape if rng.random() < ease else _nudged(rng, shape, (columns * PATCH, rows * PATCH)))
     scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
     turns = [_place(rng, shape, scene, ease) for shape in scene.shapes]
     return dialogue_item("place_cells", render(rng, scene), turns)
+
+
+def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
+    """The shape up to six pixels off, within the picture."""
+    width, height = shape.mask.size
+    x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
+    return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
 
 
 def look_up(rng: Random, ease: float) -> Item:
@@ -108,9 +118,13 @@ def look_up(rng: Random, ease: float) -> Item:
         for (colour, kind), cell in zip(names, cells, strict=True)
     ]
     scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
-    turns = _names(rng, scene, ease)
-    rng.shuffle(turns)
-    return dialogue_item("look_up", render(rng, scene), turns[:MAX_TURNS])
+    turns = [  # one question a shape: of two, the second would be answered by the text of the first
+        (ask(rng, "colour", ease, kind=shape.kind), shape.colour)
+        if rng.random() < 0.5
+        else (ask(rng, "shape", ease, colour=shape.colour), shape.kind)
+        for shape in scene.shapes
+    ]
+    return dialogue_item("look_up", render(rng, scene), turns)
 
 
 def _place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
@@ -127,18 +141,18 @@ def _few_shapes(rng: Random, ease: float) -> Scene:
     return scatter(rng, picture_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
 
 
-def _names(rng: Random, scene: Scene, ease: float = 0.0) -> list[Turn]:
+def _names(rng: Random, scene: Scene, ease: float) -> list[Turn]:
     """Colour and kind of every shape that its kind or colour singles out."""
     kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
     turns = [(ask(rng, "colour", ease, kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
     return turns + [(ask(rng, "shape", ease, colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
 
 
-def _about_pairs(rng: Random, scene: Scene) -> list[Turn]:
+def _about_pairs(rng: Random, scene: Scene, ease: float) -> list[Turn]:
     """Two questions about clear relations, yes and no equally often."""
     clear = [(a, b, r) for a, b in permutations(scene.shapes, 2) for r in RELATIONS if _clear(a, b, r)]
     return [
-        (ask(rng, "relate", relation=relation, a=a.name, b=b.name), "yes" if holds(relation, a, b) else "no")
+        (ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name), "yes" if holds(relation, a, b) else "no")
         for a, b, relation in rng.sample(clear, min(2, len(clear)))
     ]
 
@@ -149,15 +163,15 @@ def _clear(a: Placed, b: Placed, relation: str) -> bool:
     return a.name != b.name and (holds(relation, a, b) or holds(opposite, a, b))
 
 
-def _counts(rng: Random, scene: Scene) -> list[Turn]:
+def _counts(rng: Random, scene: Scene, ease: float) -> list[Turn]:
     kind, colour = rng.choice(shapes.KINDS), rng.choice(scene.shapes).colour
     kind = rng.choice(scene.shapes).kind if rng.random() < 0.7 else kind
     same_kind = sum(s.kind == kind for s in scene.shapes)
     same_colour = sum(s.colour == colour for s in scene.shapes)
     return [
-        (ask(rng, "count", things=rng.choice(("shapes", "objects"))), str(len(scene.shapes))),
-        (ask(rng, "count", things=shapes.PLURALS[kind]), str(same_kind)),
-        (ask(rng, "count", things=f"{colour} shapes"), str(same_colour)),
+        (ask(rng, "count", ease, things=rng.choice(("shapes", "objects"))), str(len(scene.shapes))),
+        (ask(rng, "count", ease, things=shapes.PLURALS[kind]), str(same_kind)),
+        (ask(rng, "count", ease, things=f"{colour} shapes"), str(same_colour)),
     ]
 
 
