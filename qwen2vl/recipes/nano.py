@@ -84,7 +84,7 @@ CURRICULUM = (
         Mix(0.8, {"shape_rows": 1}),
         Mix(1.0, {"film_rows": 1}),
     )),
-    Phase(2200, (
+    Phase(1930, (
         Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
         Mix(0.75, {"place_cells": 1}),
         Mix(1.0, {"look_up": 1}),
@@ -93,9 +93,17 @@ CURRICULUM = (
         Mix(0.75, {"place_cells": 1}),
         Mix(1.0, {"look_up": 1}),
     )),
-    Phase(3200, (
+    Phase(2400, (
+        Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
+        Mix(0.75, {"place_cells": 1}),
+        Mix(1.0, {"tell_apart": 1}),
+        Mix(0.5, {"read_lines": 2, "read_word": 1}),
+        Mix(0.75, {"place_cells": 1}),
+        Mix(1.0, {"tell_apart": 1}),
+    )),
+    Phase(3100, (
         Mix(0.4, {"read_lines": 2, "read_word": 1}),
-        Mix(0.7, {"look_up": 1}),
+        Mix(0.7, {"tell_apart": 1}),
         Mix(0.6, {"place_cells": 1}),
         Mix(0.8, {"motion": 1, "order": 1}),
         Mix(0.8, {"place_dialogue": 1, "ground": 1, "point": 1}),
@@ -105,7 +113,7 @@ CURRICULUM = (
         Mix(0.8, {"name_dialogue": 1}),
         Mix(0.8, {"compare": 1}),
     )),
-    Phase(4600, (
+    Phase(4200, (
         Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.5, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
@@ -116,9 +124,10 @@ CURRICULUM = (
         Mix(0.5, {"compare": 1}),
         Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(1.0, {"page_dialogue": 1}),
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"read_number": 2, "text": 1, "caption": 1}),
     )),
-    Phase(5800, (
+    Phase(5200, (
         Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.2, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
@@ -129,6 +138,7 @@ CURRICULUM = (
         Mix(0.2, {"compare": 1}),
         Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"page_dialogue": 1}),
+        Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"read_number": 2, "text": 1, "caption": 1}),
     )),
     Phase(None, (
@@ -141,6 +151,7 @@ CURRICULUM = (
         Mix(0.0, {"compare": 1}),
         Mix(0.0, {"read_lines": 1, "read_word": 2}),
         Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
+        Mix(0.0, {"read_lines": 2, "read_word": 1}),
         Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
     )),
 )  # fmt: skip
@@ -190,7 +201,7 @@ class NanoRecipe:
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=10_000, learning_rate=1e-3, validate_every=500, save_every=100)
+    train: TrainConfig = TrainConfig(steps=8_400, learning_rate=1e-3, validate_every=500, save_every=100)
 
 
 def train_nano(

@@ -104,15 +104,20 @@ def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
 
 
 def look_up(rng: Random, ease: float) -> Item:
-    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour.
+    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour."""
+    return _look_up(rng, "look_up", 6, ease)
 
-    With so many shapes a guess among those present costs almost as much as a guess among all, so that the gradient
-    asks for the one that is meant.
-    """
+
+def tell_apart(rng: Random, ease: float) -> Item:
+    """The same of one to four shapes: with one nothing has to be told apart, and looking at the shape is learnt."""
+    return _look_up(rng, "tell_apart", rng.randint(1, 4), ease)
+
+
+def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
     ground = palette.background(rng, ease)
     columns, rows = (4, 3) if rng.random() < ease else (rng.randint(3, 5), rng.randint(2, 5))
-    names = zip(rng.sample(palette.colours_on(ground), 6), rng.sample(shapes.KINDS, 6), strict=True)
-    cells = rng.sample(range(columns * rows), 6)
+    names = zip(rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count), strict=True)
+    cells = rng.sample(range(columns * rows), count)
     placed = [
         in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
         for (colour, kind), cell in zip(names, cells, strict=True)
@@ -124,7 +129,7 @@ def look_up(rng: Random, ease: float) -> Item:
         else (ask(rng, "shape", ease, colour=shape.colour), shape.kind)
         for shape in scene.shapes
     ]
-    return dialogue_item("look_up", render(rng, scene), turns)
+    return dialogue_item(task, render(rng, scene), turns)
 
 
 def _place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:

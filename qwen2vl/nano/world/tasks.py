@@ -33,6 +33,7 @@ _DENSE: dict[str, Maker] = {
     "spaced_lines": reading.spaced_lines,
     "shape_rows": lambda rng, split, ease: dialogues.shape_rows(rng, ease),
     "look_up": lambda rng, split, ease: dialogues.look_up(rng, ease),
+    "tell_apart": lambda rng, split, ease: dialogues.tell_apart(rng, ease),
     "place_cells": lambda rng, split, ease: dialogues.place_cells(rng, ease),
     "track": lambda rng, split, ease: films.track(rng, ease),
     "film_rows": lambda rng, split, ease: films.film_rows(rng, ease),

@@ -1,0 +1,149 @@
+"""The plan: every step is a function of seed, index and settings; proportions, budgets and balance hold by construction."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen2vl.common.errors import ConfigError
+from qwen2vl.data.mixture import Mixture
+from qwen2vl.data.order import key_of, permuted
+from qwen2vl.data.packing import pack_window
+from qwen2vl.data.plan import Cursor, Lengths, Plan, PlanConfig, deal, digest
+
+
+def lengths_of(count: int, seed: int = 0) -> Lengths:
+    """Lengths like those of real records: two thirds of the tokens visual, a long tail; costs as of 2B, in GFLOP."""
+    random = np.random.default_rng(seed)
+    visual = np.where(random.random(count) < 0.75, random.lognormal(6.4, 0.7, count), 0).astype(np.int64).clip(0, 6000)
+    tokens = visual + random.lognormal(5.2, 0.9, count).astype(np.int64).clip(1, 2000)
+    flops = tokens * 3.1 + visual * 5.2 + visual**2 * 0.0026
+    return Lengths(tokens, visual, (visual > 0).astype(np.int64), flops)
+
+
+CONFIG = PlanConfig(
+    mixture={"pairs": 5, "pages": 3, "text": 1},
+    max_tokens=8192,
+    max_visual_tokens=8000,
+    max_media=40,
+    packs_per_step=12,
+    window=256,
+)
+SOURCES = {
+    name: lengths_of(count, seed) for seed, (name, count) in enumerate([("pairs", 700), ("pages", 90), ("text", 11)])
+}
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
+def test_an_epoch_visits_every_sample_once(size, key):
+    assert sorted(permuted(np.arange(size), size, key)) == list(range(size))
+
+
+def test_another_key_is_another_order_and_neighbours_part():
+    one, other = (permuted(np.arange(10_000), 10_000, key_of("seed", key)) for key in range(2))
+    assert (one == other).mean() < 0.001
+    assert np.abs(np.diff(one)).mean() == pytest.approx(10_000 / 3, rel=0.05)  # as of independent draws
+
+
+def test_a_stretch_of_an_epoch_is_computed_by_itself():
+    whole = permuted(np.arange(1000), 1000, 7)
+    assert (permuted(np.arange(400, 500), 1000, 7) == whole[400:500]).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any), st.integers(0, 5000))
+def test_shares_hold_within_one_sample_at_every_prefix(weights, start):
+    mixture = Mixture({str(source): weight for source, weight in enumerate(weights)})
+    draws = mixture.draws(0, 600)
+    drawn = (draws.sources[:, None] == np.arange(len(weights))).cumsum(axis=0)
+    due = np.arange(1, 601)[:, None] * np.asarray(weights) / sum(weights)
+    assert np.abs(drawn - due).max() < 1
+    later = mixture.draws(start, 50)
+    for source in range(len(weights)):
+        ordinals = later.ordinals[later.sources == source]
+        assert (np.diff(ordinals) == 1).all()
+        assert len(ordinals) == 0 or abs(ordinals[0] - start * weights[source] / sum(weights)) < 1
+
+
+@pytest.mark.parametrize("weights", [{}, {"a": 0}, {"a": -1, "b": 2}, {"a": 0.5}, {"a": True}])
+def test_shares_that_make_no_mixture_are_refused(weights):
+    with pytest.raises(ConfigError, match="mixture"):
+        Mixture(weights)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 100), st.integers(0, 60), st.integers(0, 5)), max_size=200))
+def test_packs_hold_every_sample_once_within_all_budgets(rows):
+    sizes = np.asarray(rows, dtype=np.int64).reshape(-1, 3)
+    packs = pack_window(sizes, (100, 60, 5))
+    assert sorted(sample for pack in packs for sample in pack) == list(range(len(rows)))
+    assert all((sizes[pack].sum(axis=0) <= (100, 60, 5)).all() for pack in packs)
+
+
+def test_a_window_is_packed_densely():
+    lengths = lengths_of(2048)
+    sizes = np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], axis=1)
+    packs = pack_window(sizes, (8192, 8192, 64))
+    assert lengths.tokens.sum() / (len(packs) * 8192) >= 0.995
+
+
+def steps_of(plan: Plan, count: int, cursor: Cursor | None = None) -> list[str]:
+    digests, cursor = [], cursor or Cursor()
+    for _ in range(count):
+        packs, cursor = plan.step(cursor)
+        digests.append(digest(packs))
+    return digests
+
+
+def test_a_resumed_plan_goes_on_where_the_unbroken_one_would():
+    unbroken = steps_of(Plan(SOURCES, CONFIG), 12)
+    cursor = Cursor()
+    for _ in range(5):
+        _, cursor = Plan(SOURCES, CONFIG).step(cursor)  # a new process at every step
+    assert cursor.step == 5
+    assert steps_of(Plan(SOURCES, CONFIG), 7, cursor) == unbroken[5:]
+    assert steps_of(Plan(SOURCES, replace(CONFIG, seed=1)), 12) != unbroken
+
+
+def test_every_draw_of_the_mixture_is_in_the_plan_once():
+    plan = Plan(SOURCES, CONFIG)
+    samples = [sample for window in range(4) for pack in plan.packs_of(window) for sample in pack.samples]
+    assert len(samples) == 4 * CONFIG.window
+    shares = Counter(source for source, _ in samples)
+    assert {source: round(count * 9 / len(samples)) for source, count in shares.items()} == CONFIG.mixture
+    text = Counter(sample for source, sample in samples if source == "text")
+    assert max(text.values()) - min(text[sample] for sample in range(11)) <= 1  # epoch after epoch, none left out
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5, 12])
+def test_packs_are_dealt_out_whole(processes):
+    packs, _ = Plan(SOURCES, CONFIG).step(Cursor())
+    shares = deal([pack.flops for pack in packs], processes)
+    assert sorted(pack for share in shares for pack in share) == list(range(12))
+    assert all(shares)
+
+
+def test_64_processes_are_balanced():
+    plan = Plan({"all": lengths_of(20_000)}, replace(CONFIG, mixture={"all": 1}, packs_per_step=256, window=2048))
+    packs, _ = plan.step(Cursor())
+    shares = deal([pack.flops for pack in packs], 64)
+    costs = [sum(packs[pack].flops for pack in share) for share in shares]
+    assert max(costs) / np.mean(costs) <= 1.03
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mixture": {"nowhere": 1}}, "nowhere"),
+        ({"mixture": {"empty": 1}}, "no samples"),
+        ({"max_tokens": 300}, "over the 300"),
+        ({"packs_per_step": 0}, "packs_per_step is 0"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_before_anything_starts(change, words):
+    with pytest.raises(ConfigError, match=words):
+        Plan(SOURCES | {"empty": lengths_of(0)}, replace(CONFIG, **change))
