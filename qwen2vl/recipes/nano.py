@@ -113,7 +113,7 @@ CURRICULUM = (
         Mix(0.8, {"name_dialogue": 1}),
         Mix(0.8, {"compare": 1}),
     )),
-    Phase(4200, (
+    Phase(3260, (
         Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.5, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
@@ -127,27 +127,43 @@ CURRICULUM = (
         Mix(0.25, {"read_lines": 2, "read_word": 1}),
         Mix(0.5, {"read_number": 2, "text": 1, "caption": 1}),
     )),
-    Phase(5200, (
+    Phase(4300, (
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(0.5, {"colour_shape": 2, "relate": 1}),
+        Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(0.5, {"count": 1}),
+        Mix(0.5, {"motion": 1, "order": 1}),
+        Mix(0.25, {"read_lines": 2, "read_word": 1}),
+        Mix(0.5, {"name_dialogue": 1}),
+        Mix(1.0, {"screen_lines": 1, "page_lines": 1}),
+        Mix(0.5, {"compare": 1}),
+        Mix(0.5, {"place_dialogue": 1, "ground": 2, "point": 1}),
+        Mix(1.0, {"screen_dialogue": 1}),
+    )),
+    Phase(5400, (
         Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"place_dialogue": 2, "ground": 1, "point": 1}),
-        Mix(0.2, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
+        Mix(0.2, {"colour_shape": 1, "relate": 1, "count": 1}),
         Mix(0.5, {"screen_lines": 1, "page_lines": 1}),
         Mix(0.2, {"motion": 1, "order": 1}),
         Mix(0.1, {"read_lines": 2, "read_word": 1}),
+        Mix(0.2, {"name_dialogue": 1}),
         Mix(0.5, {"screen_dialogue": 1}),
+        Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"compare": 1}),
-        Mix(0.1, {"read_lines": 2, "read_word": 1}),
+        Mix(0.2, {"place_dialogue": 1, "ground": 2, "point": 1}),
         Mix(0.5, {"page_dialogue": 1}),
-        Mix(0.1, {"read_lines": 2, "read_word": 1}),
         Mix(0.2, {"read_number": 2, "text": 1, "caption": 1}),
     )),
     Phase(None, (
         Mix(0.0, {"read_lines": 2, "read_word": 1}),
         Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
-        Mix(0.0, {"name_dialogue": 2, "colour_shape": 1, "count": 1, "relate": 1}),
+        Mix(0.0, {"colour_shape": 1, "relate": 1, "count": 1}),
         Mix(0.0, {"motion": 1, "order": 1}),
         Mix(0.0, {"read_lines": 1, "read_word": 2}),
         Mix(0.0, {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}),
+        Mix(0.0, {"name_dialogue": 1}),
         Mix(0.0, {"compare": 1}),
         Mix(0.0, {"read_lines": 1, "read_word": 2}),
         Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
@@ -201,7 +217,7 @@ class NanoRecipe:
     """Per task."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    train: TrainConfig = TrainConfig(steps=8_400, learning_rate=1e-3, validate_every=500, save_every=100)
+    train: TrainConfig = TrainConfig(steps=8_000, learning_rate=1e-3, validate_every=500, save_every=100)
 
 
 def train_nano(

@@ -12,14 +12,10 @@ from qwen2vl.nano.world.item import Item, box_answer, dialogue_item, point_answe
 from qwen2vl.nano.world.pages import ask_heading, ask_value, make_page
 from qwen2vl.nano.world.scene_tasks import ask, holds, in_order
 from qwen2vl.nano.world.scenes import (
-    PATCH,
     Placed,
     Scene,
     article,
     distinct_names,
-    in_cell,
-    make_shape,
-    moved,
     picture_size,
     render,
     scatter,
@@ -29,29 +25,6 @@ from qwen2vl.nano.world.wording import RELATIONS
 
 MAX_TURNS = 6
 Turn = tuple[str, str]
-
-
-def shape_rows(rng: Random, ease: float) -> Item:
-    """Two to four rows of shapes, named row by row: what aligned letters are to reading, this is to colours and kinds.
-
-    With probability `ease` every shape fills its own visual token; otherwise cells are larger and shapes lie anywhere
-    within theirs.
-    """
-    ground = palette.background(rng, ease)
-    columns, rows = (4, 3) if rng.random() < ease else (rng.randint(2, 5), rng.randint(2, 4))
-    aligned = rng.random() < ease
-    cell = PATCH if aligned else rng.randint(PATCH, 42)
-    colours, placed, lines = palette.colours_on(ground), [], []
-    for row in range(rows):
-        for column in range(columns):
-            side = PATCH - 3 if aligned else rng.randint(18, cell - 3)
-            shape = make_shape(rng, rng.choice(shapes.KINDS), rng.choice(colours), side)
-            spare = [cell - extent for extent in shape.mask.size]
-            x, y = [room // 2 if aligned else rng.randint(0, room) for room in spare]
-            placed.append(moved(shape, column * cell + x, row * cell + y))
-        lines.append(", ".join(shape.name for shape in placed[-columns:]))
-    scene = Scene(size=(columns * cell, rows * cell), ground=ground, shapes=tuple(placed))
-    return dialogue_item("shape_rows", render(rng, scene), [(ask(rng, "shape_rows", ease), "\n".join(lines))])
 
 
 def name_dialogue(rng: Random, ease: float) -> Item:
@@ -66,7 +39,7 @@ def place_dialogue(rng: Random, ease: float) -> Item:
     """One to four shapes, each asked for its box or its middle; now and then all of them named first."""
     scene = _few_shapes(rng, ease)
     names = Counter(shape.name for shape in scene.shapes)
-    turns = [_place(rng, shape, scene, ease) for shape in scene.shapes if names[shape.name] == 1]
+    turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes if names[shape.name] == 1]
     rng.shuffle(turns)
     ordered = in_order(scene)
     if not turns or (ordered and rng.random() < 0.3):
@@ -75,64 +48,7 @@ def place_dialogue(rng: Random, ease: float) -> Item:
     return dialogue_item("place_dialogue", render(rng, scene), turns)
 
 
-def place_cells(rng: Random, ease: float) -> Item:
-    """One to four shapes, each in a visual token of its own, asked for their boxes and middles.
-
-    Where a shape fills its token a box has few values, learnt as a whole; what is off by some pixels adds the digits.
-    Ease 1: one shape that fills its token, one size of picture.
-    """
-    ground = palette.background(rng, ease)
-    columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
-    count = 1 if rng.random() < ease * 2 - 1 else rng.randint(1, 4)
-    placed = []
-    for (colour, kind), cell in zip(
-        distinct_names(rng, count, ground), rng.sample(range(columns * rows), count), strict=True
-    ):
-        side = PATCH - 3 if rng.random() < ease else rng.randint(18, PATCH)
-        shape = in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
-        placed.append(shape if rng.random() < ease else _nudged(rng, shape, (columns * PATCH, rows * PATCH)))
-    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
-    turns = [_place(rng, shape, scene, ease) for shape in scene.shapes]
-    return dialogue_item("place_cells", render(rng, scene), turns)
-
-
-def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
-    """The shape up to six pixels off, within the picture."""
-    width, height = shape.mask.size
-    x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
-    return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
-
-
-def look_up(rng: Random, ease: float) -> Item:
-    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour."""
-    return _look_up(rng, "look_up", 6, ease)
-
-
-def tell_apart(rng: Random, ease: float) -> Item:
-    """The same of one to four shapes: with one nothing has to be told apart, and looking at the shape is learnt."""
-    return _look_up(rng, "tell_apart", rng.randint(1, 4), ease)
-
-
-def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
-    ground = palette.background(rng, ease)
-    columns, rows = (4, 3) if rng.random() < ease else (rng.randint(3, 5), rng.randint(2, 5))
-    names = zip(rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count), strict=True)
-    cells = rng.sample(range(columns * rows), count)
-    placed = [
-        in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
-        for (colour, kind), cell in zip(names, cells, strict=True)
-    ]
-    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
-    turns = [  # one question a shape: of two, the second would be answered by the text of the first
-        (ask(rng, "colour", ease, kind=shape.kind), shape.colour)
-        if rng.random() < 0.5
-        else (ask(rng, "shape", ease, colour=shape.colour), shape.kind)
-        for shape in scene.shapes
-    ]
-    return dialogue_item(task, render(rng, scene), turns)
-
-
-def _place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
+def ask_place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
     """Asked for the box or the middle of a shape."""
     label, box = f"the {shape.name}", rng.random() < 0.6
     answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
@@ -196,19 +112,3 @@ def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
     turns.append((ask(rng, "window_title", ease), drawn.title))
     rng.shuffle(turns)
     return dialogue_item("screen_dialogue", drawn.picture, turns[:MAX_TURNS])
-
-
-def page_lines(rng: Random, split: str, ease: float) -> Item:
-    """A page read from the top: small letters, all of them supervised."""
-    drawn = make_page(rng, split, ease)
-    lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
-    return dialogue_item("page_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join(lines))])
-
-
-def screen_lines(rng: Random, split: str, ease: float) -> Item:
-    """A window read from the top, control by control."""
-    drawn = make_screen(rng, split, ease)
-    shown = (f"{each.label} {each.state}" if each.kind == "field" else each.label for each in drawn.controls)
-    return dialogue_item(
-        "screen_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join([drawn.title, *shown]))]
-    )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import dialogues, films, pages, reading, scene_tasks, screens, text
+from qwen2vl.nano.world import dialogues, films, lessons, pages, reading, scene_tasks, screens, text
 from qwen2vl.nano.world.item import Item
 
 SPLITS = ("train", "val", "test")
@@ -31,16 +31,16 @@ TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
     "spaced_lines": reading.spaced_lines,
-    "shape_rows": lambda rng, split, ease: dialogues.shape_rows(rng, ease),
-    "look_up": lambda rng, split, ease: dialogues.look_up(rng, ease),
-    "tell_apart": lambda rng, split, ease: dialogues.tell_apart(rng, ease),
-    "place_cells": lambda rng, split, ease: dialogues.place_cells(rng, ease),
+    "shape_rows": lambda rng, split, ease: lessons.shape_rows(rng, ease),
+    "look_up": lambda rng, split, ease: lessons.look_up(rng, ease),
+    "tell_apart": lambda rng, split, ease: lessons.tell_apart(rng, ease),
+    "place_cells": lambda rng, split, ease: lessons.place_cells(rng, ease),
     "track": lambda rng, split, ease: films.track(rng, ease),
     "film_rows": lambda rng, split, ease: films.film_rows(rng, ease),
     "name_dialogue": lambda rng, split, ease: dialogues.name_dialogue(rng, ease),
     "place_dialogue": lambda rng, split, ease: dialogues.place_dialogue(rng, ease),
-    "page_lines": lambda rng, split, ease: dialogues.page_lines(rng, split, ease),
-    "screen_lines": lambda rng, split, ease: dialogues.screen_lines(rng, split, ease),
+    "page_lines": lambda rng, split, ease: lessons.page_lines(rng, split, ease),
+    "screen_lines": lambda rng, split, ease: lessons.screen_lines(rng, split, ease),
     "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split, ease),
     "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split, ease),
 }
