@@ -1,0 +1,98 @@
+"""The agent's text: declared as published, read back as written, tolerant of careless models, never half a keyword shown."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen2vl.common.errors import MessageError
+from qwen2vl.processing.agent_text import (
+    ARGS,
+    FUNCTION,
+    RESULT,
+    RETURN,
+    Action,
+    BadCall,
+    Call,
+    Parameter,
+    Reply,
+    ReplyReader,
+    declare,
+    parse_reply,
+    render_reply,
+)
+
+TAP = Action(
+    name="Tap",
+    description="touch the screen",
+    parameters=(Parameter(name="point", description="(x, y) in thousandths"),),
+)
+SWIPE = Action(
+    name="Swipe",
+    description="move the page",
+    parameters=(Parameter(name="direction", description="where to", choices=("up", "down"), required=False),),
+)
+HOME = Action(name="Home", description="go to the first page")
+
+
+def test_a_declaration_names_every_action_with_its_parameters_as_json():
+    text = declare([TAP, SWIPE, HOME])
+    assert text.startswith(
+        "You are a helpful assistant.\n\n# Actions\n\n## You have the following actions:\n\n### Tap\n"
+    )
+    lines = [line.removeprefix("Parameters: ") for line in text.splitlines() if line.startswith("Parameters: ")]
+    assert [len(json.loads(line)) for line in lines] == [1, 1, 0]
+    assert json.loads(lines[1])[0]["choices"] == ["up", "down"]
+    assert f"{FUNCTION}: The action to take, one of [Tap,Swipe,Home]" in text
+
+
+@pytest.mark.parametrize("actions", [[], [TAP, TAP]])
+def test_actions_that_cannot_be_told_apart_are_refused(actions):
+    with pytest.raises(MessageError, match="each name once"):
+        declare(actions)
+
+
+words = st.text(st.characters(blacklist_characters="✿", blacklist_categories=("Cs",)), max_size=30).map(str.strip)
+arguments = st.dictionaries(
+    st.sampled_from(["point", "text"]), st.one_of(st.integers(), words, st.lists(st.integers()))
+)
+calls = st.lists(st.builds(Call, st.sampled_from(["Tap", "Swipe"]), arguments), max_size=3).map(tuple)
+
+
+@settings(deadline=None)
+@given(words, calls, st.lists(st.integers(1, 9), min_size=1))
+def test_what_is_written_is_read_back_whatever_the_pieces(thought, called, lengths):
+    reply = Reply(thought=thought, calls=called)
+    text = render_reply(reply) + f"\n{RESULT}: a picture\n{RETURN}: done"
+    assert parse_reply(text) == reply
+    reader, shown, at = ReplyReader(), "", 0
+    while at < len(text):
+        for length in lengths:
+            shown += reader.feed(text[at : at + length])
+            at += length
+            assert "✿" not in shown
+    assert reader.finish() == reply
+    assert shown.strip() == thought
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        (f"{FUNCTION}Tap{ARGS}" + '{"point": [1, 2]}', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: Tap\n{ARGS}: " + '{"point": [1, 2]} # the icon', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: Tap\n{ARGS}: ```json\n" + '{"point": [1, 2]}\n```', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: Home", Call("Home", {})),
+        (f"{FUNCTION}: Home\n{ARGS}:", Call("Home", {})),
+        (f"{FUNCTION}: Tap\n{ARGS}: " + '{"point": [1,', BadCall("Tap", '{"point": [1,')),
+        (f"{FUNCTION}: Tap\n{ARGS}: [1, 2]", BadCall("Tap", "[1, 2]")),
+    ],
+)
+def test_careless_calls_are_understood_or_kept(text, call):
+    assert parse_reply(text).calls == (call,)
+
+
+def test_a_flower_that_is_no_keyword_is_text():
+    reader = ReplyReader()
+    assert reader.feed("a ✿") + reader.feed("FUN") + reader.feed(" flower") == "a ✿FUN flower"
+    assert reader.finish().thought == "a ✿FUN flower"
