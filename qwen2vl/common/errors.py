@@ -4,6 +4,7 @@
     |-- ConfigError        a configuration that cannot be, or of another model
     |-- CheckpointError    files or tensors of a checkpoint that are missing, extra or misshapen
     |-- MessageError       a conversation that breaks the message form
+    |-- RecordError        a training record that cannot be used
     |-- MediaError         an image or video that cannot be read or is refused
     `-- LengthError        a prompt that does not fit the context
 
@@ -26,6 +27,15 @@ class CheckpointError(Qwen2VLError):
 
 class MessageError(Qwen2VLError):
     """A conversation that is not in the message form."""
+
+
+class RecordError(Qwen2VLError):
+    """A training record with a field that cannot be used."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 class MediaError(Qwen2VLError):

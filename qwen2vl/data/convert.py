@@ -1,0 +1,92 @@
+"""Records in other projects' forms, as records of ours: LLaVA / ShareGPT, LLaMA-Factory, the official fine-tune form.
+
+    LLaVA, ShareGPT    {"id", "image": ..., "conversations": [{"from": "human" | "gpt", "value": "<image>..."}]}
+    official           the same with "video", and lists of either                                         [paper 5.4]
+    LLaMA-Factory      {"messages": [{"role", "content": "<image>..."}], "images": [...], "videos": [...]}
+
+Every `<image>` and `<video>` is replaced in place by the next of the named files; numbers that differ are an error.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qwen2vl.common.errors import RecordError
+
+ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_PLACEHOLDER = re.compile(r"[ \t]*\n?<(image|video)>\n?")
+"""With the line break around it: the marks stand on a line of their own, which is no part of the text."""
+
+
+def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:
+    """The record of one foreign entry; one of ours is returned as it is. `name` is used where it has no id.
+
+    Raises RecordError when its form is not known or its placeholders and files do not match.
+    """
+    if not isinstance(raw, Mapping):
+        raise RecordError("record", f"is a {type(raw).__name__}, it must be a JSON object")
+    if "kind" in raw:
+        return dict(raw)
+    turns = raw.get("conversations", raw.get("messages"))
+    if not isinstance(turns, list):
+        raise RecordError("conversations", 'is missing: known forms have "conversations" or "messages"')
+    named = _files(raw)
+    files = {kind: iter(paths) for kind, paths in named.items()}
+    messages = [_message(number, turn, files) for number, turn in enumerate(turns)]
+    for kind, left in files.items():
+        unused = sum(1 for _ in left)
+        if unused:
+            total = len(named[kind])
+            raise RecordError(kind, f"{total} {kind} files are named, but the text has {total - unused} <{kind}>")
+    return {
+        "id": str(raw.get("id", name)),
+        "source": source,
+        "kind": _kind(named),
+        "messages": messages,
+    }
+
+
+def _files(raw: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Named files by kind, from the single and the plural key."""
+    found: dict[str, list[str]] = {}
+    for kind in ("image", "video"):
+        value = raw.get(kind, raw.get(f"{kind}s")) or []
+        found[kind] = list(value) if isinstance(value, list) else [value]
+    return found
+
+
+def _message(number: int, turn: Any, files: Mapping[str, Iterator[str]]) -> dict[str, Any]:
+    if not isinstance(turn, Mapping):
+        raise RecordError(f"conversations[{number}]", f"is a {type(turn).__name__}, it must be an object")
+    role = ROLES.get(str(turn.get("from", turn.get("role"))))
+    text = turn.get("value", turn.get("content"))
+    if role is None:
+        raise RecordError(f"conversations[{number}]", f"has the role {turn.get('from', turn.get('role'))!r}")
+    if not isinstance(text, str):
+        raise RecordError(f"conversations[{number}]", "has no text")
+    return {"role": role, "content": _content(number, text, files)}
+
+
+def _content(number: int, text: str, files: Mapping[str, Iterator[str]]) -> str | list[dict[str, Any]]:
+    pieces = _PLACEHOLDER.split(text)
+    if len(pieces) == 1:
+        return text
+    parts: list[dict[str, Any]] = []
+    for index, piece in enumerate(pieces):
+        if index % 2:
+            file = next(files[piece], None)
+            if file is None:
+                raise RecordError(f"conversations[{number}]", f"has a <{piece}> for which no file is named")
+            parts.append({"type": piece, piece: file})
+        elif piece:
+            parts.append({"type": "text", "text": piece})
+    return parts
+
+
+def _kind(named: Mapping[str, list[str]]) -> str:
+    """The nearest of our kinds; a user who knows better writes it into the record."""
+    if named["video"]:
+        return "video"
+    if len(named["image"]) > 1:
+        return "multi_image"
+    return "vqa" if named["image"] else "text"

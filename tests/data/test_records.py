@@ -1,0 +1,116 @@
+"""Records are checked field by field; other projects' forms become ours with every file in its place."""
+
+import pytest
+
+from qwen2vl.common.errors import RecordError
+from qwen2vl.data.convert import to_record
+from qwen2vl.data.records import parse_record
+
+ASK = {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What is this?"}]}
+REPLY = {"role": "assistant", "content": "A lamp."}
+TALK = {"id": "1", "source": "web", "kind": "vqa", "messages": [ASK, REPLY]}
+ARTICLE = {
+    "id": "2",
+    "source": "news",
+    "kind": "interleaved",
+    "document": [
+        {"type": "text", "text": "One"},
+        {"type": "image", "image": "b.png"},
+        {"type": "video", "video": "c.mp4"},
+    ],
+}
+
+
+def test_conversations_and_documents_are_read():
+    talk, article = parse_record(TALK), parse_record(ARTICLE)
+    assert talk.supervised == (False, True)
+    assert [part.source for part in talk.media] == ["a.png"]
+    assert [part.source for part in article.media] == ["b.png", "c.mp4"]
+
+
+def test_marked_messages_alone_are_supervised():
+    marked = [ASK, REPLY | {"loss": False}, ASK, REPLY | {"loss": True}]
+    assert parse_record(TALK | {"messages": marked}).supervised == (False, False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        ({"id": ""}, "id", "not empty"),
+        ({"source": None}, "source", "not empty"),
+        ({"kind": "memes"}, "kind", "the kinds are"),
+        ({"extra": 1}, "extra", "not a key"),
+        ({"document": []}, "messages", "either"),
+        ({"messages": "hello"}, "messages", "list of messages"),
+        ({"messages": []}, "messages", "empty"),
+        ({"messages": [ASK]}, "messages", "no reply is supervised"),
+        ({"messages": [ASK, {"role": "robot", "content": "x"}]}, "messages", "robot"),
+        ({"messages": [ASK | {"loss": True}, REPLY]}, "messages[0].loss", "only replies"),
+        ({"messages": [ASK, REPLY | {"loss": "yes"}]}, "messages[1].loss", "true or false"),
+        ({"messages": [ASK, REPLY | {"loss": False}]}, "messages", "no reply is supervised"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "image": 5}]}, REPLY]},
+            "media 0",
+            "path or a URI",
+        ),
+    ],
+)
+def test_a_bad_record_names_its_field_and_the_reason(change, field, reason):
+    with pytest.raises(RecordError, match=reason) as caught:
+        parse_record(TALK | change)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "document", [[], "text", [{"type": "image", "image": "b.png"}], [{"type": "box", "box": [1, 2, 3, 4]}]]
+)
+def test_documents_need_text(document):
+    with pytest.raises(RecordError, match="document"):
+        parse_record(ARTICLE | {"document": document})
+
+
+def test_a_llava_entry_becomes_a_record_with_its_picture_in_place():
+    turns = [{"from": "human", "value": "<image>\nWhat is this?"}, {"from": "gpt", "value": "A lamp."}]
+    record = to_record({"id": 7, "image": "a.png", "conversations": turns}, "line 1", "web")
+    assert record == TALK | {"id": "7"}
+    parse_record(record)
+
+
+def test_a_llama_factory_entry_keeps_the_order_of_its_files():
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Compare <image> with <image>, then <video>"},
+        {"role": "assistant", "content": "No."},
+    ]
+    record = to_record({"messages": messages, "images": ["1.png", "2.png"], "videos": ["3.mp4"]}, "line 4", "web")
+    parsed = parse_record(record)
+    assert [part.source for part in parsed.media] == ["1.png", "2.png", "3.mp4"]
+    assert (parsed.id, parsed.kind, parsed.supervised) == ("line 4", "video", (False, False, True))
+    assert [part["text"] for part in record["messages"][1]["content"] if part["type"] == "text"] == [
+        "Compare",
+        " with",
+        ", then",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"conversations": [{"from": "human", "value": "<image> what?"}]}, "no file is named"),
+        (
+            {"image": ["1.png", "2.png"], "conversations": [{"from": "human", "value": "<image> what?"}]},
+            "2 image files",
+        ),
+        ({"conversations": [{"from": "nobody", "value": "x"}]}, "nobody"),
+        ({"conversations": [{"from": "human"}]}, "no text"),
+        ({"text": "x"}, "known forms"),
+        ([1], "JSON object"),
+    ],
+)
+def test_entries_of_no_known_form_are_refused(entry, words):
+    with pytest.raises(RecordError, match=words):
+        to_record(entry, "line 1", "web")
+
+
+def test_our_own_records_pass_unchanged():
+    assert to_record(TALK, "line 1", "web") == TALK
