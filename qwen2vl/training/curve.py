@@ -13,6 +13,7 @@ WINDOW = 100
 def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
     """Write a PNG of the metrics of a run. Raises ConfigError without matplotlib, or when nothing was logged yet."""
     try:
+        from matplotlib import colormaps
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError('drawing curves needs matplotlib: pip install "qwen2vl[plot]"') from error
@@ -26,8 +27,10 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
     left.plot(at, smooth, label=f"training, mean of {WINDOW} steps")
     if checks:
         left.plot([c["step"] for c in checks], [c["validation_loss"] for c in checks], "o-", ms=3, label="held out")
-        for task in checks[-1]["exact"]:
-            right.plot([c["step"] for c in checks], [c["exact"].get(task, 0) for c in checks], label=task, lw=1.2)
+        shades = colormaps["tab20"]  # the usual ten colours come round again before the tasks end
+        for number, task in enumerate(checks[-1]["exact"]):
+            shares = [c["exact"].get(task, 0) for c in checks]
+            right.plot([c["step"] for c in checks], shares, label=task, lw=1.2, color=shades(number))
         right.legend(fontsize=7, ncol=2, loc="upper left")
     left.set(yscale="log", xlabel="step", ylabel="loss per supervised token")
     right.set(xlabel="step", ylabel="answers exactly right, held out", ylim=(0, 1))
