@@ -7,11 +7,15 @@ the room [data 4f], where first come, first served wastes 12 %.
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from operator import le, sub
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+
+PACK_BITS = 32
+PACK_MASK = (1 << PACK_BITS) - 1
 
 
 def pack_window(sizes: Ints, budgets: Sequence[int]) -> list[list[int]]:
@@ -21,29 +25,26 @@ def pack_window(sizes: Ints, budgets: Sequence[int]) -> list[list[int]]:
     from the largest, and each goes to the fullest pack that can still take it.
     """
     order = np.argsort(-sizes[:, 0], kind="stable").tolist()
-    rows = sizes.tolist()
+    leading, others = sizes[:, 0].tolist(), sizes[:, 1:].tolist()
+    smallest = leading[order[-1]] if order else 0
     packs: list[list[int]] = []
-    left: list[list[int]] = []
-    open_packs: list[tuple[int, int]] = []  # (room left under the first budget, pack), sorted
-    smallest = rows[order[-1]][0] if order else 0
+    spare: list[list[int]] = []  # of every pack, under the other budgets
+    open_packs: list[int] = []  # room under the first budget and number of the pack in one integer, sorted
     for sample in order:
-        size = rows[sample]
-        place = bisect_left(open_packs, (size[0], -1))
-        while place < len(open_packs) and not _fits(size, left[open_packs[place][1]]):
+        size, wants = leading[sample], others[sample]
+        place = bisect_left(open_packs, size << PACK_BITS)
+        while place < len(open_packs) and not all(map(le, wants, spare[open_packs[place] & PACK_MASK])):
             place += 1
         if place < len(open_packs):
-            _, pack = open_packs.pop(place)
+            room_and_pack = open_packs.pop(place)
+            pack = room_and_pack & PACK_MASK
+            room = (room_and_pack >> PACK_BITS) - size
             packs[pack].append(sample)
-            room = left[pack] = [a - b for a, b in zip(left[pack], size, strict=True)]
+            spare[pack] = list(map(sub, spare[pack], wants))
         else:
-            pack = len(packs)
+            pack, room = len(packs), budgets[0] - size
             packs.append([sample])
-            room = [a - b for a, b in zip(budgets, size, strict=True)]
-            left.append(room)
-        if room[0] >= smallest:  # a pack that no sample of the window can enter is never looked at again
-            insort(open_packs, (room[0], pack))
+            spare.append(list(map(sub, budgets[1:], wants)))
+        if room >= smallest:  # a pack that no sample of the window can enter is never looked at again
+            insort(open_packs, room << PACK_BITS | pack)
     return packs
-
-
-def _fits(size: list[int], room: list[int]) -> bool:
-    return all(a <= b for a, b in zip(size, room, strict=True))
