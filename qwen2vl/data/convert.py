@@ -15,7 +15,7 @@ from qwen2vl.common.errors import RecordError
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _PLACEHOLDER = re.compile(r"[ \t]*\n?<(image|video)>\n?")
-"""With the line break around it: the marks stand on a line of their own, which is no part of the text."""
+"""With the blanks before it and a line break on either side, which only set the mark apart and are no part of the text."""
 
 
 def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:

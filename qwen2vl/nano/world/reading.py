@@ -55,7 +55,7 @@ def read_lines(rng: Random, split: str, ease: float) -> Item:
         face, ink, paper = _plain_style(rng, split) if form == "plain" else _full_style(rng, split)
         widths = [w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))]
         width = 4 * PATCH if rng.random() < ease and 4 * PATCH in widths else rng.choice(widths)
-        strips = [_set(rng, text, face, 28, ink, paper, width) for text in texts]
+        strips = [_set(rng, text, face, ink, paper, height=PATCH, width=width) for text in texts]
     picture = Image.new("RGB", (strips[0].width, PATCH * count), paper)
     for index, strip in enumerate(strips):
         picture.paste(strip, (0, PATCH * index))
@@ -157,26 +157,24 @@ def _full_style(rng: Random, split: str) -> Style:
 
 
 def _plain(rng: Random, split: str, text: str) -> Image.Image:
-    face, ink, paper = _plain_style(rng, split)
-    return _set(rng, text, face, rng.choice((28, 56)), ink, paper)
+    return _set(rng, text, *_plain_style(rng, split), height=rng.choice((28, 56)))
 
 
 def _plain_one_size(rng: Random, split: str, text: str) -> Image.Image:
-    face, ink, paper = _plain_style(rng, split)
-    return _set(rng, text, face, PATCH, ink, paper, 4 * PATCH)
+    return _set(rng, text, *_plain_style(rng, split), height=PATCH, width=4 * PATCH)
 
 
 def _full(rng: Random, split: str, text: str) -> Image.Image:
     face, ink, paper = _full_style(rng, split)
     height = rng.randint(28, 56) if rng.random() < 0.15 else rng.choice((28, 56))
-    picture = _set(rng, text, face, height, ink, paper)
+    picture = _set(rng, text, face, ink, paper, height=height)
     if rng.random() < 0.15 and height > 40:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     return palette.noisy(rng, picture, rng.randint(3, 14)) if rng.random() < 0.3 else picture
 
 
 def _set(
-    rng: Random, text: str, face: Face, height: int, ink: palette.Rgb, paper: palette.Rgb, width: int | None = None
+    rng: Random, text: str, face: Face, ink: palette.Rgb, paper: palette.Rgb, *, height: int, width: int | None = None
 ) -> Image.Image:
     """The text at a random place, filling a good share of the picture; at least 11 pixels of width a letter."""
     if width is None:

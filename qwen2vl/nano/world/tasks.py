@@ -52,7 +52,7 @@ WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption"
 def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     """Draws one item; the same arguments give the same pixels in every process.
 
-    ease in 0..1 makes seeing easier: 1 = aligned letters, shapes on nearly white ground; 0 = the full task.
+    ease in 0..1 makes seeing easier: 1 = aligned letters, nearly white ground, one size and one wording; 0 = the full task.
     Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
     """
     makers = _MAKERS | _DENSE
