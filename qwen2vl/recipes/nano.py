@@ -9,7 +9,7 @@ it has left chance: `ease` falls from 1 to 0. docs/nano.md has the measurements.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -60,7 +60,7 @@ class Mix:
 
     ease: float
     """How easy seeing is: 1 aligned letters, one size and white ground, 0 everything."""
-    weights: dict[str, float]
+    weights: Mapping[str, float]
     """How often each task is drawn."""
 
 
