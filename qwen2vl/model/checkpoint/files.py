@@ -24,6 +24,8 @@ MAX_SHARD_BYTES = 4_000_000_000
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 """Kinds of numbers that are read and written, by their names in the format."""
+COUNTS = {"I64": torch.int64}
+"""Positions and the like, which some models store besides their weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,8 @@ class PendingTensor:
         return prod(self.shape) * self.dtype.itemsize
 
 
-def list_tensors(directory: Path) -> dict[str, StoredTensor]:
-    """Every tensor of a checkpoint directory by its name, from the headers alone.
+def list_tensors(directory: Path, with_counts: bool = False) -> dict[str, StoredTensor]:
+    """Every tensor of a checkpoint directory by its name, from the headers alone; `with_counts` lets whole numbers pass.
 
     Raises CheckpointError when files are missing, damaged, ambiguous, quantised or not as their index says.
     """
@@ -69,7 +71,7 @@ def list_tensors(directory: Path) -> dict[str, StoredTensor]:
             f'"{directory}" has neither {SINGLE} nor {INDEX}: give a checkpoint directory with safetensors weights '
             "(pickled ones are not read)"
         )
-    stored = [tensor for file in files for tensor in list_file(file)]
+    stored = [tensor for file in files for tensor in list_file(file, with_counts)]
     if index is not None:
         refuse_disagreement(index, stored, directory)
     return {tensor.name: tensor for tensor in stored}
@@ -88,19 +90,20 @@ def read_index(path: Path) -> dict[str, str]:
     return index
 
 
-def list_file(path: Path) -> list[StoredTensor]:
+def list_file(path: Path, with_counts: bool = False) -> list[StoredTensor]:
     """Header of one file. Raises CheckpointError."""
+    known = DTYPES | COUNTS if with_counts else DTYPES
     if not path.is_file():
         raise CheckpointError(f'"{path}" is missing although the index names it: copy all files of the checkpoint')
     with opened(path) as file:
         headers = [(name, file.get_slice(name)) for name in file.keys()]  # noqa: SIM118  # has no iterator
         kinds = [(name, tuple(header.get_shape()), header.get_dtype()) for name, header in headers]
     for name, _, kind in kinds:
-        if kind not in DTYPES:
+        if kind not in known:
             raise CheckpointError(
                 f'"{path}" stores {name} as {kind}, this program reads {", ".join(DTYPES)}: use the unquantised release'
             )
-    return [StoredTensor(name=name, shape=shape, dtype=DTYPES[kind], file=path) for name, shape, kind in kinds]
+    return [StoredTensor(name=name, shape=shape, dtype=known[kind], file=path) for name, shape, kind in kinds]
 
 
 def opened(path: Path) -> Any:
