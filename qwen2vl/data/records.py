@@ -3,7 +3,8 @@
     {"id": "a1", "source": "pages", "kind": "ocr", "messages": [{"role": "user", "content": [...]}, ...]}
     {"id": "b7", "source": "news", "kind": "interleaved", "document": [{"type": "text", ...}, {"type": "image", ...}]}
 
-A conversation is supervised in its replies, or in those whose message says "loss": true when any message says so. A
+A conversation is supervised in its replies, or in those whose message says "loss": true when any message says so. What an
+agent did is one conversation: between the assistant's messages stand results of the role "function", never supervised. A
 document is text and media in reading order, supervised in all of its text: pre-training [paper 6].
 """
 

@@ -4,6 +4,12 @@
     <|im_start|>user\\n<|vision_start|><|image_pad|>...<|vision_end|>What is this?<|im_end|>\\n
     <|im_start|>assistant\\nA lamp.<|im_end|>\\n
 
+The assistant's turn goes on through the results of its calls, which are messages of the role "function" [paper 5.3]:
+
+    <|im_start|>assistant\\nI look.\\n✿FUNCTION✿: Home\\n✿ARGS✿: {}\\n
+    ✿RESULT✿: <|vision_start|><|image_pad|>...<|vision_end|>\\n
+    ✿RETURN✿: It is open now.<|im_end|>\\n
+
 Spans are control tokens, stretches of text and places of media. Text between two control tokens is tokenised at once,
 as the published processor does ("user\\nWhat" is one stretch), and can never become a control token.
 `CHAT_TEMPLATE` says the same to other programs.
@@ -16,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen2vl.processing.agent_text import RESULT, RETURN
 from qwen2vl.processing.grounding import box_markup, point_markup
-from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, TextPart, VideoPart
+from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, Role, TextPart, VideoPart
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec.tokens import (
     GROUNDING_TOKENS,
@@ -76,21 +83,26 @@ class Tokenised:
 
 
 def render(
-    messages: Sequence[Message], *, add_generation_prompt: bool = True, add_vision_id: bool = False
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool = True,
+    add_vision_id: bool = False,
+    supervised: Sequence[bool] | None = None,
 ) -> tuple[Span, ...]:
     """Spans of one conversation.
 
     A conversation that does not begin with a system message gets the default one. `add_vision_id` writes "Picture N: "
-    and "Video N: " before media, counted over the whole conversation. `add_generation_prompt` opens the reply to come.
+    and "Video N: " before media, counted over the whole conversation. `add_generation_prompt` opens the reply to come,
+    or carries on the one whose result is the last message. `supervised`: of every message, whether it is learnt, which
+    has an effect on those of the assistant only; None = all of them. It decides labels, never ids.
     """
     writer = _Writer(add_vision_id)
     if messages[0].role != "system":
         writer.message(Message(role="system", parts=(TextPart(text=DEFAULT_SYSTEM),)))
-    for message in messages:
-        writer.message(message)
-    if add_generation_prompt:
-        writer.special(IM_START)
-        writer.text("assistant\n")
+    mask = [True] * len(messages) if supervised is None else supervised
+    for message, learnt in zip(messages, mask, strict=True):
+        writer.message(message, learnt)
+    writer.end(add_generation_prompt)
     return writer.spans()
 
 
@@ -104,23 +116,52 @@ class _Writer:
         self._ranges: list[tuple[int, int]] = []
         self._name_media = add_vision_id
         self._seen = {"Picture": 0, "Video": 0}
+        self._role: Role | None = None
+        """Of the message written last, whose turn is still open; None before the first."""
+        self._learnt = False
+        """Whether it is supervised."""
 
-    def message(self, message: Message) -> None:
-        reply = message.role == "assistant"
-        self.special(IM_START)
-        self.text(f"{message.role}\n")
+    def message(self, message: Message, learnt: bool = False) -> None:
+        is_reply = message.role == "assistant"
+        learnt = learnt and is_reply
+        self.header(message.role)
+        if is_reply and self._role == "function":
+            self.text(" ", learnt)  # is one token with the word after it
         for part in message.parts:
             match part:
                 case TextPart():
-                    self.marked(part.text, reply) if reply else self.text(part.text)
+                    self.marked(part.text, learnt) if is_reply else self.text(part.text)
                 case BoxPart():
-                    self.marked_part(part.label, box_markup(part.box), reply)
+                    self.marked_part(part.label, box_markup(part.box), learnt)
                 case PointPart():
-                    self.marked_part(part.label, point_markup(part.point), reply)
+                    self.marked_part(part.label, point_markup(part.point), learnt)
                 case _:
                     self.media(part)
-        self.special(IM_END, reply)
-        self.text("\n")
+        self._role, self._learnt = message.role, learnt
+
+    def header(self, role: Role) -> None:
+        """What stands before a message: the keyword that carries on the open turn, or a new turn."""
+        if role == "function":
+            self.text("\n", self._learnt)  # is one token with the call's closing brace
+            self.text(f"{RESULT}: ")
+        elif role == "assistant" and self._role == "function":
+            self.text(f"\n{RETURN}:")
+        else:
+            self.close()
+            self.special(IM_START)
+            self.text(f"{role}\n")
+
+    def close(self) -> None:
+        if self._role is not None:
+            self.special(IM_END, self._learnt)
+            self.text("\n")
+
+    def end(self, add_generation_prompt: bool) -> None:
+        """A turn that ends with a result stays open: its reply is still to come."""
+        if add_generation_prompt:
+            self.header("assistant")
+        elif self._role != "function":
+            self.close()
 
     def text(self, text: str, supervised: bool = False) -> None:
         if supervised and text:
@@ -246,7 +287,13 @@ CHAT_TEMPLATE = """\
     {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
 {%- endif -%}
 {%- for message in messages -%}
-    {{- '<|im_start|>' ~ message.role ~ '\\n' -}}
+    {%- if message.role == 'function' -%}
+        {{- '\\n✿RESULT✿: ' -}}
+    {%- elif message.role == 'assistant' and not loop.first and messages[loop.index0 - 1].role == 'function' -%}
+        {{- '\\n✿RETURN✿: ' -}}
+    {%- else -%}
+        {{- '<|im_start|>' ~ message.role ~ '\\n' -}}
+    {%- endif -%}
     {%- if message.content is string -%}
         {{- message.content -}}
     {%- else -%}
@@ -268,9 +315,13 @@ CHAT_TEMPLATE = """\
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}
-    {{- '<|im_end|>\\n' -}}
+    {%- if message.role != 'function' and (loop.last or messages[loop.index0 + 1].role != 'function') -%}
+        {{- '<|im_end|>\\n' -}}
+    {%- endif -%}
 {%- endfor -%}
-{{- '<|im_start|>assistant\\n' if add_generation_prompt -}}
+{%- if add_generation_prompt -%}
+    {{- '\\n✿RETURN✿:' if messages[-1].role == 'function' else '<|im_start|>assistant\\n' -}}
+{%- endif -%}
 """
 """A template that renders the same text, for programs that read one from a checkpoint (control tokens in the text of
 users are safe only in our own renderer: a template yields text, and whoever tokenises that cannot tell them apart)."""

@@ -2,8 +2,9 @@
 
     [{"role": "user", "content": [{"type": "image", "image": "page.png"}, {"type": "text", "text": "Read it."}]}]
 
-Every refusal is a MessageError that names the place ("message 0, part 1"), the key and what is valid there. Files are
-not opened here: `sources.py` does that.
+Roles are system, user, assistant and function: what came of an assistant's calls, as text or a screenshot, inside its turn
+[paper 5.3]. Every refusal is a MessageError that names the place ("message 0, part 1"), the key and what is valid there.
+Files are not opened here: `sources.py` does that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,8 @@ from typing import Any, Literal
 from qwen2vl.common.errors import MediaError, MessageError
 from qwen2vl.spec.media import MediaOptions
 
-Role = Literal["system", "user", "assistant"]
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+Role = Literal["system", "user", "assistant", "function"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "function")
 
 IMAGE_OPTIONS = frozenset({"min_pixels", "max_pixels", "resized_height", "resized_width"})
 VIDEO_OPTIONS = frozenset(f.name for f in fields(MediaOptions))
@@ -78,7 +79,7 @@ Part = TextPart | ImagePart | VideoPart | BoxPart | PointPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn."""
+    """One turn; of an assistant that acts, a stretch of its turn, or the result that comes between two ("function")."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -95,7 +96,24 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
         raise MessageError(
             'the conversation is empty: it needs at least one message, {"role": "user", "content": "..."}'
         )
-    return tuple(_parse_message(f"message {i}", message) for i, message in enumerate(messages))
+    parsed = tuple(_parse_message(f"message {i}", message) for i, message in enumerate(messages))
+    _refuse_stray_results([message.role for message in parsed])
+    return parsed
+
+
+def _refuse_stray_results(roles: Sequence[Role]) -> None:
+    """A result belongs to a call, and nobody else may speak before the assistant's turn goes on."""
+    for i, (role, before) in enumerate(zip(roles, (None, *roles), strict=False)):
+        if role == "function" and before not in ("assistant", "function"):
+            raise MessageError(
+                f'message {i} is of the role "function" but does not follow a call: put it behind a message of the '
+                '"assistant" or another "function"'
+            )
+        if before == "function" and role not in ("assistant", "function"):
+            raise MessageError(
+                f'message {i} is of the role "{role}" but follows a "function": let a message of the "assistant" end '
+                "its turn first"
+            )
 
 
 def _parse_message(where: str, raw: Any) -> Message:

@@ -33,6 +33,20 @@ def test_marked_messages_alone_are_supervised():
     assert parse_record(TALK | {"messages": marked}).supervised == (False, False, False, True)
 
 
+def test_what_an_agent_did_is_one_record():
+    screen = {"role": "function", "content": [{"type": "image", "image": "b.png"}]}
+    call, done = (
+        {"role": "assistant", "content": "✿FUNCTION✿: Home\n✿ARGS✿: {}"},
+        {"role": "assistant", "content": "Done."},
+    )
+    trace = {"id": "3", "source": "phone", "kind": "agent", "messages": [ASK, call, screen, call, screen, done]}
+    record = parse_record(trace)
+    assert record.supervised == (False, True, False, True, False, True)
+    assert [part.source for part in record.media] == ["a.png", "b.png", "b.png"]
+    marked = parse_record(trace | {"messages": [ASK, call, screen, call | {"loss": True}, screen, done]})
+    assert marked.supervised == (False, False, False, True, False, False)
+
+
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
@@ -46,6 +60,12 @@ def test_marked_messages_alone_are_supervised():
         ({"messages": [ASK]}, "messages", "no reply is supervised"),
         ({"messages": [ASK, {"role": "robot", "content": "x"}]}, "messages", "robot"),
         ({"messages": [ASK | {"loss": True}, REPLY]}, "messages[0].loss", "only replies"),
+        (
+            {"messages": [ASK, REPLY, {"role": "function", "content": "x", "loss": True}]},
+            "messages[2].loss",
+            "only replies",
+        ),
+        ({"messages": [ASK, {"role": "function", "content": "x"}, REPLY]}, "messages", "does not follow a call"),
         ({"messages": [ASK, REPLY | {"loss": "yes"}]}, "messages[1].loss", "true or false"),
         ({"messages": [ASK, REPLY | {"loss": False}]}, "messages", "no reply is supervised"),
         (

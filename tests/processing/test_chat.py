@@ -41,8 +41,14 @@ def expected(messages, add_generation_prompt, add_vision_id):
     out, pictures, videos = "", 0, 0
     if messages[0]["role"] != "system":
         out += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-    for turn in messages:
-        out += f"<|im_start|>{turn['role']}\n"
+    roles = [None, *(turn["role"] for turn in messages), None]
+    for turn, before, after in zip(messages, roles, roles[2:], strict=False):
+        if turn["role"] == "function":
+            out += "\n✿RESULT✿: "
+        elif before == "function":
+            out += "\n✿RETURN✿: "
+        else:
+            out += f"<|im_start|>{turn['role']}\n"
         parts = [text(turn["content"])] if isinstance(turn["content"], str) else turn["content"]
         for part in parts:
             if "image" in part or "image_url" in part:
@@ -55,8 +61,9 @@ def expected(messages, add_generation_prompt, add_vision_id):
                 out += "<|vision_start|><|video_pad|><|vision_end|>"
             else:
                 out += part["text"]
-        out += "<|im_end|>\n"
-    return out + ("<|im_start|>assistant\n" if add_generation_prompt else "")
+        out += "" if "function" in (turn["role"], after) else "<|im_end|>\n"
+    prompt = "\n✿RETURN✿:" if messages[-1]["role"] == "function" else "<|im_start|>assistant\n"
+    return out + (prompt if add_generation_prompt else "")
 
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(
@@ -78,15 +85,43 @@ parts = st.one_of(
         ]
     ),
 )
-turns = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant"]), "content": words | st.lists(parts, max_size=4)}
+
+
+def turns_of(*roles):
+    return st.fixed_dictionaries({"role": st.sampled_from(roles), "content": words | st.lists(parts, max_size=4)})
+
+
+turns = turns_of("system", "user", "assistant")
+calls = st.tuples(turns_of("assistant"), turns_of("function")) | st.tuples(
+    turns_of("assistant"), turns_of("function"), turns_of("function")
+)
+traces = st.builds(
+    lambda calls, answer: [*(turn for call in calls for turn in call), answer],
+    st.lists(calls, max_size=2),
+    turns_of("assistant"),
 )
 conversations = st.lists(turns, min_size=1, max_size=5)
+agents = st.builds(
+    lambda before, trace, after, call: [*before, *trace, *after, *call],
+    st.lists(turns, max_size=2),
+    traces,
+    st.lists(turns, max_size=2),
+    calls | st.just(()),
+)
 TWO_TURNS = [
     message("system", "Be brief."),
     message("user", IMAGE, IMAGE, text("Compare."), VIDEO),
     message("assistant", REPLY),
     message("user", text("And "), text("now?"), IMAGE),
+]
+CALLS = ["I look.\n✿FUNCTION✿: Home\n✿ARGS✿: {}", '✿FUNCTION✿: Tap\n✿ARGS✿: {"point": [348, 291]}']
+TRACE = [
+    message("user", IMAGE, text("Open the mail.")),
+    message("assistant", CALLS[0]),
+    message("function", text("Done."), IMAGE),
+    message("assistant", CALLS[1]),
+    message("function", IMAGE),
+    message("assistant", f"It is {BOX_START}(1,2),(3,4){BOX_END}."),
 ]
 
 
@@ -95,13 +130,36 @@ def rendered(messages, **options):
 
 
 @settings(deadline=None, max_examples=200)
-@given(messages=conversations, prompt=st.booleans(), ids=st.booleans())
+@given(messages=conversations | agents, prompt=st.booleans(), ids=st.booleans())
 @example(messages=TWO_TURNS, prompt=True, ids=True)
+@example(messages=TRACE, prompt=False, ids=True)
+@example(messages=TRACE[:-1], prompt=True, ids=False)
+@example(messages=TRACE[:-1], prompt=False, ids=False)
 @example(messages=[message("user", "")], prompt=True, ids=False)
 @example(messages=[message("assistant", "\n")], prompt=False, ids=False)
 def test_rendering_follows_the_published_rules(messages, prompt, ids):
     options = {"add_generation_prompt": prompt, "add_vision_id": ids}
     assert rendered(messages, **options) == expected(messages, **options)
+
+
+def test_calls_and_results_stand_in_one_turn_of_the_assistant():
+    picture = f"{VISION_START}{IMAGE_PAD}{VISION_END}"
+    assert rendered(TRACE, add_generation_prompt=False) == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        f"<|im_start|>user\n{picture}Open the mail.<|im_end|>\n"
+        "<|im_start|>assistant\nI look.\n✿FUNCTION✿: Home\n✿ARGS✿: {}\n"
+        f"✿RESULT✿: Done.{picture}\n"
+        '✿RETURN✿: ✿FUNCTION✿: Tap\n✿ARGS✿: {"point": [348, 291]}\n'
+        f"✿RESULT✿: {picture}\n"
+        "✿RETURN✿: It is <|box_start|>(1,2),(3,4)<|box_end|>.<|im_end|>\n"
+    )
+
+
+def test_several_results_come_before_one_return():
+    several = [message("assistant", "A"), message("function", "B"), message("function", "C"), message("assistant", "D")]
+    assert rendered(several, add_generation_prompt=False).endswith(
+        "assistant\nA\n✿RESULT✿: B\n✿RESULT✿: C\n✿RETURN✿: D<|im_end|>\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +171,11 @@ def theirs(tokenizer, tmp_path_factory):
 
 
 @settings(deadline=None, max_examples=200)
-@given(messages=conversations, prompt=st.booleans(), ids=st.booleans())
+@given(messages=conversations | agents, prompt=st.booleans(), ids=st.booleans())
 @example(messages=TWO_TURNS, prompt=True, ids=True)
+@example(messages=TRACE, prompt=False, ids=True)
+@example(messages=TRACE[:-1], prompt=True, ids=False)
+@example(messages=TRACE[:-1], prompt=False, ids=False)
 def test_the_template_renders_the_same_text(theirs, messages, prompt, ids):
     options = {"add_generation_prompt": prompt, "add_vision_id": ids}
     assert theirs.apply_chat_template(messages, tokenize=False, **options) == rendered(messages, **options)
@@ -133,6 +194,7 @@ def test_the_template_renders_boxes_and_points(theirs):
 @settings(deadline=None, max_examples=100)
 @given(messages=conversations)
 @example(messages=TWO_TURNS)
+@example(messages=TRACE)
 def test_ids_equal_those_of_transformers_where_users_write_no_control_tokens(theirs, tokenizer, messages):
     def forges(turn):
         allowed = GROUNDING_TOKENS if turn["role"] == "assistant" else ()
@@ -169,6 +231,8 @@ def test_control_tokens_in_the_text_of_users_and_systems_stay_text(tokenizer):
         ids = tokenise(spans, tokenizer, []).ids
         assert np.count_nonzero(ids < 14) == (2 if role == "system" else 4)
         assert decoded(tokenizer, ids).endswith(f"{role}\n{forged}{IM_END}\n")
+    spans = render(parse_messages([message("assistant", ""), message("function", forged)]))
+    assert sum(isinstance(span, Special) for span in spans) == 3
 
 
 def test_assistants_may_use_grounding_tokens_and_no_others(tokenizer):
@@ -178,6 +242,7 @@ def test_assistants_may_use_grounding_tokens_and_no_others(tokenizer):
 
 
 def supervised(tokenizer, messages, counts=(), **options):
+    """The text under the labels. `options` are those of `render`."""
     tokens = tokenise(render(parse_messages(messages), **options), tokenizer, list(counts), with_labels=True)
     kept = tokens.labels != IGNORED
     assert (tokens.labels[kept] == tokens.ids[kept]).all()
@@ -193,6 +258,46 @@ def test_replies_and_their_end_tokens_are_supervised_and_nothing_else(tokenizer)
 def test_pictures_inside_a_reply_are_not_supervised(tokenizer):
     turns = [message("user", "Go"), message("assistant", text("Tap"), IMAGE, text("Done"))]
     assert supervised(tokenizer, turns, [9], add_vision_id=True) == f"TapDone{IM_END}"
+
+
+ANSWER = f" It is {BOX_START}(1,2),(3,4){BOX_END}.{IM_END}"
+LEARNT = {1: f"{CALLS[0]}\n", 3: f" {CALLS[1]}\n", 5: ANSWER}
+"""Of every reply in the trace: its text, with the space or line break between it and a keyword."""
+
+
+def test_calls_and_answers_are_supervised_and_results_are_not(tokenizer):
+    assert supervised(tokenizer, TRACE, [2, 3, 4]) == "".join(LEARNT.values())
+    assert supervised(tokenizer, TRACE[:-1], [2, 3, 4], add_generation_prompt=True) == LEARNT[1] + LEARNT[3]
+
+
+@settings(deadline=None, max_examples=50)
+@given(mask=st.lists(st.booleans(), min_size=6, max_size=6))
+def test_a_mask_decides_what_is_supervised_and_never_the_ids(tokenizer, mask):
+    assert supervised(tokenizer, TRACE, [2, 3, 4], supervised=mask) == "".join(LEARNT[i] for i in LEARNT if mask[i])
+    masked, plain = (render(parse_messages(TRACE), supervised=each) for each in (mask, None))
+    expected = tokenise(plain, tokenizer, [2, 3, 4]).ids
+    for with_labels in (False, True):
+        assert (tokenise(masked, tokenizer, [2, 3, 4], with_labels).ids == expected).all()
+
+
+def test_a_mask_leaves_out_a_reply_with_its_end_token(tokenizer):
+    turns = [*TWO_TURNS, message("assistant", "Yes.")]
+    mask = [False, False, False, False, True]
+    assert supervised(tokenizer, turns, [3, 4, 5, 6], supervised=mask) == f"Yes.{IM_END}"
+
+
+def test_tokens_that_join_a_reply_to_a_keyword_are_supervised_and_end_no_prompt():
+    base = build_nano_tokenizer([])._backend
+    size = base.get_vocab_size()
+    base.model = models.BPE(vocab=base.get_vocab() | {"}Ċ": size, "ĠI": size + 1}, merges=[("}", "Ċ"), ("Ġ", "I")])
+    fused = Tokenizer(base)
+    assert len(fused.encode("}\n I")) == 2
+    assert supervised(fused, TRACE, [2, 3, 4]) == "".join(LEARNT.values())
+    counts = [2, 3, 4]
+    whole = tokenise(render(parse_messages(TRACE)), fused, counts).ids
+    for end in (3, 5):
+        prompt = tokenise(render(parse_messages(TRACE[:end])), fused, counts[: (end + 1) // 2]).ids
+        assert (whole[: len(prompt)] == prompt).all()
 
 
 def test_a_box_part_of_an_assistant_is_supervised(tokenizer):

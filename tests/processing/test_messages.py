@@ -35,6 +35,14 @@ def test_every_kind_of_part(part, parsed):
     assert parse_part(part) == parsed
 
 
+@pytest.mark.parametrize("after", [[], ["function"], ["assistant"], ["function", "assistant", "function"]])
+def test_results_follow_calls(after):
+    roles = ["user", "assistant", "function", *after]
+    parsed = parse_messages([{"role": role, "content": [{"type": "image", "image": "a.png"}]} for role in roles])
+    assert [message.role for message in parsed] == roles
+    assert parsed[2].parts == (ImagePart(source="a.png"),)
+
+
 def test_every_option_of_a_video_arrives():
     options = {"nframes": 4, "min_frames": 2, "max_frames": 8, "video_start": 1, "video_end": 2.5, "min_pixels": 784,
                "max_pixels": 7840, "total_pixels": 78400, "resized_height": 56, "resized_width": 84}  # fmt: skip
@@ -61,6 +69,20 @@ def test_every_option_of_a_video_arrives():
         ([{"role": "user", "content": {"text": "a"}}], "content of type dict"),
         ([{"role": "user", "content": b"a"}], "content of type bytes"),
         ([{"role": "user", "content": "\ud800"}], "surrogate"),
+        ([{"role": "function", "content": "a"}], 'message 0 is of the role "function" but does not follow a call'),
+        (
+            [{"role": "user", "content": "a"}, {"role": "function", "content": "b"}],
+            'message 1 is of the role "function" but does not follow a call',
+        ),
+        (
+            [
+                {"role": "assistant", "content": "a"},
+                {"role": "function", "content": "b"},
+                {"role": "function", "content": "c"},
+                {"role": "user", "content": "d"},
+            ],
+            'message 3 is of the role "user" but follows a "function"',
+        ),
     ],
 )
 def test_malformed_conversations_are_refused(messages, says):
