@@ -1,4 +1,4 @@
-"""`qwen2vl convert`: a checkpoint rewritten in the published layout, in another precision if wanted."""
+"""`qwen2vl convert`: a checkpoint rewritten in the published layout, in another precision, with an adapter folded in."""
 
 import re
 import sys
@@ -24,6 +24,8 @@ class ConvertOptions(CommonOptions):
     """The checkpoint directory to read, or nano."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Where to write: a new or empty directory. It appears whole or not at all."""
+    adapter: Annotated[Path | None, told_as("DIR")] = None
+    """A LoRA adapter of that checkpoint, to be folded into its weights."""
     dtype: Annotated[str | None, told_as("fp32|bf16")] = None
     """Precision of the tensors; unless given, each stays as it is."""
     max_shard_size: Annotated[str, tyro.conf.arg(metavar="BYTES")] = "4GB"
@@ -34,9 +36,11 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(ConvertOptions, argv, "qwen2vl convert")
     limit = parse_bytes(options.max_shard_size)
     from qwen2vl.model.checkpoint import convert
+    from qwen2vl.model.lora import folding
 
+    edit = None if options.adapter is None else folding(options.source, options.adapter)
     with progress(f"writing {options.out}") as tell:
-        convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=tell)
+        convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=tell, edit=edit)
     print(options.out)
     return 0
 

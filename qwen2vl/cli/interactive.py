@@ -33,6 +33,7 @@ def converse(options: ChatOptions) -> int:
             min_pixels=options.min_pixels,
             max_pixels=options.max_pixels,
             allowed_hosts=options.allow_host,
+            adapter=options.adapter,
         )
     conversation = Conversation(chat, options)
     print(f"{options.model} is ready; /help lists the commands.", file=sys.stderr)

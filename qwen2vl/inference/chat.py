@@ -15,7 +15,7 @@ from qwen2vl.inference.generate import generate, new_cache, room_for_reply
 from qwen2vl.inference.replies import Reply
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.cache import KVCache
-from qwen2vl.model.checkpoint import load_model
+from qwen2vl.model.lora import load_merged
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Conversation, MediaInfo, Prepared, Processor, load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
@@ -80,11 +80,15 @@ class Chat:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         allowed_hosts: Sequence[str] = (),
+        adapter: str | Path | None = None,
     ) -> None:
-        """Load the packaged "nano" or a checkpoint directory. Raises ConfigError, CheckpointError."""
+        """Load the packaged "nano" or a checkpoint directory, with the LoRA adapter of a directory folded in.
+
+        Raises ConfigError, CheckpointError.
+        """
         self.processor = load_processor(source, min_pixels, max_pixels, allowed_hosts)
         self.end_ids = load_end_ids(source, self.processor.tokenizer)
-        self.model = load_model(source, device=device, dtype=dtype)
+        self.model = load_merged(source, adapter, device=device, dtype=dtype)
 
     @classmethod
     def from_parts(cls, model: Qwen2VL, processor: Processor, end_ids: Sequence[int] | None = None) -> Self:

@@ -15,7 +15,7 @@ from torch import Tensor
 from qwen2vl.common.errors import CheckpointError
 from qwen2vl.model.checkpoint.files import MAX_SHARD_BYTES, PendingTensor, StoredTensor, read_tensor, write_tensors
 from qwen2vl.model.checkpoint.load import choose_dtype, find_tensors
-from qwen2vl.model.checkpoint.names import Entry, tensor_table
+from qwen2vl.model.checkpoint.names import Entry, count, first, tensor_table
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig, config_to_dict
@@ -47,8 +47,10 @@ def save_checkpoint(
     """Write a complete checkpoint directory: flat config, original tensor names, tokenizer, chat template, media files.
 
     dtype None = as the model is. The directory appears whole or not at all; it must not exist, or be empty.
-    Raises CheckpointError when it cannot be written, or when model and processor belong to different models.
+    Raises CheckpointError when it cannot be written, when model and processor belong to different models, or when the
+    model carries an adapter that was not merged.
     """
+    refuse_unmerged(model)
     precision = model.dtype if dtype is None else choose_dtype(dtype, model.config, model.device)
     parameters = dict(model.named_parameters())
     pending = [exported(entry, parameters[entry.name], precision) for entry in tensor_table(model)]
@@ -66,10 +68,13 @@ def convert(
     dtype: str | torch.dtype | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     report: Callable[[int, int], None] | None = None,
+    edit: Callable[[str, Tensor], Tensor] | None = None,
 ) -> None:
     """Rewrite a checkpoint with flat config and original tensor names; tokenizer and media files are copied unchanged.
 
     dtype None = each tensor as it is. Holds one tensor at a time and calls report(bytes done, bytes in all) after it.
+    `edit` is given each parameter's name and its tensor as stored, and may change the numbers (see `lora.folding`);
+    what it returns is rounded to the precision that is written.
     The directory must not exist, or be empty. Raises ConfigError, CheckpointError.
     """
     config, origin = Qwen2VLConfig.load(source), resolve_source(source)
@@ -77,7 +82,7 @@ def convert(
         model = Qwen2VL(config)
     precision = None if dtype is None else choose_dtype(dtype, config, torch.device("cpu"))
     stored, found = find_tensors(model, origin)
-    pending = [rewritten(entry, stored[name], precision) for entry, name in found.tensors]
+    pending = [rewritten(entry, stored[name], precision, edit) for entry, name in found.tensors]
     with appearing_whole(Path(directory)) as folder:
         write_configs(folder, config, precision or pending[0].dtype)
         for file in (origin / name for name in COPIED):
@@ -93,9 +98,28 @@ def exported(entry: Entry, parameter: Tensor, dtype: torch.dtype) -> PendingTens
     return PendingTensor(name=entry.name, shape=entry.disk_shape, dtype=dtype, make=make)
 
 
-def rewritten(entry: Entry, tensor: StoredTensor, dtype: torch.dtype | None) -> PendingTensor:
+def rewritten(
+    entry: Entry, tensor: StoredTensor, dtype: torch.dtype | None, edit: Callable[[str, Tensor], Tensor] | None
+) -> PendingTensor:
     kind = dtype or tensor.dtype
-    return PendingTensor(name=entry.name, shape=entry.disk_shape, dtype=kind, make=lambda: read_tensor(tensor).to(kind))
+
+    def make() -> Tensor:
+        as_stored = read_tensor(tensor)
+        return (as_stored if edit is None else edit(entry.name, as_stored)).to(kind)
+
+    return PendingTensor(name=entry.name, shape=entry.disk_shape, dtype=kind, make=make)
+
+
+def refuse_unmerged(model: Qwen2VL) -> None:
+    """A checkpoint holds what its config asks for; an adapter's tensors would be refused on loading."""
+    with torch.device("meta"):
+        plain = {name for name, _ in Qwen2VL(model.config).named_parameters()}
+    extra = [name for name, _ in model.named_parameters() if name not in plain]
+    if extra:
+        raise CheckpointError(
+            f"the model has {count(extra)} that its config does not ask for ({first(extra)}): fold its adapter in with "
+            "merge_adapter, or write the adapter alone with save_adapter"
+        )
 
 
 def write_configs(folder: Path, config: Qwen2VLConfig, dtype: torch.dtype) -> None:
