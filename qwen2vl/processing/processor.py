@@ -54,6 +54,10 @@ class MediaInfo:
     """Seconds from the film's beginning of every frame taken; empty for images."""
 
 
+LoadedMedia = tuple[MediaInfo, NDArray[np.uint8]]
+"""One image or video and its patches [P, 1176]."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """Inputs of one conversation, and what its media became."""
@@ -132,19 +136,32 @@ class Processor:
             parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
         )
         loaded = [] if earlier is None else list(_loaded_before(earlier))
-        loaded += [self._load(part, with_digests) for part in chat.media_parts(spans)[len(loaded) :]]
+        loaded += [self.load_media(part, with_digests) for part in chat.media_parts(spans)[len(loaded) :]]
         media = tuple(info for info, _ in loaded)
-        grids = np.array([info.grid for info in media], np.int64).reshape(-1, 3)
         tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
-        inputs = ModelInputs(
-            ids=torch.from_numpy(tokens.ids),
-            positions=torch.from_numpy(mrope_positions(tokens.ids, grids, self.config)),
-            segments=torch.tensor([0, len(tokens.ids)], dtype=torch.int32),
-            patches=torch.from_numpy(_join([patches for _, patches in loaded], self.config.vision.patch_dim)),
-            grids=torch.from_numpy(grids),
-            labels=None if tokens.labels is None else torch.from_numpy(tokens.labels),
-        )
+        inputs = self.assemble(tokens.ids, tokens.labels, loaded)
         return Prepared(inputs=inputs, media=media)
+
+    def assemble(
+        self, ids: NDArray[np.int64], labels: NDArray[np.int64] | None, media: Sequence[LoadedMedia]
+    ) -> ModelInputs:
+        """One document from its ids [T], with a placeholder for every visual token, and its images and videos.
+
+        Raises MessageError when placeholders and media do not match.
+        """
+        grids = np.array([info.grid for info, _ in media], np.int64).reshape(-1, 3)
+        return ModelInputs(
+            ids=torch.from_numpy(ids),
+            positions=torch.from_numpy(mrope_positions(ids, grids, self.config)),
+            segments=torch.tensor([0, len(ids)], dtype=torch.int32),
+            patches=torch.from_numpy(_join([patches for _, patches in media], self.config.vision.patch_dim)),
+            grids=torch.from_numpy(grids),
+            labels=None if labels is None else torch.from_numpy(labels),
+        )
+
+    def with_settings(self, settings: MediaSettings) -> "Processor":
+        """The same with other limits of images and videos."""
+        return Processor(self.tokenizer, self.config, settings, self.allowed_hosts)
 
     def decode_answer(self, ids: Sequence[int]) -> str:
         """Text of a reply: marks of boxes and references stay, end tokens and other control tokens go."""
@@ -166,8 +183,8 @@ class Processor:
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    def _load(self, part: ImagePart | VideoPart, with_digest: bool) -> tuple[MediaInfo, NDArray[np.uint8]]:
-        """Open, resize and cut one image or video; patches are uint8 [P, 1176]."""
+    def load_media(self, part: ImagePart | VideoPart, with_digest: bool = False) -> LoadedMedia:
+        """Open, resize and cut one image or video. Raises MediaError."""
         if isinstance(part, ImagePart):
             image = read_image(part.source, self.settings, self.allowed_hosts)
             height, width = image_size(image.height, image.width, self.settings, part.options)
@@ -225,7 +242,7 @@ def _is_batch(messages: Any) -> bool:
     return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
 
 
-def _loaded_before(prepared: Prepared) -> Iterator[tuple[MediaInfo, NDArray[np.uint8]]]:
+def _loaded_before(prepared: Prepared) -> Iterator[LoadedMedia]:
     """Every image and video of a prompt with its patches."""
     end = 0
     for info in prepared.media:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
@@ -82,10 +82,24 @@ def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[
         return to_rgb(image)
 
 
+class ImageHeader(NamedTuple):
+    """What a picture says about itself; width and height are upright."""
+
+    width: int
+    height: int
+    orientation: int
+    """EXIF, 1 = as stored."""
+
+
+def probe_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> ImageHeader:
+    """Size and orientation of a picture, without decoding it. Raises MediaError like `read_image`."""
+    with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
+        return ImageHeader(*upright_size(image), exif_orientation(image))
+
+
 def image_header(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> tuple[int, int]:
     """Width and height of the upright picture, without decoding it. Raises MediaError like `read_image`."""
-    with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
-        return upright_size(image)
+    return probe_image(source, settings, allowed_hosts)[:2]
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -5,9 +5,11 @@ nano's small one. Text never turns into a special token here: `chat.py` alone pl
 """
 
 import codecs
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -158,6 +160,13 @@ class Tokenizer:
             "tokenizer_class": "Qwen2Tokenizer",
             "unk_token": None,
         } | ({} if chat_template is None else {"chat_template": chat_template})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides which ids a text gets: equal digests tokenise alike."""
+        parts = json.loads(self._backend.to_str())
+        decisive = {name: parts[name] for name in ("model", "pre_tokenizer", "normalizer")} | {"added": self._added}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The library's own pickling forgets `encode_special_tokens`, and text could become control tokens in a worker.

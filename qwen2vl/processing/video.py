@@ -80,8 +80,8 @@ def read_video(
         header = _header(container, stream, survey)
         unit = float(stream.time_base or 1) if survey.is_timed else 1 / header.fps
         is_short = len(survey.times) < stream.frames
-    begin, end, total = _range(header, options)
-    count = choose_num_frames(total, header.fps, settings, options)
+    begin, end, _ = _range(header, options)
+    count = planned_frames(header, settings, options)
     height, width = frame_size(header.height, header.width, count, settings, options)
     shown = np.unique(survey.times[survey.is_shown])
     seconds = (shown - shown[0]) * unit
@@ -113,6 +113,24 @@ def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Se
     with open_film(located, settings) as (container, stream):
         survey = survey_film(container, stream, located.name, whole=_stated_duration(container, stream) is None)
         return _header(container, stream, survey)
+
+
+def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
+    """How many frames `read_video` takes of a film with this header: known before anything is decoded.
+
+    Raises MediaError when start and end leave nothing.
+    """
+    _, _, total = _range(header, options)
+    return choose_num_frames(total, header.fps, settings, options)
+
+
+def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
+    """The same for a list of `total` frames: all of them, made even, unless a number or rate is asked for."""
+    return choose_num_frames(total, settings.fps, settings, options) if _thins_out(options) else total + total % 2
+
+
+def _thins_out(options: MediaOptions) -> bool:
+    return options.fps is not None or options.nframes is not None or options.max_frames is not None
 
 
 def _header(container: InputContainer, stream: VideoStream, survey: Survey) -> VideoHeader:
@@ -186,9 +204,9 @@ def _read_list(
             "video_start and video_end need a film with times, not a list of frames: leave frames out of it"
         )
     total = len(sources)
-    count, ranks = total + total % 2, np.arange(total + total % 2).clip(max=total - 1)
-    if options.fps is not None or options.nframes is not None or options.max_frames is not None:
-        count = choose_num_frames(total, settings.fps, settings, options)
+    count = planned_list(total, settings, options)
+    ranks = np.arange(count).clip(max=total - 1)
+    if _thins_out(options):
         ranks = np.linspace(0, total - 1, count).round().astype(int)
     image = read_image(sources[0], settings, allowed_hosts)
     original_size = image.size

@@ -104,6 +104,16 @@ class MediaSettings:
             high = max(low, high)
         return replace(self, min_pixels=low, max_pixels=high)
 
+    def capped(self, tokens: int) -> "MediaSettings":
+        """The same with no image and no video over so many tokens: how a sample is brought under a budget."""
+        high = min(self.max_pixels, max(1, tokens) * FACTOR**2)
+        return replace(
+            self,
+            min_pixels=min(self.min_pixels, high),
+            max_pixels=high,
+            video_max_tokens=min(self.video_max_tokens, max(1, tokens)),
+        )
+
     def image_file(self) -> dict[str, Any]:
         """Contents of `preprocessor_config.json` in the published form [paper 1.4]."""
         return {
@@ -322,12 +332,21 @@ def tower_flops(vision: VisionConfig, grid: tuple[int, int, int]) -> int:
 
 def decoder_flops(config: Qwen2VLConfig, num_tokens: int, num_logits: int = 1) -> int:
     """Forward FLOPs of the decoder for a prompt of `num_tokens`, causal attention counted at half."""
+    per_token, per_pair, per_logit = decoder_terms(config)
+    return num_tokens * per_token + num_tokens**2 * per_pair + num_logits * per_logit
+
+
+def decoder_terms(config: Qwen2VLConfig) -> tuple[int, int, int]:
+    """Forward FLOPs per token, per token squared and per row of logits: for whole columns of lengths at once."""
     text = config.text
     kv = text.num_key_value_heads * text.head_dim
-    per_layer = 2 * text.hidden_size * (2 * text.hidden_size + 2 * kv + 3 * text.intermediate_size)
-    attention = 2 * num_tokens * text.hidden_size
-    head = 2 * text.hidden_size * text.vocab_size * num_logits
-    return int(num_tokens * text.num_hidden_layers * (per_layer + attention) + head)
+    per_token = 2 * text.hidden_size * (2 * text.hidden_size + 2 * kv + 3 * text.intermediate_size)
+    per_pair = 2 * text.hidden_size
+    return (
+        text.num_hidden_layers * per_token,
+        text.num_hidden_layers * per_pair,
+        2 * text.hidden_size * text.vocab_size,
+    )
 
 
 def kv_bytes_per_token(config: Qwen2VLConfig, element_bytes: int = 2) -> int:

@@ -1,5 +1,6 @@
 """The plan: every step is a function of seed, index and settings; proportions, budgets and balance hold by construction."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import key_of, permuted
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import Cursor, Lengths, Plan, PlanConfig, deal, digest
+from qwen2vl.data.plan import Budgets, Cursor, Lengths, Phase, Plan, PlanConfig, deal, digest
 
 
 def lengths_of(count: int, seed: int = 0) -> Lengths:
@@ -21,17 +22,23 @@ def lengths_of(count: int, seed: int = 0) -> Lengths:
     visual = np.where(random.random(count) < 0.75, random.lognormal(6.4, 0.7, count), 0).astype(np.int64).clip(0, 6000)
     tokens = visual + random.lognormal(5.2, 0.9, count).astype(np.int64).clip(1, 2000)
     flops = tokens * 3.1 + visual * 5.2 + visual**2 * 0.0026
-    return Lengths(tokens, visual, (visual > 0).astype(np.int64), flops)
+    media = (visual > 0).astype(np.int64)
+    return Lengths(rows=np.arange(count), tokens=tokens, visual_tokens=visual, media=media, flops=flops)
 
 
+MIXTURE = {"pairs": 5, "pages": 3, "text": 1}
 CONFIG = PlanConfig(
-    mixture={"pairs": 5, "pages": 3, "text": 1},
-    max_tokens=8192,
-    max_visual_tokens=8000,
-    max_media=40,
+    phases=(Phase(mixtures=(MIXTURE,)),),
+    budgets=Budgets(tokens=8192, visual_tokens=8000, media=40),
     packs_per_step=12,
     window=256,
 )
+
+
+def only(weights: dict[str, int]) -> tuple[Phase, ...]:
+    return (Phase(mixtures=(weights,)),)
+
+
 SOURCES = {
     name: lengths_of(count, seed) for seed, (name, count) in enumerate([("pairs", 700), ("pages", 90), ("text", 11)])
 }
@@ -109,14 +116,67 @@ def test_a_resumed_plan_goes_on_where_the_unbroken_one_would():
     assert steps_of(Plan(SOURCES, replace(CONFIG, seed=1)), 12) != unbroken
 
 
+def samples_of(plan: Plan, steps: int) -> list[list[tuple[str, int]]]:
+    """Samples of every step."""
+    cursor, found = Cursor(), []
+    for _ in range(steps):
+        packs, cursor = plan.step(cursor)
+        found.append([sample for pack in packs for sample in pack.samples])
+    return found
+
+
 def test_every_draw_of_the_mixture_is_in_the_plan_once():
     plan = Plan(SOURCES, CONFIG)
-    samples = [sample for window in range(4) for pack in plan.packs_of(window) for sample in pack.samples]
+    (stream,) = plan.mixtures
+    drawn, samples = Counter(), []
+    for number in range(4):
+        before = tuple(drawn[source] for source in MIXTURE)
+        here = [sample for pack in plan.packs_of(stream, number, before) for sample in pack.samples]
+        drawn.update(source for source, _ in here)
+        samples += here
     assert len(samples) == 4 * CONFIG.window
-    shares = Counter(source for source, _ in samples)
-    assert {source: round(count * 9 / len(samples)) for source, count in shares.items()} == CONFIG.mixture
+    assert {source: round(count * 9 / len(samples)) for source, count in drawn.items()} == MIXTURE
     text = Counter(sample for source, sample in samples if source == "text")
     assert max(text.values()) - min(text[sample] for sample in range(11)) <= 1  # epoch after epoch, none left out
+
+
+TURNS = replace(
+    CONFIG,
+    packs_per_step=1,
+    phases=(
+        Phase(until=20, mixtures=({"pairs": 1}, {"pages": 1, "pairs": 1})),
+        Phase(mixtures=({"pairs": 1}, {"text": 1})),
+    ),
+)
+
+
+def test_steps_take_the_mixtures_of_their_phase_in_turn():
+    steps = samples_of(Plan(SOURCES, TURNS), 30)
+    sources = [{source for source, _ in samples} for samples in steps]
+    assert sources[:20:2] + sources[20::2] == [{"pairs"}] * 15
+    assert set.union(*sources[1:20:2]) == {"pairs", "pages"}
+    assert sources[21::2] == [{"text"}] * 5
+
+
+def test_streams_that_share_a_source_do_not_repeat_each_other():
+    """The first phase opens two windows that draw pairs: 256 + 128 of 700, all different."""
+    drawn = [sample for samples in samples_of(Plan(SOURCES, TURNS), 20) for sample in samples if sample[0] == "pairs"]
+    assert len(drawn) > 50
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_cursor_survives_json():
+    cursor = Cursor()
+    for _ in range(25):
+        _, cursor = Plan(SOURCES, TURNS).step(cursor)
+    assert Cursor.from_dict(json.loads(json.dumps(cursor.to_dict()))) == cursor
+
+
+def test_phases_must_follow_each_other():
+    one = CONFIG.phases[0].mixtures
+    for ends in ((5, 3, None), (None, None), (5,), (5, 5, None)):
+        with pytest.raises(ConfigError, match="phases end at"):
+            replace(CONFIG, phases=tuple(Phase(mixtures=one, until=end) for end in ends))
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5, 12])
@@ -128,7 +188,7 @@ def test_packs_are_dealt_out_whole(processes):
 
 
 def test_64_processes_are_balanced():
-    plan = Plan({"all": lengths_of(20_000)}, replace(CONFIG, mixture={"all": 1}, packs_per_step=256, window=2048))
+    plan = Plan({"all": lengths_of(20_000)}, replace(CONFIG, phases=only({"all": 1}), packs_per_step=256, window=2048))
     packs, _ = plan.step(Cursor())
     shares = deal([pack.flops for pack in packs], 64)
     costs = [sum(packs[pack].flops for pack in share) for share in shares]
@@ -138,9 +198,9 @@ def test_64_processes_are_balanced():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mixture": {"nowhere": 1}}, "nowhere"),
-        ({"mixture": {"empty": 1}}, "no samples"),
-        ({"max_tokens": 300}, "over the 300"),
+        ({"phases": only({"nowhere": 1})}, "nowhere"),
+        ({"phases": only({"empty": 1})}, "no samples"),
+        ({"budgets": Budgets(tokens=300, visual_tokens=300, media=1)}, "over the 300"),
         ({"packs_per_step": 0}, "packs_per_step is 0"),
     ],
 )

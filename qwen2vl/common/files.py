@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all, and checksums of them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from qwen2vl.common.errors import Qwen2VLError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write beside the file, sync, rename: a kill or a full disk leaves the old file or the new one, never half of it.
+
+    Raises Qwen2VLError when the disk does not take it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line and sync it to the disk before returning. Raises Qwen2VLError when the disk does not take it."""
+    try:
+        with path.open("a") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> Qwen2VLError:
+    return Qwen2VLError(
+        f'"{path}" cannot be written ({error.strerror or type(error).__name__}): make room or choose another folder, '
+        "then give the same command again"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Images and videos of records: opened by URI, known by what their headers say.
+
+The store holds URIs and header facts only; pixels stay where they are. Sizes and tokens follow from the facts by
+`spec.media`, for any pixel limits, without opening a file.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.messages import ImagePart, VideoPart
+from qwen2vl.processing.sources import locate, probe_image
+from qwen2vl.processing.video import VideoHeader, planned_frames, planned_list, video_header
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.media import MediaOptions, MediaPlan, MediaSettings, plan_media
+
+_RANGE = re.compile(r"(.+)#bytes=(\d+)-(\d+)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class MediaReader(Protocol):
+    """Where bytes come from. One method, so that object stores and caches can take its place."""
+
+    def resolve(self, uri: str) -> str | Path | bytes:
+        """What the processing layer can open: a path, a `data:` or `file:` URL, or the bytes. Raises MediaError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMedia:
+    """Files on this machine. `scans/7.png` is relative to the root; `pack.bin#bytes=100-299` is a part of a file."""
+
+    root: Path
+
+    def resolve(self, uri: str) -> str | Path | bytes:
+        found = _RANGE.fullmatch(uri)
+        if found:
+            return self._read_range(found[1], int(found[2]), int(found[3]))
+        if not _SCHEME.match(uri):
+            return self.root / uri
+        if uri.split(":")[0].lower() not in ("file", "data"):
+            raise MediaError(f"{uri} is not on this machine: records may name paths, file:// and data: URLs")
+        return uri
+
+    def _read_range(self, name: str, first: int, last: int) -> bytes:
+        path = self.root / name
+        try:
+            with path.open("rb") as file:
+                file.seek(first)
+                content = file.read(last - first + 1)
+        except OSError as error:
+            raise MediaError(f"there is no file {str(path)!r}, or it may not be read: check the media root") from error
+        if len(content) != last - first + 1:
+            raise MediaError(f"{path} ends before byte {last}: it is truncated")
+        return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFacts:
+    """What the index knows of one image or video."""
+
+    uris: tuple[str, ...]
+    """One, or those of the frames of a video that is a list of pictures."""
+    is_video: bool
+    is_list: bool
+    width: int
+    height: int
+    """Pixels, upright."""
+    orientation: int
+    """EXIF, 1 = as stored; videos always 1, their rotation is in the size."""
+    frames: int
+    """1 for an image."""
+    fps: float
+    duration_s: float
+    options: MediaOptions
+
+    def part(self, reader: MediaReader) -> ImagePart | VideoPart:
+        """The message part that opens it."""
+        sources = [reader.resolve(uri) for uri in self.uris]
+        if not self.is_video:
+            return ImagePart(source=sources[0], options=self.options)
+        return VideoPart(source=sources if self.is_list else sources[0], options=self.options)
+
+    def plan(self, config: Qwen2VLConfig, settings: MediaSettings) -> MediaPlan:
+        """Size, tokens and cost under these limits. Raises MediaError when no size fits them."""
+        frames = None
+        if self.is_list:
+            frames = planned_list(self.frames, settings, self.options)
+        elif self.is_video:
+            header = VideoHeader(self.width, self.height, self.duration_s, self.fps, self.frames)
+            frames = planned_frames(header, settings, self.options)
+        return plan_media(
+            self.height, self.width, config=config, settings=settings, num_frames=frames, options=self.options
+        )
+
+
+def probe(part: ImagePart | VideoPart, reader: MediaReader, settings: MediaSettings) -> MediaFacts:
+    """Facts of one image or video from its header. Raises MediaError like the readers in `processing`."""
+    is_list = not isinstance(part.source, str)
+    uris: Sequence[str] = part.source if is_list else [part.source]
+    sources = [reader.resolve(uri) for uri in uris]
+    if isinstance(part, ImagePart):
+        image = probe_image(sources[0], settings)
+        return MediaFacts(
+            uris=tuple(uris),
+            is_video=False,
+            is_list=False,
+            width=image.width,
+            height=image.height,
+            orientation=image.orientation,
+            frames=1,
+            fps=0.0,
+            duration_s=0.0,
+            options=part.options,
+        )
+    for source in sources:
+        locate(source, "video", settings)
+    film = video_header(sources if is_list else sources[0], settings)
+    return MediaFacts(
+        uris=tuple(uris),
+        is_video=True,
+        is_list=is_list,
+        width=film.width,
+        height=film.height,
+        orientation=1,
+        frames=film.frames,
+        fps=film.fps,
+        duration_s=film.duration_s,
+        options=part.options,
+    )

@@ -1,0 +1,74 @@
+"""Records with pictures and films on the disk, and a store built from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwen2vl.data.build import Settings, build
+from qwen2vl.data.store import Store
+from qwen2vl.processing.processor import Processor
+from qwen2vl.recipes.nano import nano_processor
+from qwen2vl.spec.media import MediaSettings
+
+
+def picture(path: Path, width: int, height: int, seed: int = 0) -> str:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path.name
+
+
+def records_in(folder: Path) -> list[dict]:
+    """One record of every form: one picture, two, a film of frames, text alone, a document, a masked dialogue."""
+    first, second = picture(folder / "a.png", 90, 60, 1), picture(folder / "b.jpg", 64, 120, 2)
+    frames = [picture(folder / f"f{number}.png", 56, 56, number) for number in range(3)]
+    image = {"type": "image", "image": first}
+
+    def ask(*parts: dict | str, answer: str = "a red circle", **more: object) -> list[dict]:
+        content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+        return [{"role": "user", "content": content}, {"role": "assistant", "content": answer, **more}]
+
+    two = [image, {"type": "image", "image": second, "max_pixels": 6 * 784}]
+    return [
+        {"id": "one", "source": "pairs", "kind": "caption", "messages": ask(image, "What is it?")},
+        {"id": "two", "source": "many", "kind": "multi_image", "messages": ask(*two, "Are they the same?", answer="no")},
+        {"id": "film", "source": "films", "kind": "video", "messages": ask({"type": "video", "video": frames}, "Where?")},
+        {"id": "text", "source": "text", "kind": "text", "messages": ask("Say cat.", answer="cat")},
+        {
+            "id": "page",
+            "source": "news",
+            "kind": "interleaved",
+            "document": [{"type": "text", "text": "Read this: "}, image, {"type": "text", "text": " the end"}],
+        },
+        {
+            "id": "trace",
+            "source": "talk",
+            "kind": "agent",
+            "messages": ask(image, "First?", answer="red") + ask("Second?", answer="blue", loss=True),
+        },
+    ]  # fmt: skip
+
+
+def write_lines(path: Path, records: list[object]) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records))
+    return path
+
+
+@pytest.fixture(scope="session")
+def processor() -> Processor:
+    return nano_processor()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, processor) -> Store:
+    """A store of ten copies of every form."""
+    folder = tmp_path_factory.mktemp("records")
+    once = records_in(folder)
+    copies = [record | {"id": f"{record['id']}-{copy}"} for copy in range(10) for record in once]
+    file = write_lines(folder / "all.jsonl", copies)
+    build(
+        [file], Settings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    )
+    return Store(folder / "store")
