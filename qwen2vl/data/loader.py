@@ -92,7 +92,7 @@ class StepLoader:
         for _ in range(count):
             step = cursor.step
             packs, cursor = self.plan.step(cursor)
-            mine = deal([pack.flops for pack in packs], self.size)[self.rank]
+            mine = deal(packs, self.size)[self.rank]
             yield _PlannedStep(step, packs, [self._request(step, packs[pack]) for pack in mine], cursor)
 
     def _request(self, step: int, pack: Pack) -> PackRequest:

@@ -13,7 +13,7 @@ from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import key_of, permuted
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import Budgets, Cursor, Lengths, Phase, Plan, PlanConfig, deal, digest
+from qwen2vl.data.plan import SLACK, Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, deal, digest
 
 
 def lengths_of(count: int, seed: int = 0) -> Lengths:
@@ -182,17 +182,39 @@ def test_phases_must_follow_each_other():
 @pytest.mark.parametrize("processes", [1, 2, 3, 5, 12])
 def test_packs_are_dealt_out_whole(processes):
     packs, _ = Plan(SOURCES, CONFIG).step(Cursor())
-    shares = deal([pack.flops for pack in packs], processes)
+    shares = deal(packs, processes)
     assert sorted(pack for share in shares for pack in share) == list(range(12))
     assert all(shares)
 
 
+def imbalance(packs: list[Pack], shares: list[list[int]], what: str) -> float:
+    """The largest share over the mean."""
+    sums = [sum(getattr(packs[pack], what) for pack in share) for share in shares]
+    return max(sums) / np.mean(sums)
+
+
 def test_64_processes_are_balanced():
-    plan = Plan({"all": lengths_of(20_000)}, replace(CONFIG, phases=only({"all": 1}), packs_per_step=256, window=2048))
+    lengths = lengths_of(20_000)
+    plan = Plan({"all": lengths}, replace(CONFIG, phases=only({"all": 1}), packs_per_step=256, window=2048))
     packs, _ = plan.step(Cursor())
-    shares = deal([pack.flops for pack in packs], 64)
-    costs = [sum(packs[pack].flops for pack in share) for share in shares]
-    assert max(costs) / np.mean(costs) <= 1.03
+    assert all(pack.visual_tokens == sum(lengths.visual_tokens[row] for _, row in pack.samples) for pack in packs)
+    shares = deal(packs, 64)
+    assert imbalance(packs, shares, "flops") <= 1.03
+    assert imbalance(packs, shares, "visual_tokens") <= 1.10
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 1000)), min_size=1, max_size=60), st.integers(1, 8))
+def test_even_visual_tokens_cost_next_to_nothing(sizes, processes):
+    """Neither sort of share gets worse than when costs alone are dealt out, but for the slack."""
+    packs = [Pack((("a", row),), flops, visual) for row, (flops, visual) in enumerate(sizes)]
+    by_cost = deal([replace(pack, visual_tokens=0) for pack in packs], processes)
+    shares = deal(packs, processes)
+    assert sorted(pack for share in shares for pack in share) == list(range(len(packs)))
+    dearest = imbalance(packs, by_cost, "flops")
+    assert imbalance(packs, shares, "flops") <= max(dearest, SLACK) * (1 + 1e-9)
+    if any(pack.visual_tokens for pack in packs):
+        assert imbalance(packs, shares, "visual_tokens") <= imbalance(packs, by_cost, "visual_tokens")
 
 
 @pytest.mark.parametrize(
