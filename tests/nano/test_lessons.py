@@ -109,6 +109,10 @@ def test_looking_up_answers_what_the_picture_shows():
             assert min(palette.COLOURS, key=lambda name: palette.distance(palette.COLOURS[name], middle)) == colour
 
 
+def test_looking_up_asks_for_fewer_shapes_where_fewer_colours_stand_out():
+    assert [len(turns_of(draw("look_up", seed))) for seed in (3724, 3725)] == [6, 5]
+
+
 def test_a_tracked_shape_is_where_the_points_are():
     for seed in range(30):
         item = draw("track", seed, "train", 1.0)

@@ -66,7 +66,10 @@ def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
 
 
 def look_up(rng: Random, ease: float) -> Item:
-    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour."""
+    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour.
+
+    Fewer where fewer colours stand out from the ground: five on one ground in 4,000.
+    """
     return _look_up(rng, "look_up", 6, ease)
 
 
@@ -78,7 +81,9 @@ def tell_apart(rng: Random, ease: float) -> Item:
 def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
     ground = palette.background(rng, ease)
     columns, rows = (4, 3) if rng.random() < ease else (rng.randint(3, 5), rng.randint(2, 5))
-    names = zip(rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count), strict=True)
+    colours = palette.colours_on(ground)
+    count = min(count, len(colours))
+    names = zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True)
     cells = rng.sample(range(columns * rows), count)
     placed = [
         in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
