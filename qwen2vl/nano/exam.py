@@ -7,7 +7,7 @@ exam.zip / items.jsonl      one item a line; media are names of files beside it
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from qwen2vl.evaluation.runner import ExamItem
 from qwen2vl.nano.world import TASKS, draw
+from qwen2vl.nano.world.item import replace_media
 
 PACKAGED_EXAM = Path(__file__).resolve().parent / "exam.zip"
 ITEMS_PER_TASK = 200
@@ -61,19 +62,6 @@ def store_media(messages: list[dict[str, Any]], name: str, archive: zipfile.ZipF
         return file
 
     return replace_media(messages, store)
-
-
-def replace_media(messages: list[dict[str, Any]], change: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    """A copy of the messages with every picture, also those of films, put through `change`."""
-
-    def part(content: dict[str, Any]) -> dict[str, Any]:
-        if content["type"] == "image":
-            return content | {"image": change(content["image"])}
-        if content["type"] == "video":
-            return content | {"video": [change(frame) for frame in content["video"]]}
-        return content
-
-    return [message | {"content": [part(content) for content in message["content"]]} for message in messages]
 
 
 def read_exam(path: Path = PACKAGED_EXAM, tasks: tuple[str, ...] = TASKS) -> Iterator[ExamItem]:

@@ -8,6 +8,7 @@ Truth has three kinds, so that scoring needs three rules:
 Boxes are pixels of the drawn picture, right and bottom edge exclusive. "read" lists words taken from the word list.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,22 @@ def film_item(task: str, frames: list[Image.Image], question: str, answer: str, 
     """An item about one film, given as its frames."""
     content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
+
+
+def replace_media(messages: list[dict[str, Any]], change: Callable[[Any], Any]) -> list[dict[str, Any]]:
+    """A copy of the messages with every picture, also those of films, put through `change`."""
+
+    def part(content: dict[str, Any]) -> dict[str, Any]:
+        if content["type"] == "image":
+            return content | {"image": change(content["image"])}
+        if content["type"] == "video":
+            return content | {"video": [change(frame) for frame in content["video"]]}
+        return content
+
+    return [
+        message if isinstance(message["content"], str) else message | {"content": [part(p) for p in message["content"]]}
+        for message in messages
+    ]
 
 
 def text_truth(*accept: str, read: list[str] | None = None, **more: Any) -> dict[str, Any]:
