@@ -29,6 +29,7 @@ VERBS: Mapping[str, Verb] = {
     "cost": Verb(help="tokens, work and memory of pictures and films, before asking", module="qwen2vl.cli.cost"),
     "convert": Verb(help="rewrite a checkpoint in the published layout", module="qwen2vl.cli.convert"),
     "train": Verb(help="train a recipe, or go on with it", module="qwen2vl.cli.train"),
+    "data": Verb(help="build stores of training records, check them, look at them", module="qwen2vl.cli.data"),
     "report": Verb(help="draw the curves of a run", module="qwen2vl.cli.report"),
     "eval": Verb(help="put a model to an exam", module="qwen2vl.cli.evaluate"),
     "env": Verb(help="versions and devices, for reports of faults", module="qwen2vl.cli.env"),

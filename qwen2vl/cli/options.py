@@ -37,6 +37,12 @@ class CommonOptions:
     """Tell more about what is done, on stderr."""
 
 
+def require_at_least(name: str, value: float, least: float) -> None:
+    """Raises UsageError for a number under the least that has a meaning."""
+    if not value >= least:
+        raise UsageError(f"{name} is {value}: it must be at least {least}")
+
+
 def parse_options(options: type[T], argv: Sequence[str], prog: str) -> T:
     """An instance of `options`, a dataclass with a docstring under each field. Raises UsageError; --help exits."""
     names = list_options(options)

@@ -4,7 +4,7 @@ import contextlib
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from qwen2vl.processing.grounding import Box, Point
 from qwen2vl.spec import tokens
@@ -40,6 +40,31 @@ def working(what: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[..., None]]:
+    """Gives a function (done, total or None, remark="") that moves a bar on a terminal; in a pipe it prints a line for
+    each tenth, or at every call where the total is not known."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, total, remark="": bar.update(task, completed=done, total=total, description=remark)
+        return
+    told = 0
+
+    def tell(done: int, total: int | None, remark: str = "") -> None:
+        nonlocal told
+        tenth = 10 * done // total if total else told + 1
+        if tenth > told:
+            told = tenth
+            print(f"{what}: {done}{f' of {total}' if total else ''}  {remark}".rstrip(), file=sys.stderr, flush=True)
+
+    yield tell
 
 
 class ReadableText:

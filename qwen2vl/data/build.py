@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from qwen2vl.common.errors import ConfigError, MediaError, RecordError
 from qwen2vl.common.files import sha256_of, unwritable, write_atomically
+from qwen2vl.data.arrow import pa
 from qwen2vl.data.convert import to_record
 from qwen2vl.data.media import LocalMedia, MediaFacts, probe
 from qwen2vl.data.records import Record, parse_record
@@ -104,7 +104,10 @@ def build(
     for file in files:
         if not file.is_file():
             raise ConfigError(f'there is no file "{file}": name files of records, one JSON object a line')
-    (settings.store / "parts").mkdir(parents=True, exist_ok=True)
+    try:
+        (settings.store / "parts").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(settings.store, error) from error
     manifest = _manifest(settings)
     known = {part.name for part in manifest.parts}
     done: list[tuple[PartSummary, list[Rejected]]] = []
@@ -283,8 +286,9 @@ def _write_arrow(path: Path, batch: pa.RecordBatch) -> str:
 def _id_of(entry: Any) -> str:
     try:
         raw = json.loads(entry) if isinstance(entry, bytes) else entry
-        return str(raw.get("id", "")) if isinstance(raw, dict) else ""
-    except ValueError:
+        name = str(raw.get("id", "")) if isinstance(raw, dict) else ""
+        return name.encode(errors="replace").decode()
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -293,7 +297,12 @@ def _sample(entry: Any, line: int, chunk: Chunk, root: Path, settings: Settings)
     source = settings.source or chunk.file.stem
     try:
         raw = json.loads(entry) if isinstance(entry, bytes) else entry
-    except ValueError as error:
+        json.dumps(raw, ensure_ascii=False).encode()  # JSON may escape what neither Arrow nor the tokenizer can hold
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            "record", f"holds half a character ({error.object[error.start]!a}), which is no text"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise RecordError("record", f"is not JSON ({error})") from error
     record = parse_record(to_record(raw, f"{chunk.file.stem}-{line}", source))
     reader = LocalMedia(root)

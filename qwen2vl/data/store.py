@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import sha256_of
+from qwen2vl.data.arrow import pa
 from qwen2vl.data.media import LocalMedia, MediaFacts, MediaReader
 from qwen2vl.spec.media import MediaOptions
 
@@ -217,6 +217,16 @@ class Store:
     def sample(self, row: int) -> StoredSample:
         part, local = self.place(row)
         return part.sample(local)
+
+    def row_of(self, name: str) -> int:
+        """The row of the record with this id. Raises ConfigError when there is none."""
+        for first, part in zip(self.first_rows, self.parts, strict=False):
+            found = part.text["id"].index(name).as_py()
+            if found >= 0:
+                return first + int(found)
+        raise ConfigError(
+            f'"{self.path}" holds no record with the id "{name}": ids are those of the files it was built from'
+        )
 
     def reader(self, row: int) -> MediaReader:
         """What opens the media of a row."""

@@ -1,6 +1,7 @@
 """Pixels of a picture: to upright RGB, to a size, to patches. Opening files is `sources`, films are `video`."""
 
 import struct
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -54,6 +55,17 @@ def patchify(frames: Frames) -> NDArray[np.uint8]:
         last = target[-1:].view(np.dtype(f"V{PATCH**2}"))
         last[..., 1, :] = last[..., 0, :]
     return patches
+
+
+def unpatchify(patches: NDArray[np.uint8], grid: Sequence[int]) -> Frames:
+    """The way back: patches [P, 1176] of one image or video to frames [2 * time, H, W, 3].
+
+    grid: (time, rows, columns) in patches. What `patchify` showed twice is there twice.
+    """
+    pairs, rows, columns = grid
+    pixels = patches.reshape(pairs, rows // MERGE, columns // MERGE, MERGE, MERGE, 3, 2, PATCH, PATCH)
+    # To: frame pair, frame, block row, row in the block, line, block column, column in the block, pixel, channel.
+    return pixels.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5).reshape(2 * pairs, PATCH * rows, PATCH * columns, 3)
 
 
 def resize(image: Image.Image, height: int, width: int, threads: int = 1) -> Image.Image:

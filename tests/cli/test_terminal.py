@@ -76,3 +76,25 @@ def test_places_in_words(markup, pictures, said):
     (place,) = (*places.boxes, *places.points)
     assert isinstance(place, Box | Point)
     assert describe_place(place, pictures) == said
+
+
+def test_counting_in_a_pipe_tells_of_every_tenth(capsys):
+    with terminal.counting("building") as tell:
+        for done in range(41):
+            tell(done, 40, "1 rejected")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "building: 40 of 40  1 rejected"
+    with terminal.counting("drawing") as tell:
+        tell(3, None)
+        tell(5, None)
+    assert capsys.readouterr().err == "drawing: 3\ndrawing: 5\n"
+
+
+def test_counting_on_a_terminal_moves_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.counting("building") as tell:
+        tell(1, None)
+        tell(3, 8, "1 rejected")
+    assert "building" in capsys.readouterr().err

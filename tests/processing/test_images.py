@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing.images import TRANSPOSE, can_be_split, patchify, resize, resize_in_strips, to_8_bits, to_rgb
+from qwen2vl.processing.images import (
+    TRANSPOSE,
+    can_be_split,
+    patchify,
+    resize,
+    resize_in_strips,
+    to_8_bits,
+    to_rgb,
+    unpatchify,
+)
 from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, NANO
 from qwen2vl.spec.media import smart_resize
 from qwen2vl.spec.positions import patch_positions
@@ -35,6 +44,8 @@ def test_every_patch_holds_its_own_pixels(num_frames: int, rows: int, columns: i
             frame = frames[min(2 * pair + half, num_frames - 1)]
             square = frame[14 * row : 14 * row + 14, 14 * column : 14 * column + 14]
             assert (patches[index, :, half] == square.transpose(2, 0, 1)).all()
+    back = unpatchify(patchify(frames), grid)
+    assert (back == frames[np.minimum(np.arange(2 * grid[0]), num_frames - 1)]).all()
 
 
 def test_a_picture_is_a_film_of_two_equal_frames() -> None:
