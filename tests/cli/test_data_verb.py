@@ -18,6 +18,7 @@ from qwen2vl.data.show import page, show_row, titles_of
 from qwen2vl.data.store import Store
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
+from qwen2vl.recipes import nano as recipe
 from qwen2vl.spec.media import image_size
 
 from .test_cli_docs import documented_keys, keys_of
@@ -300,10 +301,20 @@ def test_bench_measures(run, store):
     assert "% full" in words
 
 
+def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "sources_needed", lambda share: {"read_word@0.5": round(4 * share), "count@0": 2})
+    result = run("data", "draw", tmp_path / "drawn", "--share", 0.5, "--seed", 3)
+    assert (result.code, result.err) == (0, "drawing: 2 of 4\ndrawing: 4 of 4\n")
+    assert result.out == f"{tmp_path}/drawn: 4 records of 2 sources in {tmp_path}/drawn/*.jsonl\n"
+    built = build(run, *sorted((tmp_path / "drawn").glob("*.jsonl")), out=tmp_path / "store")
+    assert "4 rows" in built.out
+    refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["bild"], ['"bild" is nothing that data can do', "build, check, show, bench"]),
+        (["bild"], ['"bild" is nothing that data can do', "build, check, show, bench, draw"]),
         (["build", "{folder}/none.jsonl", "--out", "{new}", "--tokenizer", "nano"], ["there is no file", "none.jsonl"]),
         (["build", "{lines}", "--out", "{new}", "--tokenizer", "{folder}"], ["neither tokenizer.json nor"]),
         (["build", "{lines}", "--out", "{new}"], ["--tokenizer is missing"]),
@@ -322,6 +333,7 @@ def test_bench_measures(run, store):
         (["show", "{store}", "--limit", "0"], ["--limit is 0: it must be at least 1"]),
         (["show", "{store}", "--out", "{new}/a.html"], ["does not exist: create it"]),
         (["show", "{store}", "--model", "{folder}"], ["config.json"]),
+        (["draw", "{new}", "--share", "0"], ["--share is 0.0: it must be over 0"]),
         (["bench", "{store}", "--steps", "1"], ["--steps is 1: it must be at least 2"]),
         (["bench", "{store}", "--tokens", "8", "--steps", "2"], ["no record of the store fits", "--tokens"]),
     ],

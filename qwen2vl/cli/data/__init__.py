@@ -11,6 +11,7 @@ VERBS: Mapping[str, Verb] = {
     "check": Verb(help="compare a store with its checksums and count what it holds", module="qwen2vl.cli.data.check"),
     "show": Verb(help="draw records as the model sees them, as an HTML page", module="qwen2vl.cli.data.show"),
     "bench": Verb(help="time the reading of a store, with no model", module="qwen2vl.cli.data.bench"),
+    "draw": Verb(help="draw the records that nano is trained on", module="qwen2vl.cli.data.draw"),
 }
 
 

@@ -1,0 +1,40 @@
+"""`qwen2vl data draw`: the records that nano is trained on. The same command again goes on where it stopped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
+from qwen2vl.cli.terminal import counting
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions(CommonOptions):
+    """Draw nano's training records: questions and answers about pictures, pages, films and screens."""
+
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """The folder of the records, which is made if it is not there."""
+    share: float = 1.0
+    """Share of the records that a whole run reads; fewer are read more than once."""
+    num_workers: int = 1
+    """Processes that draw."""
+    seed: int = 0
+    """Decides every record; a folder holds those of one seed."""
+
+
+def run(argv: Sequence[str]) -> int:
+    options = parse_options(DrawOptions, argv, "qwen2vl data draw")
+    if not 0 < options.share <= 1:
+        raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
+    require_at_least("--num-workers", options.num_workers, 1)
+    from qwen2vl.nano.records import draw_records
+    from qwen2vl.recipes.nano import sources_needed
+
+    sources = sources_needed(options.share)
+    with counting("drawing") as tell:
+        draw_records(options.out, sources, seed=options.seed, num_workers=options.num_workers, on_progress=tell)
+    print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
+    return 0
