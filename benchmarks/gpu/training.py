@@ -13,12 +13,11 @@ from benchmarks.agreement import Disagreement
 from benchmarks.drawn import picture_prompt
 from benchmarks.measuring import interleave, median
 from benchmarks.record import Comparison
-from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.init import new_model
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.training.config import TrainConfig
-from qwen2vl.training.loop import train_step
+from qwen2vl.training.config import PARTS, TrainConfig
+from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
 
 GRID = (1, 12, 12)
@@ -26,6 +25,7 @@ GRID = (1, 12, 12)
 NUM_TEXT, NUM_SUPERVISED = 20, 8
 STEPS = 5
 """In one timed run."""
+RATE = 1e-3
 
 
 def train_rates(
@@ -56,16 +56,17 @@ class Trainer:
     """A model, its optimizer and one row of `batch` conversations."""
 
     def __init__(self, config: Qwen2VLConfig, device: torch.device, batch: int) -> None:
-        self.config = TrainConfig(steps=1_000_000, warmup_steps=1)
         self.model = new_model(config, seed=0).to(device, torch.bfloat16)
         self.model.tie()
-        self.optimizer = MasterOptimizer(self.model, self.config)
+        self.optimizer = MasterOptimizer(self.model, TrainConfig())
         self.row = pack([supervised(config, seed) for seed in range(batch)]).to(device)
-        self.replicas = Replicas()
 
     def step(self) -> float:
-        line, _ = train_step(self.model, self.row, self.optimizer, self.config, 0, self.replicas)
-        return line["loss"]
+        loss = token_loss(self.model, self.row)
+        loss.total.backward()
+        self.optimizer.collect()
+        self.optimizer.step(dict.fromkeys(PARTS, RATE), divisor=loss.count)
+        return loss.total.item() / loss.count
 
     def steps(self) -> None:
         for _ in range(STEPS):

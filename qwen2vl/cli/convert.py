@@ -1,4 +1,5 @@
-"""`qwen2vl convert`: a checkpoint rewritten in the published layout, in another precision, with an adapter folded in."""
+"""`qwen2vl convert`: a checkpoint rewritten in the published layout, in another precision, with an adapter folded in; or
+the weights of a run as a checkpoint."""
 
 import re
 import sys
@@ -21,7 +22,7 @@ class ConvertOptions(CommonOptions):
     """Rewrite a checkpoint in the published layout. Tokenizer and media files are copied unchanged."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """The checkpoint directory to read, or nano."""
+    """The checkpoint directory to read, or nano; or the directory of a run, whose newest weights are then written."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Where to write: a new or empty directory. It appears whole or not at all."""
     adapter: Annotated[Path | None, told_as("DIR")] = None
@@ -37,7 +38,12 @@ def run(argv: Sequence[str]) -> int:
     limit = parse_bytes(options.max_shard_size)
     from qwen2vl.model.checkpoint import convert
     from qwen2vl.model.lora import folding
+    from qwen2vl.recipes.running import export_run, is_run
 
+    if is_run(Path(options.source)):
+        step = export_run(Path(options.source), options.out, dtype=options.dtype or "bf16")
+        print(f"{options.out}: weights of step {step}")
+        return 0
     edit = None if options.adapter is None else folding(options.source, options.adapter)
     with progress(f"writing {options.out}") as tell:
         convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=tell, edit=edit)

@@ -33,7 +33,7 @@ class Replicas:
         return self.rank == 0
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Sum float32 tensors over all processes, in place and in one message."""
+        """Sum tensors of one type over all processes, in place and in one message."""
         if self.size == 1:
             return
         flat = torch.cat([t.reshape(-1) for t in tensors])

@@ -1,82 +1,97 @@
-"""What a run keeps on disk, and how it comes back after a kill.
+"""The folder of a run: what was asked for, what happened, and where it stands.
 
-RUN/config.json            resolved settings; another configuration in the same place is refused
-RUN/metrics.jsonl          one object per step, cut back to the restored step on resume
-RUN/checkpoints/step-N/    state.pt; appears by one rename, so a half-written one is never picked up
+RUN/config.json        resolved settings; another configuration in the same place is refused
+RUN/model/             config, tokenizer and media settings of the model, so that the run can be exported by itself
+RUN/metrics.jsonl      one object per step, cut back to the restored step on resume
+RUN/checkpoints/       see `checkpoints`
+RUN/quarantine/        see `data.quarantine`
 """
 
 import json
-import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from qwen2vl.common.errors import ConfigError
+from qwen2vl.common.files import unwritable, write_atomically
+from qwen2vl.training.checkpoints import Checkpoints
+from qwen2vl.training.config import CHANGEABLE
 
 
 class RunDirectory:
     """One run's folder."""
 
-    def __init__(self, path: str | Path, config: dict[str, Any]) -> None:
-        """Create it, or take it up again. Raises ConfigError when it belongs to another configuration."""
+    def __init__(self, path: str | Path, config: Mapping[str, Any], keep: int = 2, leads: bool = True) -> None:
+        """Create it, or take it up again. leads: whether this process is the one that writes.
+
+        Raises ConfigError when it belongs to another configuration.
+        """
         self.path = Path(path)
-        self.checkpoints = self.path / "checkpoints"
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f'the run directory "{path}" is a file: name a folder with --run-dir')
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self._claim(config)
+        try:
+            self.checkpoints = Checkpoints(self.path / "checkpoints", keep)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         self.metrics_file = self.path / "metrics.jsonl"
+        self._claim(json.loads(json.dumps(config)), leads)
 
-    def _claim(self, config: dict[str, Any]) -> None:
-        file, ours = self.path / "config.json", json.loads(json.dumps(config))
-        if not file.exists():
-            write_atomically(file, json.dumps(ours, indent=2) + "\n")
-            return
-        theirs = json.loads(file.read_text())
-        changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
-        if changed:
-            raise ConfigError(
-                f'the run in "{self.path}" was started with other settings ({", ".join(changed)}): '
-                "give the same settings to resume it, or another --run-dir"
+    def _claim(self, ours: dict[str, Any], leads: bool) -> None:
+        file = self.path / "config.json"
+        if file.exists():
+            theirs = flattened(json.loads(file.read_text()))
+            mine = flattened(ours)
+            changed = sorted(
+                name
+                for name in theirs.keys() | mine.keys()
+                if theirs.get(name) != mine.get(name) and name.split(".")[-1] not in CHANGEABLE
             )
+            changed = [name for name in changed if not self._is_later_phase(name, theirs, mine)]
+            if changed:
+                raise ConfigError(
+                    f'the run in "{self.path}" was started with other settings ({", ".join(changed)}): '
+                    "give the same settings to resume it, or another --run-dir"
+                )
+        if leads:
+            write_atomically(file, json.dumps(ours, indent=2) + "\n")
 
-    def save(self, step: int, state: dict[str, Any], keep: int) -> None:
-        """Write the state after `step` steps; older ones beyond `keep` go."""
-        final, temporary = self.checkpoints / f"step-{step}", self.checkpoints / f".step-{step}.{os.getpid()}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        torch.save(state, temporary / "state.pt")
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
-        for old in self.saved_steps()[:-keep]:
-            shutil.rmtree(self.checkpoints / f"step-{old}")
+    def _is_later_phase(self, name: str, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+        """Whether a setting is a mixture of steps that the run has not reached: those may be changed on the way."""
+        if not name.endswith(".phases"):
+            return False
+        steps = self.checkpoints.steps()
+        facts = (self.checkpoints.facts(steps[-1]) or {}) if steps else {}
+        stage = name.removesuffix(".phases")
+        if facts.get("stage") != theirs.get(f"{stage}.name"):
+            return False
+        done = facts["cursor"]["step"]
+        return all(_mixture_at(theirs[name], at) == _mixture_at(mine[name], at) for at in range(done))
 
-    def saved_steps(self) -> list[int]:
-        """Steps that can be resumed from, rising."""
-        return sorted(
-            int(p.name.removeprefix("step-")) for p in self.checkpoints.glob("step-*") if (p / "state.pt").exists()
-        )
-
-    def load_latest(self, truncate: bool = False) -> tuple[int, dict[str, Any]] | None:
-        """Step and state of the newest checkpoint, or None for a fresh run; truncate: cut away the metrics after it."""
-        steps = self.saved_steps()
-        if truncate:
-            self._cut_metrics(steps[-1] if steps else 0)
-        if not steps:
-            return None
-        state = torch.load(self.checkpoints / f"step-{steps[-1]}" / "state.pt", weights_only=True)
-        return steps[-1], state
-
-    def _cut_metrics(self, step: int) -> None:
+    def cut_metrics(self, step: int) -> None:
+        """Drop what was logged after a step: the resumed run will log it again."""
         if self.metrics_file.exists():
             kept = [line for line in read_metrics(self.metrics_file) if line["step"] <= step]
             write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def log(self, line: dict[str, Any]) -> None:
-        with self.metrics_file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def log(self, line: Mapping[str, Any]) -> None:
+        try:
+            with self.metrics_file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise unwritable(self.metrics_file, error) from error
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name; lists stay values."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _mixture_at(phases: list[dict[str, Any]], step: int) -> Any:
+    phase = next(phase for phase in phases if phase["until"] is None or step < phase["until"])
+    return phase["mixtures"][step % len(phase["mixtures"])]
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -88,9 +103,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return lines
-
-
-def write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)

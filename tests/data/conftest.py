@@ -61,14 +61,17 @@ def processor() -> Processor:
     return nano_processor()
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory, processor) -> Store:
-    """A store of ten copies of every form."""
-    folder = tmp_path_factory.mktemp("records")
+def build_store(folder: Path, processor: Processor, copies: int) -> Store:
+    """A store of so many copies of every form."""
     once = records_in(folder)
-    copies = [record | {"id": f"{record['id']}-{copy}"} for copy in range(10) for record in once]
-    file = write_lines(folder / "all.jsonl", copies)
+    records = [record | {"id": f"{record['id']}-{copy}"} for copy in range(copies) for record in once]
+    file = write_lines(folder / "all.jsonl", records)
     build(
         [file], Settings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
     )
     return Store(folder / "store")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, processor) -> Store:
+    return build_store(tmp_path_factory.mktemp("records"), processor, 10)

@@ -1,13 +1,24 @@
-"""The recipe: rows are a function of the step, dealt out whole; the curriculum covers the run."""
+"""nano's recipe: the curriculum covers the three stages; it trains from drawn records to a checkpoint that answers."""
+
+from dataclasses import replace
 
 import pytest
-import torch
 
-from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.distributed.replicas import Replicas
+from qwen2vl.common.errors import ConfigError, Qwen2VLError
+from qwen2vl.data.build import Settings, build
+from qwen2vl.data.plan import Phase
+from qwen2vl.data.store import Store
+from qwen2vl.model.checkpoint import load_model
+from qwen2vl.nano.records import draw_records
 from qwen2vl.nano.world import DENSE, TASKS, draw
-from qwen2vl.recipes.nano import CURRICULUM, MEDIA, NanoRows, mix_of, nano_processor
+from qwen2vl.recipes import nano as recipe
+from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
+from qwen2vl.recipes.nano import MEDIA, STAGES, NanoRecipe, nano_processor, sources_needed
+from qwen2vl.recipes.running import export_run, is_run, run_recipe
 from qwen2vl.spec.config import NANO
+from qwen2vl.spec.media import MediaSettings
+from qwen2vl.training.config import TrainConfig
+from qwen2vl.training.state import read_metrics
 
 
 def fonts_installed() -> bool:
@@ -24,26 +35,35 @@ needs_fonts = pytest.mark.skipif(
 
 
 def test_the_curriculum_covers_the_run_with_known_tasks():
-    *bounded, last = CURRICULUM
-    assert last.until is None
-    assert [phase.until for phase in bounded] == sorted(phase.until for phase in bounded)
-    assert {task for phase in CURRICULUM for mix in phase.mixes for task in mix.weights} <= {*TASKS, *DENSE}
-    assert set(TASKS) <= {task for mix in last.mixes for task in mix.weights}
+    ends = [lessons.until for lessons in CURRICULUM]
+    assert ends == sorted(ends)
+    assert ends[-1] == sum(stage.steps for stage in STAGES)
+    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*TASKS, *DENSE}
+    assert set(TASKS) <= {task for mix in CURRICULUM[-1].mixes for task in mix.weights}
 
 
-def test_the_steps_of_a_phase_take_its_mixes_in_turn():
-    start = CURRICULUM[-2].until
-    mixes = CURRICULUM[-1].mixes
-    assert [mix_of(start + step) for step in range(len(mixes))] == [
-        mixes[(start + step) % len(mixes)] for step in range(len(mixes))
-    ]
-    assert mix_of(start - 1) in CURRICULUM[-2].mixes
-    assert mix_of(10**6) in mixes
+def test_stages_cut_the_curriculum_without_a_gap():
+    """Step by step, the phases of the stages hold the mixtures of the whole curriculum."""
+    (whole,) = [replace(STAGES[0], steps=recipe.END, phases=phases_between(0, recipe.END)).plan_config(0)]
+    step = 0
+    for stage in STAGES:
+        config = stage.plan_config(0)
+        for local in range(0, stage.steps, 7):
+            mixtures = next(phase for phase in stage.phases if phase.until is None or local < phase.until).mixtures
+            assert config.mixture_at(local) in mixtures
+            assert whole.mixture_at(step + local) in mixtures
+        step += stage.steps
+
+
+def test_the_rate_has_no_jump_between_the_last_stages():
+    before, after = STAGES[1].learning_rates(STAGES[1].steps - 1), STAGES[2].learning_rates(0)
+    assert before["decoder"] == pytest.approx(after["decoder"], rel=1e-2)
+    assert after["tower"] == 0
 
 
 def test_every_task_ends_in_its_full_form():
     for task in TASKS:
-        eases = [mix.ease for phase in CURRICULUM for mix in phase.mixes if task in mix.weights]
+        eases = [mix.ease for lessons in CURRICULUM for mix in lessons.mixes if task in mix.weights]
         assert eases[-1] == 0.0, task
 
 
@@ -55,23 +75,38 @@ def test_tokenizer_and_model_fit():
     assert len(processor.tokenizer.encode("harbor")) == 6  # free-standing words are spelled letter by letter
 
 
-@needs_fonts
-def test_rows_depend_on_the_step_alone():
-    first, again = NanoRows(4, 0, Replicas()), NanoRows(4, 0, Replicas())
-    again(3)  # whatever came before
-    for step in (0, 57):
-        one, other = first(step), again(step)
-        assert torch.equal(one.ids, other.ids)
-        assert torch.equal(one.patches, other.patches)
-    assert not torch.equal(first(56).ids, first(57).ids)
-    assert not torch.equal(NanoRows(4, 1, Replicas())(57).ids, first(57).ids)
+def test_a_missing_store_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="there is no store.*data draw.*data build"):
+        run_recipe(NanoRecipe(store=tmp_path / "none"), tmp_path / "run", lambda line: None)
 
 
 @needs_fonts
-def test_processes_share_the_samples_of_a_step():
-    whole = NanoRows(6, 0, Replicas())(80)
-    parts = [NanoRows(6, 0, Replicas(rank, 2))(80) for rank in range(2)]
-    assert sum(part.num_documents for part in parts) == whole.num_documents
-    assert sum(part.num_tokens for part in parts) == whole.num_tokens
-    lengths = [length for part in parts for length in part.segments.diff().tolist()]
-    assert sorted(whole.segments.diff().tolist()) == sorted(lengths)
+def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
+    """A few steps of every stage, by the functions that the documented commands call."""
+    monkeypatch.setattr(recipe, "MEASURED_ITEMS", 1)
+    firsts = [stage.phases[0].mixtures[:1] for stage in STAGES]
+    shorter = tuple(
+        replace(stage, steps=2, phases=(Phase(mixtures=first),)) for stage, first in zip(STAGES, firsts, strict=True)
+    )
+    monkeypatch.setattr(recipe, "STAGES", shorter)
+    needed = sources_needed(0.5)
+    draw_records(tmp_path / "records", needed)
+    build(
+        sorted((tmp_path / "records").glob("*.jsonl")),
+        Settings(
+            store=tmp_path / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
+        ),
+    )
+    assert {name: len(rows) for name, rows in Store(tmp_path / "store").sources.items()} == needed
+    train = TrainConfig(validate_every=3, save_every=3)
+    nano = NanoRecipe(store=tmp_path / "store", validation_items=1, train=train)
+    lines = []
+    assert run_recipe(nano, tmp_path / "run", lines.append, num_workers=0, max_steps=4) == 4
+    assert run_recipe(nano, tmp_path / "run", lines.append, num_workers=0) == 6
+    assert [line["stage"] for line in lines] == [stage.name for stage in STAGES for _ in range(2)]
+    checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
+    assert [check["step"] for check in checks] == [3, 6]
+    assert set(checks[0]["exact"]) == set(TASKS)
+    assert is_run(tmp_path / "run")
+    assert export_run(tmp_path / "run", tmp_path / "export") == 6
+    assert load_model(tmp_path / "export").config == NANO

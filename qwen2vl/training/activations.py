@@ -1,0 +1,60 @@
+"""Memory and speed of the layers, applied from outside: recomputing activations, compiling."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+    noop_context_fn,
+)
+
+from qwen2vl.model.qwen2vl import Qwen2VL
+
+_PRODUCTS = frozenset(
+    {
+        torch.ops.aten.mm.default,
+        torch.ops.aten.addmm.default,
+        torch.ops.aten._scaled_dot_product_flash_attention.default,
+        torch.ops.aten._scaled_dot_product_efficient_attention.default,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    }
+)
+"""What selective recomputing keeps: dear to compute, where everything between is cheap and large."""
+
+
+def layers_of(model: Qwen2VL) -> Iterator[nn.Module]:
+    """Blocks of the tower and layers of the decoder."""
+    yield from model.visual.blocks
+    yield from model.model.layers
+
+
+def recompute(model: Qwen2VL, mode: Literal["none", "selective", "full"]) -> None:
+    """Let layers with a graph drop their activations and compute them again in the backward pass.
+
+    A frozen tower has no graph, so it drops nothing and computes nothing twice.
+    """
+    for layer in layers_of(model):
+        if mode != "none":
+            layer.forward = partial(_recomputed, layer.forward, mode == "selective")
+
+
+def _recomputed(forward: Callable[..., torch.Tensor], selective: bool, *arguments: Any) -> torch.Tensor:
+    if not torch.is_grad_enabled():
+        return forward(*arguments)
+    context = partial(create_selective_checkpoint_contexts, _policy) if selective else noop_context_fn
+    return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, context_fn=context)
+
+
+def _policy(_: Any, operation: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if operation in _PRODUCTS else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def compile_layers(model: Qwen2VL, backend: str = "inductor") -> None:
+    """Compile every layer by itself, for rows of any length."""
+    for layer in layers_of(model):
+        layer.compile(dynamic=True, backend=backend)
