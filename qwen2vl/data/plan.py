@@ -159,7 +159,7 @@ class Plan:
         self.config = config
         self.mixtures: dict[str, Mixture] = {}
         for weights in (weights for phase in config.phases for weights in phase.mixtures):
-            self.mixtures[_stream(weights)] = Mixture(weights)
+            self.mixtures[stream_of(weights)] = Mixture(weights)
         self.lengths = {name: sources.get(name) for mixture in self.mixtures.values() for name in mixture.names}
         self.sizes: dict[str, Ints] = {}
         for name, lengths in self.lengths.items():
@@ -187,7 +187,7 @@ class Plan:
 
     def step(self, cursor: Cursor) -> tuple[list[Pack], Cursor]:
         """The packs of a step, over the end of a window where it must be, and where the next one begins."""
-        stream = _stream(self.config.mixture_at(cursor.step))
+        stream = stream_of(self.config.mixture_at(cursor.step))
         drawn, packs = dict(cursor.drawn), list[Pack]()
         window = cursor.windows.get(stream) or self._opened(stream, 0, drawn)
         while len(packs) < self.config.packs_per_step:
@@ -248,7 +248,7 @@ class Plan:
         return lengths
 
 
-def _stream(weights: Mapping[str, int]) -> str:
+def stream_of(weights: Mapping[str, int]) -> str:
     """Equal mixtures are one stream, in whatever phase they stand."""
     return json.dumps(dict(weights))
 

@@ -116,7 +116,7 @@ class TrainConfig:
     max_skipped: int = 5
     """Steps in a row that may be skipped because loss or gradients are not finite, or spike; one more ends the run."""
     spike: float = 10.0
-    """A loss over so many times the median of the last 100 steps is a spike."""
+    """A loss over so many times the median of the last 100 steps of the same mixture is a spike."""
     max_quarantined: float = 0.05
     """Share of samples that may fail to be read; over it the run ends."""
     save_every: int = 500

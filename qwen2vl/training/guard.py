@@ -10,7 +10,7 @@ from qwen2vl.common.errors import Qwen2VLError
 
 MEMORY = 100
 FEWEST = 20
-"""Steps before a spike can be told."""
+"""Steps of a mixture before a spike can be told."""
 
 
 class StepGuard:
@@ -18,22 +18,24 @@ class StepGuard:
 
     def __init__(self, spike: float, max_skipped: int) -> None:
         self.spike, self.max_skipped = spike, max_skipped
-        self.losses: deque[float] = deque(maxlen=MEMORY)
+        self.losses: dict[str, deque[float]] = {}
+        """By mixture: a new one may well begin at a hundred times the loss of one that is learnt."""
         self.skipped = 0
         """In a row."""
 
-    def judge(self, loss: float, norm: float) -> str | None:
+    def judge(self, loss: float, norm: float, mixture: str = "") -> str | None:
         """Why a step must be skipped; None to take it."""
+        known = self.losses.setdefault(mixture, deque(maxlen=MEMORY))
         reason = None
         if not math.isfinite(loss):
             reason = f"the loss is {loss}"
         elif not math.isfinite(norm):
             reason = f"the norm of the gradients is {norm}"
-        elif len(self.losses) >= FEWEST and loss > self.spike * median(self.losses):
-            reason = f"the loss is {loss:.3f}, over {self.spike:g} times the median {median(self.losses):.3f} before it"
+        elif len(known) >= FEWEST and loss > self.spike * median(known):
+            reason = f"the loss is {loss:.3f}, over {self.spike:g} times the median {median(known):.3f} of its mixture"
         if reason is None:
             self.skipped = 0
-            self.losses.append(loss)
+            known.append(loss)
             return None
         self.skipped += 1
         return reason
@@ -47,8 +49,8 @@ class StepGuard:
             )
 
     def state(self) -> dict[str, Any]:
-        return {"losses": list(self.losses), "skipped": self.skipped}
+        return {"losses": {mixture: list(known) for mixture, known in self.losses.items()}, "skipped": self.skipped}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.losses = deque(state["losses"], maxlen=MEMORY)
+        self.losses = {mixture: deque(known, maxlen=MEMORY) for mixture, known in state["losses"].items()}
         self.skipped = state["skipped"]

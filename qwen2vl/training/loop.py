@@ -19,7 +19,7 @@ import torch
 
 from qwen2vl.common.errors import CheckpointError, Qwen2VLError
 from qwen2vl.data.loader import StepData, StepLoader
-from qwen2vl.data.plan import Cursor, Plan
+from qwen2vl.data.plan import Cursor, Plan, stream_of
 from qwen2vl.data.quarantine import Quarantine
 from qwen2vl.data.samples import LoadedPack, SampleReader
 from qwen2vl.distributed.replicas import Replicas
@@ -173,7 +173,8 @@ class Trainer:
         loss, rates = tally["loss"] / count, stage.learning_rates(data.step)
         norms = self.optimizer.norms(count)
         norm = sum(norm**2 for norm in norms.values()) ** 0.5
-        skipped = self.guard.judge(loss, norm) if tally["supervised"] else "no token of the step is supervised"
+        mixture = stream_of(stage.plan_config(0).mixture_at(data.step))
+        skipped = self.guard.judge(loss, norm, mixture) if tally["supervised"] else "no token of the step is supervised"
         if skipped is None:
             self.optimizer.step(rates, divisor=count)
         else:

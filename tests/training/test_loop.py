@@ -237,6 +237,7 @@ def test_a_spike_is_skipped():
     assert [guard.judge(loss, 1.0) for loss in [2.0] * 30] == [None] * 30
     assert "over 3 times the median 2.000" in guard.judge(7.0, 1.0)
     assert guard.judge(5.0, 1.0) is None
+    assert guard.judge(99.0, 1.0, "a mixture that has just begun") is None
     again = looping.StepGuard(3.0, 5)
     again.restore(json.loads(json.dumps(guard.state())))
     assert again.state() == guard.state()
