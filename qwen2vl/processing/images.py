@@ -86,16 +86,15 @@ THREADED_PIXELS = 500_000
 
 
 def can_be_split(image: Image.Image, height: int, width: int) -> bool:
-    """Whether strips give the very same pixels.
+    """Whether strips give the very same pixels, and are worth it.
 
-    Strips resize the rows first. A whole picture does so too, except that Pillow 13 begins with the columns where that
-    is less work, and another order rounds otherwise. Where both sides shrink alike and the width is not the smaller
-    one it never did (1,200 sizes tried, on Pillow 11, 12 and 13).
+    Strips resize the rows first. A whole picture does so too, except that Pillow 13 begins with the columns where the
+    height loses over twice as many pixels as the width, and another order rounds otherwise. The rule is Pillow's own,
+    found by trying: it held for each of 6,000 sizes, near the old one and far from it.
     """
-    shrink = (width / image.width) / (height / image.height)
     is_smaller = width < image.width and height < image.height
-    is_landscape = image.width >= image.height >= THREADED_PIXELS / image.width
-    return is_smaller and is_landscape and 0.9 < shrink < 1.1 and width % 4 == 0
+    rows_first = image.height - height <= 2 * (image.width - width)
+    return is_smaller and rows_first and image.width * image.height >= THREADED_PIXELS and width % 4 == 0
 
 
 def resize_in_strips(image: Image.Image, height: int, width: int, num_strips: int) -> Image.Image:
