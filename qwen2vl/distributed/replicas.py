@@ -41,6 +41,11 @@ class Replicas:
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def leave(self) -> None:
         """End the group; a process that goes without it makes the others complain."""
         if self.size > 1 and dist.is_initialized():

@@ -102,6 +102,10 @@ class Tokenizer:
                     f"{self.special(name)}: use config and tokenizer of the same checkpoint"
                 )
 
+    def token_ids(self) -> TokenIds:
+        """The ids that a model of this tokenizer must know."""
+        return TokenIds(**{field: self._specials[name] for field, name in NAME_OF_ID.items()})
+
     def special(self, name: str) -> int:
         """Id of a special token, by its name."""
         return self._specials[name]

@@ -1,6 +1,7 @@
 """Complete configurations: the only place where model, data and training are joined.
 
-Read `running` for how they are joined, `nano` for a recipe, `curriculum` for what nano is taught in which order.
+Read `running` for how they are joined, `nano`, `finetune` and `stages` for the recipes, `curriculum` for what
+nano is taught in which order.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,10 @@ from qwen2vl.recipes.running import Recipe
 
 RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:NanoRecipe",
+    "finetune": "qwen2vl.recipes.finetune:FinetuneRecipe",
+    "stage1": "qwen2vl.recipes.stages:Stage1Recipe",
+    "stage2": "qwen2vl.recipes.stages:Stage2Recipe",
+    "stage3": "qwen2vl.recipes.stages:Stage3Recipe",
 }
 """Name -> module and class; imported when asked for."""
 

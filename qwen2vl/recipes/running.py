@@ -66,6 +66,8 @@ class Prepared:
     """Share of every source that is kept for the held-out loss."""
     validate: Callable[[Qwen2VL], Line] | None = None
     """Held-out figures of the recipe's own, in place of `held_out`."""
+    finish: Callable[[Qwen2VL, Path], None] | None = None
+    """What is written to the run's folder when the training stops."""
 
 
 def run_recipe(
@@ -100,7 +102,10 @@ def run_recipe(
         trainer = Trainer(
             model, prepared.stages, recipe.train, run, events, source, replicas=replicas, num_workers=num_workers
         )
-        return trainer.train(max_steps)
+        done = trainer.train(max_steps)
+        if prepared.finish is not None and replicas.leads:
+            prepared.finish(model, run.path)
+        return done
     finally:
         replicas.leave()
 
@@ -215,6 +220,11 @@ def environment() -> dict[str, str]:
 def export_run(run_dir: Path, directory: Path, step: int | None = None, dtype: str = "bf16") -> int:
     """Write weights of a run as a checkpoint directory, the newest unless told; returns their step. Raises ConfigError."""
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=1)
+    if (run_dir / "adapter").exists():
+        raise ConfigError(
+            f'the run in "{run_dir}" trained an adapter: qwen2vl convert BASE --adapter {run_dir / "adapter"} --out '
+            f"{directory}, where BASE is the checkpoint it began with"
+        )
     if not checkpoints.steps():
         raise ConfigError(f'the run in "{run_dir}" has no checkpoint yet: train first')
     step = checkpoints.steps()[-1] if step is None else step

@@ -1,0 +1,172 @@
+"""The commands of docs/finetune.md, on a tiny checkpoint written by transformers and a file in LLaVA's form."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qwen2vl.cli.main import main
+from qwen2vl.common.errors import ConfigError, Qwen2VLError
+from qwen2vl.model.checkpoint import load_model, save_checkpoint
+from qwen2vl.model.init import new_model
+from qwen2vl.recipes.finetune import FinetuneRecipe
+from qwen2vl.recipes.running import run_recipe
+from qwen2vl.spec.inputs import ModelInputs
+from qwen2vl.training.state import read_metrics
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "finetune.md"
+FRUITS = {"pear": (40, 200, 40), "cherry": (200, 0, 40), "plum": (90, 0, 160)}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, taught_processor) -> Path:
+    """Random weights in the layout that transformers writes today."""
+    transformers = pytest.importorskip("transformers", minversion="5.23")
+    folder = tmp_path_factory.mktemp("base")
+    save_checkpoint(new_model(taught_processor.config, 3), taught_processor, folder / "ours")
+    model = transformers.Qwen2VLForConditionalGeneration.from_pretrained(folder / "ours")
+    model.save_pretrained(folder / "theirs")
+    taught_processor.save(folder / "theirs")
+    return folder / "theirs"
+
+
+@pytest.fixture
+def records(tmp_path) -> Path:
+    """24 pictures of three colours, in one JSON list."""
+    entries = []
+    for number in range(24):
+        name = list(FRUITS)[number % 3]
+        noise = np.random.default_rng(number).integers(-20, 20, (56, 56, 3))
+        pixels = (np.array(FRUITS[name]) + noise).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number + 1}.png")
+        turns = [{"from": "human", "value": "<image>\nWhich fruit?"}, {"from": "gpt", "value": f"a {name}"}]
+        entries.append({"id": str(number), "image": f"{number + 1}.png", "conversations": turns})
+    (tmp_path / "my.json").write_text(json.dumps(entries))
+    return tmp_path / "my.json"
+
+
+def commands(section: str) -> list[list[str]]:
+    """Commands of a section of the page."""
+    text = PAGE.read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    return [shlex.split(line.strip())[1:] for line in re.findall(r"^    qwen2vl .*$", text, re.MULTILINE)]
+
+
+SMALL = ["--steps", "24", "--tokens", "256", "--packs-per-step", "1", "--held-out", "0.1"]
+SMALL += ["--train.precision", "fp32", "--num-workers", "0"]
+
+
+def run_page(section, checkpoint, monkeypatch, folder, capsys, rate="5e-3") -> str:
+    monkeypatch.chdir(folder)
+    for words in commands(section):
+        words = [str(checkpoint) if word == "CHECKPOINT" else word for word in words]
+        more = (
+            [*SMALL, "--rate", rate] if words[0] == "train" else ["--max-new-tokens", "8"] if words[0] == "chat" else []
+        )
+        assert main(words + more) == 0, words
+    return capsys.readouterr().out
+
+
+def falls(folder: Path) -> bool:
+    losses = [line["loss"] for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
+    return len(losses) == 24 and losses[-1] < 0.5 * losses[0]
+
+
+def test_all_weights(checkpoint, records, monkeypatch, tmp_path, capsys):
+    transformers = pytest.importorskip("transformers", minversion="5.23")
+    run_page("All weights", checkpoint, monkeypatch, tmp_path, capsys)
+    assert falls(tmp_path / "runs/mine")
+    held_out = [line for line in read_metrics(tmp_path / "runs/mine/metrics.jsonl") if "validation_loss" in line]
+    assert held_out[-1]["step"] == 24
+    theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(
+        tmp_path / "runs/mine-export", dtype=torch.float32
+    )
+    before = load_model(checkpoint)
+    ours = load_model(tmp_path / "runs/mine-export")
+    row = ModelInputs(
+        ids=torch.arange(14, 20),
+        positions=torch.arange(6).expand(3, 6),
+        segments=torch.tensor([0, 6], dtype=torch.int32),
+        patches=torch.zeros(0, 1176),
+        grids=torch.zeros(0, 3, dtype=torch.int64),
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(
+            theirs(input_ids=row.ids[None]).logits[0].float(), ours(row).logits, atol=2e-4, rtol=1e-4
+        )
+    assert torch.equal(before.visual.patch_embed.proj.weight.bfloat16(), ours.visual.patch_embed.proj.weight.bfloat16())
+    assert not torch.equal(before.model.norm.weight, ours.model.norm.weight)
+
+
+def test_adapters(taught_directory, records, monkeypatch, tmp_path, capsys):
+    """On a model that has learnt something: few directions of random weights lead anywhere."""
+    run_page("Adapters (LoRA)", taught_directory, monkeypatch, tmp_path, capsys, rate="1e-2")
+    assert falls(tmp_path / "runs/lora")
+    before, after = load_model(taught_directory), load_model(tmp_path / "runs/lora-export")
+    assert not torch.equal(before.model.layers[0].mlp.up_proj.weight, after.model.layers[0].mlp.up_proj.weight)
+    assert torch.equal(before.visual.merger.mlp[0].weight, after.visual.merger.mlp[0].weight)
+    saved = sum(file.stat().st_size for file in (tmp_path / "runs/lora/checkpoints/step-24").iterdir())
+    assert saved < 20 * sum(file.stat().st_size for file in (tmp_path / "runs/lora/adapter").iterdir())
+    assert main(["convert", "runs/lora", "--out", "elsewhere"]) == 2
+    assert "--adapter runs/lora/adapter" in capsys.readouterr().err
+
+
+def test_a_run_with_adapters_resumes_bit_for_bit(checkpoint, records, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    train = ["train", "finetune", "--model", str(checkpoint), "--data", "my.json", "--lora-rank", "4", *SMALL]
+    assert main([*train, "--run-dir", "whole"]) == 0
+    for steps in ("5", "24"):
+        assert main([*train, "--run-dir", "parts", "--max-steps", steps]) == 0
+    curves = [
+        [
+            (line["step"], line["loss"], line["plan_digest"])
+            for line in read_metrics(Path(name) / "metrics.jsonl")
+            if "loss" in line
+        ]
+        for name in ("whole", "parts")
+    ]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--data is missing"),
+        (["--data", "nowhere.json"], "there is no file"),
+        (["--data", "my.json", "--model", "nowhere"], "nowhere"),
+        (["--data", "my.json", "--tokens", "8"], "raise --tokens"),
+        (["--data", "my.json", "--rate", "-1"], "none may be under 0"),
+        (["--data", "my.json", "--bogus", "1"], "--bogus is not an option"),
+    ],
+)
+def test_wrong_input_is_one_sentence(checkpoint, records, monkeypatch, tmp_path, capsys, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    base = [] if "--model" in words else ["--model", str(checkpoint)]
+    assert main(["train", "finetune", *base, *words, "--num-workers", "0", "--run-dir", "run"]) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_weights_that_do_not_match_the_config_are_refused_before_anything_starts(checkpoint, records, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(checkpoint, broken)
+    config = json.loads((broken / "config.json").read_text())
+    where = config.get("text_config", config)
+    where["num_hidden_layers"] += 1
+    (broken / "config.json").write_text(json.dumps(config))
+    recipe = FinetuneRecipe(model=str(broken), data=records)
+    with pytest.raises(Qwen2VLError, match="layers"):
+        run_recipe(recipe, tmp_path / "run", lambda line: None, num_workers=0)
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_a_recipe_without_data_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="--data is missing"):
+        FinetuneRecipe().prepare(tmp_path)
