@@ -86,7 +86,7 @@ def run_recipe(
         settings = {"recipe": recipe.name, "store": str(prepared.store), "store_version": store.version}
         settings |= _resolved(recipe, prepared)
         run = RunDirectory(run_dir, settings, recipe.train.keep_checkpoints, replicas.leads)
-        source = DataSource(store, prepared, recipe.train.seed)
+        source = DataSource(store, prepared.processor, recipe.train.seed, prepared.held_out)
         for stage in prepared.stages:
             source(stage)  # what cannot be planned is refused before the model is built
         if replicas.leads:
@@ -97,7 +97,7 @@ def run_recipe(
         recompute(model, recipe.train.recompute)
         if recipe.train.compile:
             compile_layers(model)
-        validate = prepared.validate or source.held_out_loss()
+        validate = prepared.validate or source.held_out_loss(prepared.stages[-1])
         events = Events(on_step=on_step, validate=validate)
         trainer = Trainer(
             model, prepared.stages, recipe.train, run, events, source, replicas=replicas, num_workers=num_workers
@@ -118,15 +118,15 @@ def _version_of(run_dir: Path) -> str | None:
 
 def _resolved(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
     """Every setting that decides the weights, stages by name."""
-    settings: dict[str, Any] = {"train": asdict(recipe.train)}
+    settings: dict[str, Any] = {"train": asdict(recipe.train), "held_out": prepared.held_out}
     return settings | {f"stage.{stage.name}".replace(".", "_"): asdict(stage) for stage in prepared.stages}
 
 
 class DataSource:
     """Plans and readers of the stages of a run over one store."""
 
-    def __init__(self, store: Store, prepared: Prepared, seed: int) -> None:
-        self.store, self.prepared, self.seed = store, prepared, seed
+    def __init__(self, store: Store, processor: Processor, seed: int, held_out: float = 0.0) -> None:
+        self.store, self.base, self.seed, self.held_out = store, processor, seed, held_out
         self.known: dict[str, tuple[Index, StageData]] = {}
 
     def __call__(self, stage: Stage) -> StageData:
@@ -139,7 +139,7 @@ class DataSource:
             index = index_store(
                 self.store,
                 stage.sources,
-                self.prepared.config,
+                processor.config,
                 processor.settings,
                 stage.budgets,
                 passes_of(stage.rates),
@@ -153,22 +153,21 @@ class DataSource:
         return self.known[stage.name]
 
     def processor(self, stage: Stage) -> Processor:
-        settings = self.prepared.processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
-        return self.prepared.processor.with_settings(settings)
+        return self.base.with_settings(self.base.settings.with_limits(stage.min_pixels, stage.max_pixels))
 
     def _split(self, lengths: Lengths) -> tuple[Lengths, Lengths]:
         """Learnt and held out; which is which depends on the row alone."""
-        share = self.prepared.held_out
-        out = np.array([key_of("held out", row) % 10_000 < share * 10_000 for row in lengths.rows.tolist()], bool)
+        out = np.array(
+            [key_of("held out", row) % 10_000 < self.held_out * 10_000 for row in lengths.rows.tolist()], bool
+        )
         if out.all() and len(out):
             out[0] = False
         return _chosen(lengths, ~out), _chosen(lengths, out)
 
-    def held_out_loss(self) -> Callable[[Qwen2VL], Line]:
+    def held_out_loss(self, stage: Stage) -> Callable[[Qwen2VL], Line]:
         """Loss on the samples that no step reads; {} when there are none."""
-        if not self.prepared.held_out:
+        if not self.held_out:
             return NOTHING
-        stage = self.prepared.stages[-1]
         index, data = self.indexed(stage)
         rows = [row for lengths in index.sources.values() for row in self._split(lengths)[1].rows.tolist()]
         return HeldOutLoss(data.reader, rows) if rows else NOTHING

@@ -1,8 +1,9 @@
 """Settings of a run: stages, each with what it trains, how fast, on which data, in which budgets; and the run itself."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.plan import Budgets, Phase, PlanConfig
@@ -67,6 +68,13 @@ class Stage:
         for name in ("decay", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it is a share, from 0 to 1")
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Stage":
+        """From the settings of a run, as `dataclasses.asdict` gave them."""
+        phases = tuple(Phase(mixtures=tuple(phase["mixtures"]), until=phase["until"]) for phase in raw["phases"])
+        parts = {"phases": phases, "rates": Rates(**raw["rates"]), "budgets": Budgets(**raw["budgets"])}
+        return cls(**(dict(raw) | parts))
 
     def share(self, step: int) -> float:
         """Share of the peak rate at a step of the stage, from 0."""

@@ -22,7 +22,9 @@ class ShowOptions(CommonOptions):
     """Write a page with every token of some records, its position, whether it is learnt, and the resized pictures."""
 
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
-    """The folder of the store."""
+    """The folder of the store, or of a run with --step."""
+    step: Annotated[int | None, told_as("N")] = None
+    """Of a run: show the packed rows that this step trained on, from 1."""
     row: Annotated[tyro.conf.UseAppendAction[tuple[int, ...]], tyro.conf.arg(metavar="N")] = ()
     """A row to show, from 0."""
     id: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ID")] = ()
@@ -48,6 +50,8 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("--source chooses among records, --row and --id name them: give one or the other")
     if not options.out.parent.is_dir():
         raise UsageError(f'the folder of "{options.out}" does not exist: create it first')
+    if options.step is not None:
+        return show_step(options)
     from qwen2vl.data.samples import PackRequest, SampleReader
     from qwen2vl.data.show import page, show_row, titles_of
     from qwen2vl.data.store import Store
@@ -59,6 +63,21 @@ def run(argv: Sequence[str]) -> int:
     packs = [reader.pack(PackRequest(step=0, rows=(row,))) for row in chosen_rows(store, options)]
     shown = [show_row(pack.inputs, processor.tokenizer, titles_of(store, pack)) for pack in packs]
     write_atomically(options.out, page(f"{options.store}, version {store.version}", shown))
+    print(options.out)
+    return 0
+
+
+def show_step(options: ShowOptions) -> int:
+    """The packed rows of a step of a run."""
+    from qwen2vl.data.show import page, show_row, titles_of
+    from qwen2vl.processing.processor import load_processor
+    from qwen2vl.recipes.replay import replay
+
+    step = replay(options.store, options.step or 0)
+    tokenizer = load_processor(options.store / "model").tokenizer
+    shown = [show_row(pack.inputs, tokenizer, titles_of(step.store, pack)) for pack in step.packs]
+    heading = f"Step {options.step} of {options.store}, stage {step.stage}, plan {step.digest[:16]}"
+    write_atomically(options.out, page(heading, shown))
     print(options.out)
     return 0
 
