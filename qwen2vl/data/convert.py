@@ -7,13 +7,25 @@
 Every `<image>` and `<video>` is replaced in place by the next of the named files; numbers that differ are an error.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qwen2vl.common.errors import RecordError
+from qwen2vl.processing.agent_text import Call, Reply, render_reply
 
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "function_call": "assistant",
+    "observation": "function",
+    "function": "function",
+    "tool": "function",
+    "system": "system",
+}
 _PLACEHOLDER = re.compile(r"[ \t]*\n?<(image|video)>\n?")
 """With the blanks before it and a line break on either side, which only set the mark apart and are no part of the text."""
 
@@ -41,7 +53,7 @@ def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:
     return {
         "id": str(raw.get("id", name)),
         "source": source,
-        "kind": _kind(named),
+        "kind": _kind(named, messages),
         "messages": messages,
     }
 
@@ -64,7 +76,20 @@ def _message(number: int, turn: Any, files: Mapping[str, Iterator[str]]) -> dict
         raise RecordError(f"conversations[{number}]", f"has the role {turn.get('from', turn.get('role'))!r}")
     if not isinstance(text, str):
         raise RecordError(f"conversations[{number}]", "has no text")
+    if turn.get("from", turn.get("role")) == "function_call":
+        text = _call(number, text)
     return {"role": role, "content": _content(number, text, files)}
+
+
+def _call(number: int, text: str) -> str:
+    """A call as LLaMA-Factory writes it, {"name": ..., "arguments": {...}}, in the form that our models write."""
+    try:
+        call = json.loads(text)
+        return render_reply(Reply(thought="", calls=(Call(call["name"], dict(call["arguments"])),)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"conversations[{number}]", 'is a function_call but not {"name": ..., "arguments": {...}} in JSON'
+        ) from error
 
 
 def _content(number: int, text: str, files: Mapping[str, Iterator[str]]) -> str | list[dict[str, Any]]:
@@ -83,8 +108,10 @@ def _content(number: int, text: str, files: Mapping[str, Iterator[str]]) -> str 
     return parts
 
 
-def _kind(named: Mapping[str, list[str]]) -> str:
+def _kind(named: Mapping[str, list[str]], messages: list[dict[str, Any]]) -> str:
     """The nearest of our kinds; a user who knows better writes it into the record."""
+    if any(message["role"] == "function" for message in messages):
+        return "agent"
     if named["video"]:
         return "video"
     if len(named["image"]) > 1:

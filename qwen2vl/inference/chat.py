@@ -202,13 +202,15 @@ def question_messages(
 
 
 def check_conversation(messages: Conversation) -> None:
-    """There must be something to answer: the last turn is the user's and says something. Raises MessageError.
+    """There must be something to answer: a user who says something, or the result of an action. Raises MessageError.
 
     Only what can be seen at a glance; the form of messages is checked where they are parsed.
     """
     last = messages[-1] if isinstance(messages, Sequence) and messages else None
     if not isinstance(last, dict) or "content" not in last:
         return
+    if last.get("role") == "function":
+        return  # the result of an action: the model goes on after it
     if last.get("role") != "user":
         raise MessageError(
             f'the last message has the role {last.get("role")!r}: a conversation must end with a message of the "user"'

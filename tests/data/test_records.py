@@ -113,6 +113,27 @@ def test_a_llama_factory_entry_keeps_the_order_of_its_files():
     ]
 
 
+TRACE = [
+    {"from": "human", "value": "What is the weather?"},
+    {"from": "function_call", "value": '{"name": "Weather", "arguments": {"city": "Oslo"}}'},
+    {"from": "observation", "value": "rain"},
+    {"from": "gpt", "value": "It rains."},
+]
+
+
+def test_calls_and_observations_become_an_agent_trace():
+    record = to_record({"conversations": TRACE}, "line 2", "tools")
+    parsed = parse_record(record)
+    assert record["kind"] == "agent"
+    assert [message.role for message in parsed.messages] == ["user", "assistant", "function", "assistant"]
+    assert parsed.messages[1].parts[0].text == '✿FUNCTION✿: Weather\n✿ARGS✿: {"city": "Oslo"}'
+    assert parsed.supervised == (False, True, False, True)
+    for value in ("Weather(Oslo)", '{"name": "Weather"}', '{"name": "Weather", "arguments": 3}'):
+        turns = [TRACE[0], {"from": "function_call", "value": value}]
+        with pytest.raises(RecordError, match="is a function_call but not"):
+            to_record({"conversations": turns}, "line 2", "tools")
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [

@@ -122,6 +122,12 @@ def test_logits_are_computed_at_sampled_rows_only(chat, photo):
     assert rows == [2, 2, 2]
 
 
+def test_a_conversation_may_end_with_the_result_of_an_action(chat):
+    messages = [*user("Greet"), {"role": "assistant", "content": "call"}, {"role": "function", "content": "done"}]
+    answer = chat.chat(messages, max_new_tokens=4)
+    assert answer.usage.prompt_tokens > chat.processor(user("Greet")).num_tokens
+
+
 def test_length_and_context(chat):
     answer = chat.ask("Loop", max_new_tokens=5)
     assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 5)
