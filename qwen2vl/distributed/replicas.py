@@ -24,7 +24,10 @@ class Replicas:
         """The group that torchrun started this process in, or a group of one."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            # Sums of losses lie on the CPU, gradients on the device: both kinds travel.
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return cls(dist.get_rank(), size) if size > 1 else cls()
 
     @property
