@@ -212,7 +212,8 @@ def attend_one(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -
         return out.flatten(1, 2)[:, None]
     if torch.is_grad_enabled() and q_BNQK.device.type == "cpu" and k_BMLK.shape[2] <= LONGEST_PLAIN:
         return attend_plain(q_BNQK, k_BMLK, v_BMLK, bucket)
-    if q_BNQK.dtype == torch.bfloat16 and q_BNQK.device.type == "cpu" and not bucket.causal and num_heads == kv_heads:
+    halved = q_BNQK.dtype == torch.bfloat16 and q_BNQK.device.type == "cpu"
+    if halved and not bucket.causal and num_heads == kv_heads and not q_BNQK.requires_grad:
         return attend_products(q_BNQK, k_BMLK, v_BMLK, bucket)
     out = F.scaled_dot_product_attention(
         q_BNQK, k_BMLK, v_BMLK, attn_mask=bucket.mask, is_causal=bucket.causal, enable_gqa=num_heads > kv_heads
@@ -241,7 +242,7 @@ def attend_plain(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket)
 
 
 def attend_products(q_BNQK: Tensor, k_BNLK: Tensor, v_BNLK: Tensor, bucket: Bucket) -> Tensor:
-    """The formula again, for inference in bf16 on a CPU: as many scores at a time as stay in the cache.
+    """The formula again, without gradients in bf16 on a CPU: as many scores at a time as stay in the cache.
 
     The fused kernel multiplies at fp32's rate there. Scores are rounded to bf16 before the softmax (which works in
     float32), as transformers' own plain attention does; fused 78 ms, this 49 ms for 1,024 rows of 16 heads on one core.

@@ -54,6 +54,18 @@ def test_packed_segments_in_training(
         torch.testing.assert_close(other, reference, atol=5e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
+    plan, total = packed_plan([300, 20], causal), 320
+    results = []
+    for backend in ("reference", "sdpa"):
+        inputs = [rows(total, 2, seed).bfloat16().requires_grad_() for seed in (1, 2, 3)]
+        out = attend(*inputs, plan, backend)
+        results.append((out.detach(), *torch.autograd.grad((out * rows(total, 2, 4)).sum(), inputs)))
+    for reference, other in zip(results[0], results[1], strict=True):
+        torch.testing.assert_close(other, reference, atol=3e-2, rtol=3e-2)
+
+
 @settings(deadline=None, max_examples=80)
 @given(
     sequences=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 4)), min_size=1, max_size=5),
