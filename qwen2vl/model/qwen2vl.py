@@ -18,12 +18,12 @@ from qwen2vl.model.cache import KVCache
 from qwen2vl.model.language import Decoder, Layout
 from qwen2vl.model.layers import products_for
 from qwen2vl.model.rotary import text_rotary
-from qwen2vl.model.vision import VisionTower
+from qwen2vl.model.vision import VisionTower, learns
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
 
 MAX_PATCHES_PER_RUN = 16384
-"""In inference the tower runs over at most this many patches at once (4,096 tokens), so a long film needs no more memory."""
+"""Without a graph the tower runs over at most this many patches at once (4,096 tokens), so a long film needs no more memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +96,9 @@ class Qwen2VL(nn.Module):
             return x_TH
         tokens = self.config.tokens
         is_visual = (inputs.ids == tokens.image_pad) | (inputs.ids == tokens.video_pad)
-        max_patches = None if torch.is_grad_enabled() else MAX_PATCHES_PER_RUN
-        visual_VH = self.visual(inputs.patches, inputs.grids, max_patches)
+        with torch.set_grad_enabled(learns(self.visual)):
+            max_patches = None if torch.is_grad_enabled() else MAX_PATCHES_PER_RUN
+            visual_VH = self.visual(inputs.patches, inputs.grids, max_patches)
         where = is_visual.nonzero().squeeze(1)
         assert len(where) == len(visual_VH), f"{len(where)} placeholders for {len(visual_VH)} visual tokens"
         return x_TH.index_copy(0, where, visual_VH.to(x_TH.dtype))

@@ -108,10 +108,16 @@ class VisionTower(nn.Module):
         begin, end = int(bounds[0]), int(bounds[-1])
         rope = vision_rotary(torch.from_numpy(where[begin:end]).to(patches.device), self.config)
         plan = plan_packed((bounds - begin).tolist(), causal=False, device=patches.device)
-        x_PD = self.patch_embed(patches[begin:end])
-        for block in self.blocks:
-            x_PD = block(x_PD, rope, plan)
+        with torch.set_grad_enabled(learns(self.patch_embed, self.blocks)):
+            x_PD = self.patch_embed(patches[begin:end])
+            for block in self.blocks:
+                x_PD = block(x_PD, rope, plan)
         return self.merger(x_PD)
+
+
+def learns(*modules: nn.Module) -> bool:
+    """Whether a graph is wanted through modules that come first: a frozen tower then works as in inference."""
+    return torch.is_grad_enabled() and any(p.requires_grad for module in modules for p in module.parameters())
 
 
 def chunk_frames(bounds: np.ndarray, max_patches: int) -> list[slice]:

@@ -90,6 +90,16 @@ def test_a_frozen_tower_has_no_graph(tmp_path, store, small_model, reader):
     assert model.hidden(inputs).requires_grad
 
 
+def test_a_frozen_tower_under_a_trained_merger_has_none_either(tmp_path, store, small_model, reader):
+    model = small_model()
+    trainer_of(tmp_path, store, model).enter(stage_of(rates=Rates(merger=1e-3, decoder=1e-3)))
+    seen = []
+    model.visual.blocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.requires_grad))
+    inputs = reader.read(0)
+    assert model.visual(inputs.patches, inputs.grids).requires_grad
+    assert seen == [False]
+
+
 def test_metrics_after_the_restored_step_are_cut_away(tmp_path, store, small_model):
     trainer_of(tmp_path, store, small_model()).train(4)
     for line in ('{"step": 5, "loss": 1.0}\n', '{"step": 6, "lo'):  # written after the save, then killed in mid-line
