@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.plan import Cursor, Pack, Plan, deal, digest
 from qwen2vl.data.quarantine import Failure, Quarantine
 from qwen2vl.data.samples import Document, LoadedPack, PackRequest, SampleReader
@@ -198,6 +199,7 @@ def _become_worker(reader: SampleReader) -> None:
     global _reader
     _reader = reader
     torch.set_num_threads(1)
+    keep_freed_memory()
     Thread(target=_leave_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
