@@ -15,7 +15,7 @@ from qwen2vl.processing.messages import ImagePart, VideoPart
 from qwen2vl.processing.sources import locate, probe_image
 from qwen2vl.processing.video import VideoHeader, planned_frames, planned_list, video_header
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaOptions, MediaPlan, MediaSettings, plan_media
+from qwen2vl.spec.media import MediaOptions, MediaPlan, MediaSettings, image_size, plan_media
 
 _RANGE = re.compile(r"(.+)#bytes=(\d+)-(\d+)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -48,13 +48,14 @@ class LocalMedia:
     def _read_range(self, name: str, first: int, last: int) -> bytes:
         path = self.root / name
         try:
+            size = path.stat().st_size
             with path.open("rb") as file:
-                file.seek(first)
-                content = file.read(last - first + 1)
-        except OSError as error:
+                file.seek(min(first, size))  # within the file: what a record says is no amount to allocate
+                content = file.read(max(0, min(last + 1, size) - first))
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             raise MediaError(f"there is no file {str(path)!r}, or it may not be read: check the media root") from error
         if len(content) != last - first + 1:
-            raise MediaError(f"{path} ends before byte {last}: it is truncated")
+            raise MediaError(f"{path} has {size} bytes, not {first} to {last}: it is truncated, or the range is wrong")
         return content
 
 
@@ -104,6 +105,7 @@ def probe(part: ImagePart | VideoPart, reader: MediaReader, settings: MediaSetti
     sources = [reader.resolve(uri) for uri in uris]
     if isinstance(part, ImagePart):
         image = probe_image(sources[0], settings)
+        image_size(image.height, image.width, settings, part.options)  # limits that cannot be are the record's fault
         return MediaFacts(
             uris=tuple(uris),
             is_video=False,

@@ -34,6 +34,8 @@ DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf
 MAX_THREADS = 4
 """Each decoding thread holds frames of its own: 64 of them on a large machine would cost more than the film."""
 
+_NO_VIDEO = "{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
@@ -57,6 +59,8 @@ def open_film(located: Located, settings: MediaSettings) -> Iterator[tuple[Input
     safe = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
     try:
         with av.open(file, "r", options=safe, metadata_errors="replace") as container:
+            if not len(container.streams):  # cut off before its table of contents, where that stands at the end
+                raise MediaError(_NO_VIDEO.format(name=name))
             films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
             if not films:
                 raise MediaError(f"{name} holds no film, only sound or other data: name a video file")
@@ -72,9 +76,7 @@ def open_film(located: Located, settings: MediaSettings) -> Iterator[tuple[Input
             stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
             yield container, stream
     except av.FFmpegError as error:
-        raise MediaError(
-            f"{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
-        ) from error
+        raise MediaError(_NO_VIDEO.format(name=name)) from error
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:

@@ -126,14 +126,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
     image.load()  # before the orientation is asked: Pillow turns TIFFs upright itself while loading
     orientation = exif_orientation(image)
     rgb = _drop_mode(image)
-    return rgb.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else rgb
+    return rgb.transpose(TRANSPOSE[orientation]) if orientation > 1 else rgb
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """1..8; 1 = upright, also when there is no EXIF block or a broken one."""
+    """1..8; 1 = upright, also when there is no EXIF block, a broken one, or another number in it."""
     try:
         # The base class's method: PNG's own decodes the whole picture when it finds no EXIF before the pixels.
-        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+        orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+        return orientation if orientation in TRANSPOSE else 1
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return 1  # a picture with a damaged EXIF block is still a picture
 

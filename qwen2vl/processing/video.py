@@ -30,6 +30,9 @@ VideoSource = Source | Sequence[Source]
 GUESSED_FPS = 25.0
 """Rate of a film that states none, as FFmpeg assumes."""
 
+MOST_FRAMES = 2**31 - 1
+"""No file holds so many; a header that announces more is no measure of anything."""
+
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +80,7 @@ def read_video(
     located = locate(source, "video", settings, allowed_hosts)
     with open_film(located, settings) as (container, stream):
         survey = survey_film(container, stream, located.name)
-        header = _header(container, stream, survey)
+        header = _header(container, stream, survey, located.name)
         unit = float(stream.time_base or 1) if survey.is_timed else 1 / header.fps
         is_short = len(survey.times) < stream.frames
     begin, end, _ = _range(header, options)
@@ -112,7 +115,7 @@ def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Se
     located = locate(source, "video", settings, allowed_hosts)
     with open_film(located, settings) as (container, stream):
         survey = survey_film(container, stream, located.name, whole=_stated_duration(container, stream) is None)
-        return _header(container, stream, survey)
+        return _header(container, stream, survey, located.name)
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
@@ -133,7 +136,7 @@ def _thins_out(options: MediaOptions) -> bool:
     return options.fps is not None or options.nframes is not None or options.max_frames is not None
 
 
-def _header(container: InputContainer, stream: VideoStream, survey: Survey) -> VideoHeader:
+def _header(container: InputContainer, stream: VideoStream, survey: Survey, name: str) -> VideoHeader:
     height, width = turn_upright(survey.first, np.empty((survey.first.height, survey.first.width))).shape
     duration_s = _stated_duration(container, stream)
     fps = float((duration_s and stream.average_rate) or stream.guessed_rate or 0)
@@ -143,7 +146,10 @@ def _header(container: InputContainer, stream: VideoStream, survey: Survey) -> V
         fps = fps or ((len(shown) - 1) / span_s if span_s else GUESSED_FPS)
         duration_s = span_s + 1 / fps if survey.is_timed else len(shown) / fps
     fps = fps or (stream.frames / duration_s) or GUESSED_FPS
-    return VideoHeader(width, height, duration_s, fps, stream.frames or max(1, round(duration_s * fps)))
+    frames = stream.frames or max(1, round(duration_s * fps))
+    if frames > MOST_FRAMES:
+        raise MediaError(f"{name} announces {frames} frames: its header is damaged, save it again")
+    return VideoHeader(width, height, duration_s, fps, frames)
 
 
 def _stated_duration(container: InputContainer, stream: VideoStream) -> float | None:

@@ -16,6 +16,8 @@ from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, Qwen2VLConfig, VisionConfig
 FACTOR = 28
 """Pixels on a side of one decoder token: patch size 14 times merge size 2."""
 MAX_RATIO = 200
+LARGEST = 2**53
+"""Of what an item may ask for: whole numbers beyond it have no exact float, and from 2^1024 on none at all."""
 
 
 def smart_resize(
@@ -181,6 +183,8 @@ class MediaOptions:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise MediaError(f"{name} is {value!r}: it must be a finite number that is not negative")
+            if value > LARGEST:
+                raise MediaError(f"{name} is over {LARGEST}: no size, number or time is so large")
         if self.fps is not None and self.nframes is not None:
             raise MediaError(f"fps {self.fps} and nframes {self.nframes} exclude each other: give one of them")
         if (self.resized_height is None) != (self.resized_width is None):
@@ -190,9 +194,15 @@ class MediaOptions:
 def image_size(
     height: int, width: int, settings: MediaSettings, options: MediaOptions | None = None
 ) -> tuple[int, int]:
-    """Height and width of one image after resizing; an item's limits override the settings, with no second resize."""
+    """Height and width of one image after resizing; an item's limits override the settings, with no second resize.
+
+    Raises MediaError when the item's limits cannot be.
+    """
     options = options or MediaOptions()
-    limits = settings.with_limits(options.min_pixels, options.max_pixels)
+    try:
+        limits = settings.with_limits(options.min_pixels, options.max_pixels)
+    except ConfigError as error:
+        raise MediaError(str(error)) from error
     if options.resized_height is not None and options.resized_width is not None:
         height, width = options.resized_height, options.resized_width
     return smart_resize(height, width, FACTOR, limits.min_pixels, limits.max_pixels)

@@ -126,6 +126,27 @@ def test_bad_records_are_listed_with_line_field_and_reason(tmp_path, settings):
         build([file], settings)
 
 
+@pytest.mark.parametrize(
+    ("media", "field", "reason"),
+    [
+        ({"image": "a.png#bytes=0-99999999999999999999"}, "media[0]", "bytes, not 0 to 99999999999999999999"),
+        ({"image": "a.png#bytes=50-10"}, "media[0]", "bytes, not 50 to 10"),
+        ({"image": "a\0.png#bytes=0-10"}, "media[0]", "there is no file"),
+        ({"image": "a.png", "min_pixels": 100_000, "max_pixels": 1000}, "media[0]", "the smaller must not be over the"),
+        ({"image": "a.png", "max_pixels": 0}, "media[0]", "both must be positive"),
+        ({"image": "a.png", "min_pixels": 10**400}, "messages", "min_pixels is over 9007199254740992"),
+        ({"video": ["a.png"] * 2, "fps": 10**400}, "messages", "fps is over 9007199254740992"),
+    ],
+)
+def test_what_a_record_asks_for_cannot_end_a_build(tmp_path, settings, media, field, reason):
+    records = records_in(tmp_path)
+    content = [media | {"type": next(iter(media))}]
+    bad = records[0] | {"messages": [{"role": "user", "content": content}, *records[0]["messages"][1:]]}
+    (entry,) = build([write_lines(tmp_path / "all.jsonl", [*records, bad])], settings, max_rejected=0.5).rejected
+    assert (entry.line, entry.field) == (7, field)
+    assert reason in entry.reason
+
+
 def test_files_of_other_projects_are_read(tmp_path, settings, processor):
     """LLaVA writes one JSON list."""
     picture(tmp_path / "a.png", 64, 64)

@@ -14,6 +14,7 @@ from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.images import (
     TRANSPOSE,
     can_be_split,
+    exif_orientation,
     patchify,
     resize,
     resize_in_strips,
@@ -142,6 +143,17 @@ def test_values_out_of_range_are_named() -> None:
 
 def test_cmyk_black_is_black() -> None:
     assert np.asarray(to_rgb(Image.new("CMYK", (1, 1), (0, 0, 0, 255)))).tolist() == [[[0, 0, 0]]]
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 32_774])
+def test_an_orientation_that_is_none_counts_as_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 24)).save(buffer, "PNG", exif=exif)
+    with Image.open(buffer) as image:
+        assert exif_orientation(image) == 1
+        assert to_rgb(image).size == (40, 24)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -213,6 +213,8 @@ def test_files_that_are_no_films(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     headless = tmp_path / "headless.mp4"
     headless.write_bytes(write_film(tmp_path / "film.mp4").read_bytes()[:-400])
+    half = tmp_path / "half.mp4"
+    half.write_bytes((tmp_path / "film.mp4").read_bytes()[:3000])
     photo = tmp_path / "photo.png"
     Image.new("RGB", (40, 40)).save(photo)
     playlist = tmp_path / "list.m3u8"
@@ -222,6 +224,7 @@ def test_files_that_are_no_films(tmp_path: Path) -> None:
     cases = [
         (sound, "holds no film, only sound"),
         (headless, "no video in a supported format, or damaged"),
+        (half, "no video in a supported format, or damaged"),
         (photo, "no video in a supported format"),
         (playlist, "no video in a supported format"),
         (empty, "empty.mp4 is empty"),
@@ -247,6 +250,14 @@ def test_a_film_without_frames(tmp_path: Path) -> None:
     blank = content[: starts[0]] + bytes(content.index(b"moov") - 4 - starts[0]) + content[content.index(b"moov") - 4 :]
     with pytest.raises(MediaError, match="no frame that can be decoded"):
         read_video(blank, SETTINGS)
+
+
+def test_a_film_that_announces_more_frames_than_can_be(tmp_path: Path) -> None:
+    content = bytearray(write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3).read_bytes())
+    content[content.index(b"stts") + 12] = 0x80  # of the first run of frames, its length
+    for reader in (read_video, video_header):
+        with pytest.raises(MediaError, match="announces 2147483651 frames: its header is damaged"):
+            reader(bytes(content), SETTINGS)
 
 
 def test_ceilings(tmp_path: Path) -> None:

@@ -94,6 +94,10 @@ def test_item_limits_override_settings_and_pull_the_other_along() -> None:
     small = MediaSettings(min_pixels=TOKEN, max_pixels=4 * TOKEN)
     assert image_size(56, 56, small, MediaOptions(min_pixels=16 * TOKEN)) == (112, 112)
     assert image_size(99, 999, PUBLISHED, MediaOptions(resized_height=280, resized_width=140)) == (280, 140)
+    with pytest.raises(MediaError, match="the smaller must not be over the larger"):
+        image_size(56, 56, PUBLISHED, MediaOptions(min_pixels=2 * TOKEN, max_pixels=TOKEN))
+    with pytest.raises(MediaError, match="nframes is over"):
+        MediaOptions(nframes=10**400)
 
 
 @pytest.mark.parametrize(

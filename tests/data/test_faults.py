@@ -1,0 +1,339 @@
+"""Five thousand records, two in a hundred of them bad: nothing aborts, each is listed once, all others stand as they were.
+
+Some are damaged before the store is built, some after it, and one way of damage only shows when pixels are decoded.
+"""
+
+import json
+import random
+import shutil
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import cycle
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from qwen2vl.data.build import Settings, build
+from qwen2vl.data.lengths import index_store
+from qwen2vl.data.loader import StepData, StepLoader
+from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
+from qwen2vl.data.quarantine import Quarantine, read_failures
+from qwen2vl.data.samples import LoadedPack, SampleReader
+from qwen2vl.data.store import Store
+from qwen2vl.processing.chat import IGNORED
+from qwen2vl.processing.processor import Processor
+from qwen2vl.spec.config import NANO
+from qwen2vl.spec.media import MediaSettings
+from tests.processing.test_video import write_film
+
+from .conftest import picture, write_lines
+
+RECORDS = 5000
+BAD_EVERY, BAD_AT = 50, 17
+FILM_EVERY, TEXT_EVERY = 40, 9
+BUDGETS = Budgets(tokens=2000, visual_tokens=2000, media=200)
+
+Damage = Callable[[Path], object]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 4 // 10])
+
+
+def behead(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(random.Random(path.name).randbytes(500))
+
+
+def huge(path: Path) -> None:
+    """A header that claims 200 megapixels, with a checksum that fits."""
+    content = path.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 20_000, 10_000) + content[24:29]
+    path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+
+
+def thin(path: Path) -> None:
+    Image.new("RGB", (2, 402)).save(path)
+
+
+def turn(path: Path) -> None:
+    """The same pixels, now with a note that the camera was held upright."""
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, exif=orientated(6))
+
+
+def orientated(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = number
+    return exif
+
+
+def enlarge(path: Path) -> None:
+    Image.new("RGB", (200, 150)).save(path)
+
+
+def blank(path: Path) -> None:
+    """A film that has a header and packets, and nothing in them."""
+    content = path.read_bytes()
+    begin, end = content.index(b"\xff\xd8\xff"), content.index(b"moov") - 4
+    path.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
+
+
+def mute(path: Path) -> None:
+    """Sound without a film."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+BEFORE: dict[str, tuple[str, Damage, str]] = {
+    "beheaded picture": ("plain.jpg", behead, "damaged or truncated"),
+    "empty picture": ("plain.png", empty, "is empty, 0 bytes"),
+    "garbage": ("plain.png", garbage, "not in a supported image format"),
+    "huge picture": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
+    "thin picture": ("plain.png", thin, "sides in a ratio over 200"),
+    "missing picture": ("plain.png", Path.unlink, "there is no file"),
+    "truncated film": ("plain.mp4", cut, "no video in a supported format, or damaged"),
+    "empty film": ("plain.mp4", empty, "is empty, 0 bytes"),
+    "film of sound": ("plain.mp4", mute, "only sound"),
+    "film without frames": ("motion.mov", blank, "no frame that can be decoded"),
+    "missing film": ("plain.mp4", Path.unlink, "there is no file"),
+}
+"""Name -> which file is copied, what is done to it, and a piece of the reason that must be given."""
+
+UNSEEN = ("plain.jpg", cut, "damaged or truncated")
+"""Also done before the build, whose look at the header cannot find it."""
+
+AFTER: dict[str, tuple[str, Damage, str]] = {
+    "truncated picture": ("plain.jpg", cut, "damaged or truncated"),
+    "empty picture": ("plain.png", empty, "is empty, 0 bytes"),
+    "garbage": ("plain.png", garbage, "not in a supported image format"),
+    "huge picture": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
+    "thin picture": ("plain.png", thin, "sides in a ratio over 200"),
+    "missing picture": ("plain.png", Path.unlink, "there is no file"),
+    "turned picture": ("plain.jpg", turn, "not what it was when the store was built"),
+    "other picture": ("plain.png", enlarge, "not what it was when the store was built"),
+    "truncated film": ("plain.mp4", cut, "no video in a supported format, or damaged"),
+    "truncated film without times": ("raw.h264", cut, "not what it was when the store was built"),
+    "film of sound": ("plain.mp4", mute, "only sound"),
+    "film without frames": ("motion.mov", blank, "no frame that can be decoded"),
+    "missing film": ("plain.mp4", Path.unlink, "there is no file"),
+}
+
+
+def good_files(folder: Path) -> tuple[list[str], list[str]]:
+    """Pictures and films that all can be read: plain ones, and every odd kind."""
+    pictures = [picture(folder / f"plain.{kind}", 90, 60, 1) for kind in ("png", "jpg", "gif", "bmp", "tif", "webp")]
+    pictures += [picture(folder / f"{number}.png", 40 + 9 * number, 100 - 7 * number, number) for number in range(10)]
+    noise = np.random.default_rng(5).integers(0, 65536, (50, 70), dtype=np.uint16)
+    grey = Image.fromarray((noise >> 8).astype(np.uint8))
+    colour = Image.merge("RGB", (grey, grey.rotate(180), grey))
+    odd = {
+        "cmyk.jpg": colour.convert("CMYK"),
+        "deep.png": Image.fromarray(noise),
+        "clear.png": Image.merge("RGBA", (grey, grey, grey, grey)),
+        "palette.png": colour.convert("P"),
+        "grey.png": Image.merge("LA", (grey, grey)),
+        "bits.tif": grey.convert("1"),
+        "tiny.png": Image.new("RGB", (1, 1), "red"),
+    }
+    for name, image in odd.items():
+        image.save(folder / name, **({"transparency": 3} if name == "palette.png" else {}))
+    turned = [f"turned-{orientation}.jpg" for orientation in range(1, 10)]
+    for orientation, name in enumerate(turned, 1):  # 9 is none: such a picture counts as upright
+        colour.save(folder / name, exif=orientated(orientation))
+    films = [
+        write_film(folder / "plain.mp4", num_frames=12),
+        write_film(folder / "motion.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=12),
+        write_film(folder / "raw.h264", codec="libx264", num_frames=60, options={"g": "8"}),
+        write_film(folder / "phone.mkv", num_frames=12, times_ms=[90 * n * n for n in range(12)]),
+    ]
+    return [*pictures, *odd, *turned], [film.name for film in films]
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is to be built, with the bad ones among it: why each must be listed."""
+
+    file: Path
+    rejected: dict[int, str]
+    """By line."""
+    quarantined: dict[str, str]
+    """By id."""
+    unseen: frozenset[str]
+    """Those of them that are bad already."""
+    damages: list[tuple[Damage, Path]]
+    """Still to be done, after the build."""
+
+
+def records_in(folder: Path) -> Records:
+    """One record in fifty is bad, in turn by what is done before the build and by what is done after it."""
+    pictures, films = good_files(folder)
+    good = {False: cycle(pictures), True: cycle(films)}
+    before, after = cycle([*BEFORE.values(), UNSEEN]), cycle(AFTER.values())
+    found = Records(folder / "all.jsonl", {}, {}, frozenset(), [])
+    unseen: set[str] = set()
+    records = []
+    for number in range(RECORDS):
+        if number % BAD_EVERY != BAD_AT:
+            is_film = number % FILM_EVERY == 0
+            records.append(record(number, "" if number % TEXT_EVERY == 1 else next(good[is_film]), is_film))
+            continue
+        is_early = number // BAD_EVERY % 2 == 0
+        original, damage, reason = chosen = next(before if is_early else after)
+        own = folder / f"own-{number}{Path(original).suffix}"
+        shutil.copy(folder / original, own)
+        records.append(record(number, own.name, original in films))
+        if is_early:
+            damage(own)
+        else:
+            found.damages.append((damage, own))
+        if is_early and chosen is not UNSEEN:
+            found.rejected[number + 1] = reason
+        else:
+            found.quarantined[f"r{number}"] = reason
+            unseen |= {f"r{number}"} if is_early else set()
+    write_lines(found.file, records)
+    return replace(found, unseen=frozenset(unseen))
+
+
+def record(number: int, media: str, is_film: bool) -> dict:
+    part = {"type": "video", "video": media} if is_film else {"type": "image", "image": media}
+    content = [*([part] if media else []), {"type": "text", "text": f"What is number {number}?"}]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": f"a red circle {number}"}]
+    kind = "text" if not media else "video" if is_film else "caption"
+    return {"id": f"r{number}", "source": "all", "kind": kind, "messages": messages}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One epoch that was read."""
+
+    steps: list[StepData]
+    quarantine: Path
+
+    @property
+    def rows(self) -> list[int]:
+        return [document.row for step in self.steps for pack in step.packs for document in pack.documents]
+
+
+@dataclass(frozen=True)
+class Case:
+    records: Records
+    store: Store
+    whole: Run
+    """Before anything was damaged that the store holds, but for what it could not see."""
+    faulty: Run
+    """After it."""
+
+    def rows(self, names: Iterable[str]) -> set[int]:
+        return {self.store.row_of(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory, processor: Processor) -> Case:
+    folder = tmp_path_factory.mktemp("faults")
+    records = records_in(folder)
+    settings = Settings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    build([records.file], settings)
+    store = Store(folder / "s")
+    whole = epoch(store, processor, folder / "whole", num_workers=0)
+    for damage, path in records.damages:
+        damage(path)
+    return Case(records, store, whole, epoch(store, processor, folder / "faulty", num_workers=2))
+
+
+def epoch(store: Store, processor: Processor, quarantine: Path, num_workers: int) -> Run:
+    """Every row once: one window as long as the store, one pack a step."""
+    phases = (Phase(mixtures=({"all": 1},)),)
+    config = PlanConfig(phases=phases, budgets=BUDGETS, packs_per_step=1, window=len(store))
+    index = index_store(store, ["all"], NANO, processor.settings, BUDGETS)
+    plan, reader = Plan(index.sources, config), SampleReader(store, processor, index.caps)
+    count, cursor = 0, Cursor()
+    while all(window.number == 0 for window in cursor.windows.values()):
+        _, cursor = plan.step(cursor)
+        count += 1
+    loader = StepLoader(plan, reader, Quarantine(quarantine), num_workers=num_workers)
+    return Run(list(loader.steps(Cursor(), count)), quarantine)
+
+
+def documents_of(pack: LoadedPack) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Row and all arrays of every document of a pack."""
+    inputs, tokens = pack.inputs, NANO.tokens
+    is_visual = (inputs.ids == tokens.image_pad) | (inputs.ids == tokens.video_pad)
+    patch = 0
+    for place, document in enumerate(pack.documents):
+        begin, end = inputs.segments[place : place + 2].tolist()
+        patches = 4 * int(is_visual[begin:end].sum())
+        arrays = {name: getattr(inputs, name)[..., begin:end].numpy() for name in ("ids", "positions", "labels")}
+        yield document.row, arrays | {"patches": inputs.patches[patch : patch + patches].numpy()}
+        patch += patches
+    assert patch == len(inputs.patches)
+
+
+def contents(run: Run) -> dict[int, str]:
+    """Digest of everything that a row became."""
+    return {
+        row: sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())).hexdigest()
+        for step in run.steps
+        for pack in step.packs
+        for row, arrays in documents_of(pack)
+    }
+
+
+def test_what_is_damaged_before_the_build_is_rejected_with_line_field_and_reason(case: Case) -> None:
+    lines = [json.loads(line) for line in (case.store.path / "rejected.jsonl").read_text().splitlines()]
+    expected = case.records.rejected
+    assert [entry["line"] for entry in lines] == sorted(expected)
+    for entry in lines:
+        assert (entry["id"], entry["field"]) == (f"r{entry['line'] - 1}", "media[0]")
+        assert entry["file"] == str(case.records.file)
+        assert expected[entry["line"]] in entry["reason"]
+    assert set(expected.values()) == {reason for _, _, reason in BEFORE.values()}
+
+
+def test_what_is_damaged_after_it_is_in_the_quarantine_once_with_the_reason(case: Case) -> None:
+    failures, expected = read_failures(case.faulty.quarantine), case.records.quarantined
+    assert sorted(failure.id for failure in failures) == sorted(expected)
+    for failure in failures:
+        assert expected[failure.id] in failure.reason
+        assert case.store.sample(failure.row).id == failure.id
+    assert set(expected.values()) == {reason for _, _, reason in AFTER.values()}
+    assert {failure.id for failure in read_failures(case.whole.quarantine)} == case.records.unseen
+
+
+def test_every_record_is_rejected_or_read_once(case: Case) -> None:
+    assert len(case.records.rejected) + len(case.records.quarantined) == RECORDS // BAD_EVERY
+    assert len(case.store) == RECORDS - len(case.records.rejected)
+    assert sorted(case.faulty.rows) == list(range(len(case.store)))
+
+
+def test_the_good_ones_stand_where_they_stood_and_are_the_same_to_the_bit(case: Case) -> None:
+    assert [step.digest for step in case.faulty.steps] == [step.digest for step in case.whole.steps]
+    assert case.faulty.rows == case.whole.rows
+    whole, faulty = contents(case.whole), contents(case.faulty)
+    changed = {row for row in whole if whole[row] != faulty[row]}
+    assert changed == case.rows(case.records.quarantined.keys() - case.records.unseen)
+
+
+def test_bad_ones_teach_nothing_and_good_ones_all_do(case: Case) -> None:
+    documents = [each for step in case.faulty.steps for pack in step.packs for each in documents_of(pack)]
+    silent = {row for row, arrays in documents if (arrays["labels"] == IGNORED).all()}
+    assert silent == case.rows(case.records.quarantined)
