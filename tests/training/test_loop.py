@@ -71,6 +71,17 @@ def test_each_stage_moves_exactly_what_it_should(tmp_path, store, small_model):
     assert not in_all, "every parameter moves in the stage that trains everything"
 
 
+def test_how_packs_are_accumulated_changes_nothing(tmp_path, store, small_model):
+    """Four packs a step: in one row, in two, one by one."""
+    curves = []
+    for size in (4, 2, 1):
+        path = tmp_path / str(size)
+        trainer_of(path, store, small_model(), config=replace(CONFIG, packs_per_row=size)).train(4)
+        curves.append([(line["loss"], line["gradient_norm"]) for line in lines_of(path)])
+    for curve in curves[1:]:
+        assert sum(curve, ()) == pytest.approx(sum(curves[0], ()), rel=2e-5)
+
+
 def test_a_stage_keeps_the_moments_of_what_stays_trained(tmp_path, store, small_model):
     trainer = trainer_of(tmp_path, store, small_model(), THREE)
     trainer.train(6)
