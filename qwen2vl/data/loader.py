@@ -147,7 +147,15 @@ class _Workers:
         return len(self.asked) < AHEAD * self.count
 
     def submit(self, request: PackRequest) -> None:
-        self.asked.append((request, self.pool.submit(_read, request) if self.pool else None))
+        """Ask for a pack. That the pool is broken is found out when the pack is wanted."""
+        future: Future[Any] | None = None
+        if self.pool is not None:
+            try:
+                future = self.pool.submit(_read, request)
+            except BrokenProcessPool as error:
+                future = Future()
+                future.set_exception(error)
+        self.asked.append((request, future))
 
     def next_pack(self) -> LoadedPack:
         """The pack asked for longest ago. Raises Qwen2VLError when workers die again and again."""

@@ -137,6 +137,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "packs_per_row", "save_every", "validate_every", "keep_checkpoints")
+        if self.profile_steps < 0:
+            raise ConfigError(f"profile_steps is {self.profile_steps}: it must be 0, for no trace, or more")
 
 
 CHANGEABLE = frozenset(

@@ -11,7 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ from qwen2vl.training.parts import is_adapter, set_trained
 from qwen2vl.training.speed import peak_flops
 from qwen2vl.training.state import RunDirectory
 from qwen2vl.training.tally import Tally, peak_memory_bytes
+from qwen2vl.training.tensorboard import Board
+from qwen2vl.training.tracing import traced
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,8 @@ class Trainer:
         self.at = Position()
         self.steps = sum(stage.steps for stage in stages)
         self.adapted = any(is_adapter(name) for name, _ in model.named_parameters())
+        self.board: Board | None = None
+        self.trace_step: Callable[[], None] = lambda: None
         self.peak_flops = peak_flops(model.device, model.dtype) * self.replicas.size
 
     def train(self, max_steps: int | None = None) -> int:
@@ -107,11 +111,22 @@ class Trainer:
         """
         end = min(self.steps, max_steps or self.steps)
         self.resume()
-        with stop_signals() as stopped:
+        with stop_signals() as stopped, self.watched():
             while self.at.step < end and not stopped():
                 self.run_stage(end, stopped)
         self.run_directory.checkpoints.wait()
         return self.at.step
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the first process traces its steps and writes for TensorBoard, where that is asked for."""
+        if not self.replicas.leads:
+            yield
+            return
+        folder, config = self.run_directory.path, self.config
+        board = Board(folder / "tensorboard", self.at.step + 1) if config.tensorboard else nullcontext()
+        with board as self.board, traced(folder / "profile", config.profile_steps) as self.trace_step:
+            yield
 
     def run_stage(self, end: int, stopped: Callable[[], bool]) -> None:
         """The rest of the stage that the run stands in."""
@@ -138,6 +153,7 @@ class Trainer:
                 self.at.stage, self.at.cursor = self.at.stage + 1, Cursor(drawn=step.cursor.drawn)
             if self.replicas.leads:
                 self.report(line, last=stop or self.at.step == end)
+            self.trace_step()
             if stop:
                 return
 
@@ -228,16 +244,21 @@ class Trainer:
                 f'the list is in "{self.run_directory.path / "quarantine"}"'
             )
 
+    def log(self, line: Line) -> None:
+        self.run_directory.log(line)
+        if self.board is not None:
+            self.board.log(line)
+
     def report(self, line: Line, *, last: bool) -> None:
         """Log, validate and save what is due after a step."""
         done, config, run = self.at.step, self.config, self.run_directory
-        run.log(line)
+        self.log(line)
         self.events.on_step(line)
         is_best = False
         if done % config.validate_every == 0 or done == self.steps:
             figures = self.validated()
             if figures:
-                run.log({"step": done, **figures})
+                self.log({"step": done, **figures})
                 is_best = run.checkpoints.note_best(done, figures["validation_loss"])
         if done % config.save_every == 0 or last or is_best:
             run.checkpoints.save(done, self.tensors(), self.facts())

@@ -5,6 +5,8 @@ RUN/model/             config, tokenizer and media settings of the model, so tha
 RUN/metrics.jsonl      one object per step, cut back to the restored step on resume
 RUN/checkpoints/       see `checkpoints`
 RUN/quarantine/        see `data.quarantine`
+RUN/tensorboard/       see `tensorboard`
+RUN/profile/           see `tracing`
 """
 
 import json

@@ -126,6 +126,21 @@ def test_a_killed_worker_is_replaced(built, processor, tmp_path):
     assert all(same(one, other) for one, other in zip(unbroken, seen, strict=True))
 
 
+def test_a_pool_that_is_already_broken_takes_requests_and_is_replaced(built, processor):
+    """torchrun ends a run by a signal to all processes: the workers are gone before the trainer's last step."""
+    reader, requests = SampleReader(built, processor), [PackRequest(step=0, rows=(row,)) for row in range(3)]
+    with loading._Workers(reader, 1) as workers:
+        workers.submit(requests[0])
+        workers.next_pack()
+        os.kill(worker_of_this_process(), signal.SIGTERM)
+        while not workers.pool._broken:
+            pass
+        for request in requests:
+            workers.submit(request)
+        for request in requests:
+            assert workers.next_pack().documents[0].row == request.rows[0]
+
+
 def worker_of_this_process() -> int:
     import multiprocessing
 
