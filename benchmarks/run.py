@@ -18,6 +18,8 @@ SCRIPTS = {
     "preprocess": 30,
     "prompt_memory": 80,
     "long_film": 120,
+    "planning": 30,
+    "loader": 240,
 }
 """Name of a script, and about how many seconds it takes on two cores."""
 

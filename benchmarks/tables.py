@@ -23,8 +23,9 @@ from qwen2vl.nano.exam import FLOORS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/benchmarks.md")
-NAMES = ("tower", "first_token", "preprocess", "prompt_memory", "long_film", "gpu")
+NAMES = ("tower", "first_token", "preprocess", "prompt_memory", "long_film", "planning", "loader", "gpu")
 BLOCK = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks end -->)", re.DOTALL)
+PEER = "transformers"
 NOT_YET = "Not measured yet: `{command}` does it.\n"
 
 Results = dict[str, dict[str, Any]]
@@ -91,9 +92,13 @@ def render_page(text: str, results: Results, name: str) -> str:
 
 
 def summary(results: Results) -> str:
-    """Every judged line of all results, in one table."""
+    """Every judged line of all results, in one table; what is not transformers' stays in the docs."""
     lines = [
-        line for name in NAMES if name in results for line in results[name]["comparisons"] if line["holds"] is not None
+        line if peer_of(results[name]) == PEER else line | {"theirs": None, "ratio": None}
+        for name in NAMES
+        if name in results
+        for line in results[name]["comparisons"]
+        if line["holds"] is not None
     ]
     if not lines:
         return NOT_YET.format(command="make bench")
@@ -109,7 +114,7 @@ def one(name: str) -> Callable[[Results], str]:
         if name not in results:
             return NOT_YET.format(command=command)
         result = results[name]
-        parts = [table(result["comparisons"])]
+        parts = [table(result["comparisons"], peer_of(result))]
         notes = dict.fromkeys(f"{line['what']}: {line['note']}." for line in result["comparisons"] if line.get("note"))
         parts.append("".join(f"* {note}\n" for note in (*notes, *agreements(result))))
         parts.append(f"Measured on {describe_machine(result)}, {result['date'][:10]}. {describe(result['settings'])}\n")
@@ -135,8 +140,12 @@ BLOCKS: dict[str, Callable[[Results], str]] = {"summary": summary, "nano": nano_
 }
 
 
-def table(lines: Sequence[dict[str, Any]]) -> str:
-    rows = ["| What | Ours | transformers | Ratio | Must hold (aim) | Of the limit |", "|---|---|---|---|---|---|"]
+def peer_of(result: dict[str, Any]) -> str:
+    return result.get("peer", PEER)
+
+
+def table(lines: Sequence[dict[str, Any]], peer: str = PEER) -> str:
+    rows = [f"| What | Ours | {peer} | Ratio | Must hold (aim) | Of the limit |", "|---|---|---|---|---|---|"]
     for line in lines:
         theirs = span(line["theirs"], line["unit"]) if line["theirs"] else ""
         ratio = f"{line['ratio']:.2f}x" if line["ratio"] else ""
@@ -149,7 +158,7 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 def span(figures: dict[str, Any], unit: str) -> str:
     """Median, and how far the single runs lie apart."""
     low, middle, high = (number(figures[key]) for key in ("min", "median", "max"))
-    return f"{middle} {unit}" + (f" ({low} to {high})" if len(figures["raw"]) > 1 else "")
+    return f"{middle} {unit}".rstrip() + (f" ({low} to {high})" if len(figures["raw"]) > 1 else "")
 
 
 def must(line: dict[str, Any]) -> str:
@@ -158,7 +167,9 @@ def must(line: dict[str, Any]) -> str:
     kept = "holds" if line["holds"] else "MISSED"
     if line["floor"] is not None:
         return f"{line['floor']:g}x ({line['aim']:g}x): {kept}"
-    return f"under {number(line['ceiling'])} {line['unit']}: {kept}"
+    if line.get("least") is not None:
+        return f"at least {number(line['least'])} {line['unit']}".rstrip() + f": {kept}"
+    return f"under {number(line['ceiling'])} {line['unit']}".rstrip() + f": {kept}"
 
 
 def share(line: dict[str, Any]) -> str:

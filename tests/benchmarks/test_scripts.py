@@ -4,10 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench_first_token, bench_long_film, bench_preprocess, bench_prompt_memory, bench_tower, run
+from benchmarks import (
+    bench_first_token,
+    bench_loader,
+    bench_long_film,
+    bench_planning,
+    bench_preprocess,
+    bench_prompt_memory,
+    bench_tower,
+    run,
+)
 from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
 from benchmarks.drawn import picture_prompt
 from benchmarks.gpu import run as gpu
@@ -82,6 +92,26 @@ def test_long_film(tmp_path: Path) -> None:
     assert result["comparisons"][0]["ceiling"] == 1500
 
 
+def test_planning(tmp_path: Path) -> None:
+    result = small(bench_planning, tmp_path)
+    assert result["peer"] == "the other way"
+    assert [line["least"] for line in result["comparisons"] if "least" in line] == [0.995, 0.5]
+    assert [line["ceiling"] for line in result["comparisons"] if line["ceiling"]] == [1.03, 1.1] * 2
+    assert all(line["ratio"] > 1 for line in result["comparisons"][:3])
+
+
+def test_packers_that_break_a_rule_are_refused() -> None:
+    sizes = np.array([[8192, 0, 1], [5, 0, 1]])
+    for packs, words in (([[0]], "not every sample"), ([[0, 1]], "over a budget")):
+        with pytest.raises(Disagreement, match=words):
+            bench_planning.density(sizes, lambda *_, packs=packs: packs, "a packer", [])
+
+
+def test_loader(tmp_path: Path) -> None:
+    result = small(bench_loader, tmp_path)
+    assert [line["ceiling"] for line in result["comparisons"] if line["ceiling"]] == [2, 2, 2, 5, 64]
+
+
 def test_gpu_script_on_the_cpu(tmp_path: Path) -> None:
     result = small(gpu, tmp_path, "--device", "cpu")
     checked = {check["what"] for check in result["agreement"]["checks"]}
@@ -147,5 +177,8 @@ def test_medians_ratios_and_verdicts() -> None:
     assert (many.ratio, many.holds) == (1.5, False)
     heavy = Comparison(what="a", unit="MB", ours=[10.0], ceiling=10.0)
     assert (heavy.ratio, heavy.holds) == (None, False)
+    full = Comparison(what="a", unit="", ours=[0.9], better="higher", least=0.9)
+    assert full.holds
+    assert full.to_json()["least"] == 0.9
     assert Comparison(what="a", unit="s", ours=[1.0]).holds is None
     assert gemm_rate(torch.float32, 8, seconds=0.001) > 0

@@ -75,6 +75,17 @@ def test_what_is_not_measured_says_how_to(tmp_path: Path) -> None:
 def test_missed_floors_and_ceilings_are_said(results: Path) -> None:
     assert tables.must(line(holds=False)) == "1.3x (1.8x): MISSED"
     assert tables.must(line(floor=None, ceiling=1500.0, unit="MB")) == "under 1500 MB: holds"
+    assert tables.must(line(floor=None, least=0.995, unit="", holds=False)) == "at least 0.995: MISSED"
+
+
+def test_what_stands_beside_is_named(results: Path) -> None:
+    """A table of its own says what `theirs` is of; among transformers' figures it has no place."""
+    found = tables.load(results)
+    found["tower"]["peer"] = "round robin"
+    assert "| What | Ours | round robin |" in tables.one("tower")(found)
+    text = tables.summary(found)
+    assert "| What | Ours | transformers |" in text
+    assert "| 1.23 s (1 to 2) |  |  | 1.3x (1.8x): holds |" in text
 
 
 def test_scores_of_nano(tmp_path: Path) -> None:

@@ -1,0 +1,238 @@
+"""Planning a step: how full packs are, how fast they are planned, how evenly they are dealt to 64 processes.
+
+transformers has nothing of the kind, so other ways of packing and dealing stand beside it, on the same lengths.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import record
+from benchmarks.agreement import Disagreement
+from benchmarks.measuring import interleave, stopwatch
+from benchmarks.packers import emptiest, first_come, first_fit
+from benchmarks.record import Comparison, Result, say
+from benchmarks.records import BUDGETS, SIDES, config_of, draw_lengths, draw_photos, draw_store, plan_of
+from qwen2vl.data.packing import pack_window
+from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan, deal
+from qwen2vl.data.store import Store
+
+Ints = NDArray[np.int64]
+Packer = Callable[[Ints, tuple[int, int, int]], list[list[int]]]
+
+WINDOW = 2048
+OTHERS: dict[str, Packer] = {
+    "first come, first served": first_come,
+    "first fit": first_fit,
+    "the emptiest pack, as nanoVLM": emptiest,
+}
+PACKS_EACH = 4
+MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is planned."""
+
+    windows: int
+    processes: int
+    steps: int
+    records: int
+    photos: int
+    sides: tuple[int, int]
+
+
+FULL = Amount(windows=96, processes=64, steps=24, records=4000, photos=1000, sides=SIDES)
+SMALL = Amount(windows=2, processes=4, steps=2, records=80, photos=4, sides=(60, 120))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = record.options_parser(__doc__)
+    parser.add_argument("--store", type=Path, default=None, help="deal out this store (one of drawn records)")
+    options = record.parse(parser, argv, repeats=9)
+    say(f"planning: written to {record.write(measure(options), options)}")
+    return 0
+
+
+def measure(options: argparse.Namespace) -> Result:
+    amount = SMALL if options.small else FULL
+    lengths = draw_lengths(amount.windows * WINDOW)
+    plan = Plan({"drawn": lengths}, config_of({"drawn": 1}, PACKS_EACH * amount.processes))
+    checks: list[dict[str, Any]] = [check_plan(plan, len(lengths))]
+    comparisons = densities(lengths, checks)
+    comparisons += rates(plan, lengths, options.repeats)
+    say("  packed; dealing out")
+    comparisons += balance("drawn lengths", plan, amount)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(options.store) if options.store else drawn_store(Path(folder), amount)
+        _, planned = plan_of(store, PACKS_EACH * amount.processes)
+        comparisons += balance("a store", planned, amount)
+    return Result(
+        name="planning",
+        title="Packs of a step, and who gets which",
+        peer="the other way",
+        settings={
+            "budget_of_tokens": BUDGETS.tokens, "window": WINDOW, "drawn_lengths": len(lengths),
+            "mean_tokens": float(lengths.tokens.mean()), "processes": amount.processes,
+            "packs_of_a_process": PACKS_EACH, "steps": amount.steps, "records_of_the_store": len(store),
+            "repeats": options.repeats, "store_is_drawn": options.store is None,
+        },
+        agreement={"checks": checks},
+        comparisons=comparisons,
+    )  # fmt: skip
+
+
+def drawn_store(folder: Path, amount: Amount) -> Store:
+    return draw_store(folder, "store", draw_photos(folder, amount.photos, amount.sides), amount.records, workers=1)
+
+
+def sizes_of(lengths: Lengths) -> Ints:
+    return np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], axis=1)
+
+
+def densities(lengths: Lengths, checks: list[dict[str, Any]]) -> list[Comparison]:
+    """How full packs are. First come, first served packs all samples in one go, for it needs no windows."""
+    sizes = sizes_of(lengths)
+    windows = [sizes[first : first + WINDOW] for first in range(0, len(sizes), WINDOW)]
+    ours = [density(window, pack_window, "ours", checks) for window in windows]
+    found = []
+    for name, packer in OTHERS.items():
+        cut = [sizes] if packer is first_come else windows
+        theirs = [density(window, packer, name, checks) for window in cut]
+        found.append(
+            Comparison(
+                what=f"Share of a pack that is filled, beside {name}",
+                unit="",
+                ours=ours,
+                theirs=theirs,
+                better="higher",
+                least=0.995 if packer is first_come else None,
+            )
+        )
+    return found
+
+
+def density(sizes: Ints, packer: Packer, name: str, checks: list[dict[str, Any]]) -> float:
+    packs = packer(sizes, BUDGETS.sizes)
+    if sorted(sample for pack in packs for sample in pack) != list(range(len(sizes))):
+        raise Disagreement(f"{name}: not every sample stands in one pack")
+    if any((sizes[pack].sum(axis=0) > BUDGETS.sizes).any() for pack in packs):
+        raise Disagreement(f"{name}: a pack is over a budget")
+    passed = {"what": f"every sample in one pack, no budget exceeded, {name}"}
+    if passed not in checks:
+        checks.append(passed)
+    return float(sizes[:, 0].sum() / (len(packs) * BUDGETS.tokens))
+
+
+def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
+    """Samples a second of the whole path of a step, and of packing by itself."""
+    sizes = sizes_of(lengths)
+    windows = [sizes[first : first + WINDOW] for first in range(0, len(sizes), WINDOW)]
+    steps, planned = whole_steps(plan, len(lengths))
+    paths: dict[str, Callable[[], object]] = {
+        "planning": lambda: walk(plan, steps),
+        "packing": lambda: [pack_window(window, BUDGETS.sizes) for window in windows],
+        "first come": lambda: first_come(sizes, BUDGETS.sizes),
+    }
+    times = interleave(paths, repeats)
+    rate = {name: [len(lengths) / MILLION / seconds for seconds in values] for name, values in times.items()}
+    return [
+        Comparison(
+            what="Planning, from the index to the packs of a step, one core",
+            unit="M samples/s",
+            ours=[planned / MILLION / seconds for seconds in times["planning"]],
+            better="higher",
+            least=0.5,
+        ),
+        Comparison(
+            what="Packing by itself, beside first come, first served",
+            unit="M samples/s",
+            ours=rate["packing"],
+            theirs=rate["first come"],
+            better="higher",
+        ),
+    ]
+
+
+def walk(plan: Plan, steps: int) -> list[list[Pack]]:
+    """The packs of the first steps, none of them known from before."""
+    plan.packs_of.cache_clear()
+    cursor, found = Cursor(), []
+    for _ in range(steps):
+        packs, cursor = plan.step(cursor)
+        found.append(packs)
+    return found
+
+
+def whole_steps(plan: Plan, samples: int) -> tuple[int, int]:
+    """How many steps lie in the first epoch, one at least, and how many samples they hold."""
+    cursor, steps, held = Cursor(), 0, 0
+    while True:
+        packs, cursor = plan.step(cursor)
+        here = sum(len(pack.samples) for pack in packs)
+        if steps and held + here > samples:
+            return steps, held
+        steps, held = steps + 1, held + here
+
+
+def check_plan(plan: Plan, samples: int) -> dict[str, Any]:
+    """Within an epoch no sample comes twice. Raises Disagreement."""
+    steps, _ = whole_steps(plan, samples)
+    seen = Counter(sample for packs in walk(plan, steps) for pack in packs for sample in pack.samples)
+    if max(seen.values()) > 1:
+        raise Disagreement("the plan draws a sample twice in one epoch")
+    return {"what": "no sample twice in the epoch that is planned"}
+
+
+@dataclass(frozen=True, slots=True)
+class Imbalance:
+    """Of every step, the largest share over the mean share."""
+
+    flops: list[float] = field(default_factory=list)
+    visual_tokens: list[float] = field(default_factory=list)
+
+    def add(self, packs: Sequence[Pack], shares: Sequence[Sequence[int]]) -> None:
+        for name, values in (("flops", self.flops), ("visual_tokens", self.visual_tokens)):
+            sums = [sum(getattr(packs[pack], name) for pack in share) for share in shares]
+            values.append(max(sums) * len(sums) / sum(sums))
+
+
+def balance(where: str, plan: Plan, amount: Amount) -> list[Comparison]:
+    ours, theirs, seconds = Imbalance(), Imbalance(), []
+    processes = amount.processes
+    for packs in walk(plan, amount.steps):
+        shares: list[list[int]] = []
+        seconds.append(stopwatch(lambda packs=packs, shares=shares: shares.extend(deal(packs, processes))))
+        ours.add(packs, shares)
+        theirs.add(packs, [range(process, len(packs), processes) for process in range(processes)])
+    return [
+        Comparison(
+            what=f"Largest of {processes} shares over their mean, {what}, {where}, beside round robin",
+            unit="",
+            ours=getattr(ours, name),
+            theirs=getattr(theirs, name),
+            ceiling=ceiling,
+        )
+        for what, name, ceiling in (("cost", "flops", 1.03), ("visual tokens", "visual_tokens", 1.10))
+    ] + [
+        Comparison(
+            what=f"Dealing {PACKS_EACH * processes} packs to {processes} processes, {where}",
+            unit="ms",
+            ours=[1000 * each for each in seconds],
+        )
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Disagreement as error:
+        sys.exit(f"refused: {error}")
