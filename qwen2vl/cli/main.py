@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "chat": Verb(help="ask about pictures and films, or talk", module="qwen2vl.cli.chat"),
     "cost": Verb(help="tokens, work and memory of pictures and films, before asking", module="qwen2vl.cli.cost"),
     "convert": Verb(help="rewrite a checkpoint in the published layout", module="qwen2vl.cli.convert"),
+    "plan": Verb(help="what a run will need and read, before it begins", module="qwen2vl.cli.plan"),
     "train": Verb(help="train a recipe, or go on with it", module="qwen2vl.cli.train"),
     "data": Verb(help="build stores of training records, check them, look at them", module="qwen2vl.cli.data"),
     "report": Verb(help="draw the curves of a run", module="qwen2vl.cli.report"),

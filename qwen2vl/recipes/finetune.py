@@ -79,6 +79,7 @@ class FinetuneRecipe:
             model=lambda: self._model(rates),
             held_out=self.held_out,
             finish=self._write_adapter if self.lora_rank else None,
+            adapter=self._adapter(rates),
         )
 
     def _store(self, run_dir: Path, processor: Processor) -> Path:
@@ -129,14 +130,18 @@ class FinetuneRecipe:
 
     def _model(self, rates: Rates) -> Qwen2VL:
         model = load_model(self.model, device="cpu", dtype=self.train.precision)
-        if self.lora_rank:
-            parts = tuple(part for part in ("tower", "decoder") if rates.by_part()[part])
-            targets = (TOWER_TARGETS if "tower" in parts else ()) + (DECODER_TARGETS if "decoder" in parts else ())
-            alpha = self.lora_alpha or 2.0 * self.lora_rank
-            add_adapter(
-                model, LoraConfig(rank=self.lora_rank, alpha=alpha, targets=targets, parts=parts), self.train.seed
-            )
+        adapter = self._adapter(rates)
+        if adapter is not None:
+            add_adapter(model, adapter, self.train.seed)
         return model
+
+    def _adapter(self, rates: Rates) -> LoraConfig | None:
+        if not self.lora_rank:
+            return None
+        parts = tuple(part for part in ("tower", "decoder") if rates.by_part()[part])
+        targets = (TOWER_TARGETS if "tower" in parts else ()) + (DECODER_TARGETS if "decoder" in parts else ())
+        alpha = self.lora_alpha or 2.0 * self.lora_rank
+        return LoraConfig(rank=self.lora_rank, alpha=alpha, targets=targets, parts=parts)
 
     def _write_adapter(self, model: Qwen2VL, run_dir: Path) -> None:
         shutil.rmtree(run_dir / "adapter", ignore_errors=True)  # of an earlier stop

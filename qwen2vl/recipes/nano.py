@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -96,11 +95,6 @@ class NanoRecipe:
         return "nano"
 
     def prepare(self, run_dir: Path) -> Prepared:
-        if not (self.store / "store.json").is_file():
-            raise ConfigError(
-                f'there is no store "{self.store}": qwen2vl data draw runs/nano-records, then '
-                f"qwen2vl data build runs/nano-records/*.jsonl --out {self.store}"
-            )
         processor = nano_processor()
         return Prepared(
             config=NANO,
@@ -109,6 +103,8 @@ class NanoRecipe:
             store=self.store,
             model=lambda: new_model(NANO, self.train.seed),
             validate=Validation(processor, self.validation_items) if self.validation_items else None,
+            how_to_build="qwen2vl data draw runs/nano-records, then qwen2vl data build runs/nano-records/*.jsonl --out "
+            f"{self.store}",
         )
 
 

@@ -23,12 +23,14 @@ from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.checkpoint.load import choose_device
 from qwen2vl.model.checkpoint.save import write_configs
+from qwen2vl.model.lora import LoraConfig, add_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor, load_processor
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.training.activations import compile_layers, recompute
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.config import Stage, TrainConfig
+from qwen2vl.training.estimate import estimate, refuse_too_large
 from qwen2vl.training.loop import Events, Line, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of
@@ -68,6 +70,28 @@ class Prepared:
     """Held-out figures of the recipe's own, in place of `held_out`."""
     finish: Callable[[Qwen2VL, Path], None] | None = None
     """What is written to the run's folder when the training stops."""
+    adapter: LoraConfig | None = None
+    """That the model carries."""
+    how_to_build: str = ""
+    """The store, in a few words, for the error where it is missing."""
+
+    @property
+    def has_store(self) -> bool:
+        return (self.store / "store.json").is_file()
+
+    def open_store(self, run_dir: Path) -> Store:
+        """At the version that the run began with. Raises ConfigError."""
+        if self.how_to_build and not self.has_store:
+            raise ConfigError(f'there is no store "{self.store}": {self.how_to_build}')
+        return Store(self.store, _version_of(run_dir))
+
+    def outline(self) -> Qwen2VL:
+        """The model on the meta device, to count on."""
+        with torch.device("meta"):
+            model = Qwen2VL(self.config)
+            if self.adapter is not None:
+                add_adapter(model, self.adapter, seed=0)
+        return model
 
 
 def run_recipe(
@@ -82,17 +106,19 @@ def run_recipe(
     replicas = Replicas.join()
     try:
         prepared = recipe.prepare(run_dir)
-        store = Store(prepared.store, _version_of(run_dir))
+        store = prepared.open_store(run_dir)
+        source = DataSource(store, prepared.processor, recipe.train.seed, prepared.held_out)
+        for stage in prepared.stages:
+            source(stage)
+        device = choose_device(None)
+        # What cannot be planned or cannot fit is refused before the folder is claimed for these settings.
+        refuse_what_does_not_fit(prepared, recipe.train, device, replicas.size, num_workers)
         settings = {"recipe": recipe.name, "store": str(prepared.store), "store_version": store.version}
         settings |= _resolved(recipe, prepared)
         run = RunDirectory(run_dir, settings, recipe.train.keep_checkpoints, replicas.leads)
-        source = DataSource(store, prepared.processor, recipe.train.seed, prepared.held_out)
-        for stage in prepared.stages:
-            source(stage)  # what cannot be planned is refused before the model is built
         if replicas.leads:
             write_model_files(run.path / "model", prepared.config, prepared.processor)
             write_atomically(run.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        device = choose_device(None)
         model = prepared.model().to(device, PRECISIONS[recipe.train.precision])
         recompute(model, recipe.train.recompute)
         if recipe.train.compile:
@@ -108,6 +134,16 @@ def run_recipe(
         return done
     finally:
         replicas.leave()
+
+
+def refuse_what_does_not_fit(
+    prepared: Prepared, config: TrainConfig, device: torch.device, processes: int, num_workers: int
+) -> None:
+    """Raises ConfigError for the first stage that needs more memory than there is."""
+    model, settings = prepared.outline(), prepared.processor.settings
+    for stage in prepared.stages:
+        needed = estimate(model, stage, config, settings, device, processes=processes, num_workers=num_workers)
+        refuse_too_large(needed, device)
 
 
 def _version_of(run_dir: Path) -> str | None:

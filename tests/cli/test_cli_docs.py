@@ -3,12 +3,17 @@
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qwen2vl.cli.main import VERBS
 from qwen2vl.cli.options import CommonOptions, list_options
+from qwen2vl.data.plan import Phase
+from qwen2vl.recipes import nano
+from qwen2vl.recipes.nano import nano_processor
+from tests.data.conftest import build_store
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^##+ (\w+(?: \w+)?)\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE))
@@ -54,8 +59,8 @@ def test_every_verb_has_its_section():
 def test_options(verb):
     """Dotted settings of recipes are told of by the help."""
     module = importlib.import_module(MODULES[verb])
-    classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, CommonOptions)]
-    (options,) = [c for c in classes if c is not CommonOptions]
+    classes = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+    (options,) = [c for c in classes if issubclass(c, CommonOptions)]
     names = {name for name in list_options(options) if "." not in name}
     assert documented_options(verb) == names - {"--debug", "--verbose"}
 
@@ -70,6 +75,14 @@ def test_keys_of_chat(run, taught_directory, files, tmp_path):
 
 def test_keys_of_cost(run):
     assert keys_of(json.loads(run("cost", "--size", "64x64", "--json").out)) == documented_keys("cost")
+
+
+def test_keys_of_plan(run, tmp_path, monkeypatch):
+    store = build_store(tmp_path, nano_processor(), 2)
+    stage = replace(nano.STAGES[0], steps=2, phases=(Phase(mixtures=({"pairs": 1},)),))
+    monkeypatch.setattr(nano, "STAGES", (stage,))
+    told = json.loads(run("plan", "nano", "--store", store.path, "--run-dir", tmp_path / "run", "--json").out)
+    assert keys_of(told) == documented_keys("plan")
 
 
 def test_keys_of_env(run):
