@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qwen2vl.data.samples import PackRequest
 from qwen2vl.model.init import new_model
@@ -85,7 +86,7 @@ def test_the_chunked_head_never_holds_all_logits(small_model, samples):
     """The largest tensor that the head makes in forward and backward has one chunk of rows."""
     seen = []
 
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+    class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             out = function(*args, **(kwargs or {}))
             shape = getattr(out, "shape", ())
@@ -115,6 +116,24 @@ def test_recomputed_activations_change_nothing(samples, small_model, mode):
     (loss, expected), (again, found) = gradients_of(plain, [row]), gradients_of(saving, [row])
     assert loss == again
     close(found, expected, 1e-7)
+
+
+def test_selective_recomputing_does_no_product_twice(samples, small_model):
+    """Products in forward and backward, with and without: only the cheap operations between them come again."""
+    counts = {}
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            products.append(function.name() in ("aten::mm", "aten::addmm"))
+            return function(*args, **(kwargs or {}))
+
+    for mode in ("none", "selective", "full"):
+        model, products = small_model(), []
+        recompute(model, mode)
+        with Count():
+            token_loss(model, pack(samples)).total.backward()
+        counts[mode] = sum(products)
+    assert counts["selective"] == counts["none"] < counts["full"]
 
 
 def test_recomputing_keeps_fewer_activations(samples, small_model):
