@@ -14,7 +14,7 @@ from qwen2vl.training.state import read_metrics
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(CommonOptions):
-    """Draw losses and held-out scores of a run to a PNG."""
+    """Draw losses, rates, speed and held-out answers of a run to a PNG."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's directory."""

@@ -1,25 +1,132 @@
+"""The picture of a run: which panels there are, what they show, from one step to ten thousand."""
+
+import math
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
-from qwen2vl.common.errors import ConfigError
-from qwen2vl.training.curve import draw_curves, running_mean
+from qwen2vl.common.errors import ConfigError, Qwen2VLError
+from qwen2vl.training.curve import draw_curves, figure_of, grouped, running_mean, series_of
+from qwen2vl.training.state import read_metrics
+
+from .conftest import FIGURES, trainer_of
 
 
-def test_curves_are_drawn_to_a_picture(tmp_path):
-    lines = [{"step": step, "loss": 10 / step} for step in range(1, 301)]
-    lines.append({"step": 300, "validation_loss": 0.5, "exact": {"count": 0.4, "order": 0.6}})
+def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", "films"), **more: object) -> dict:
+    return {
+        "step": step,
+        "steps": 300,
+        "stage": stage,
+        "loss": 10 / step,
+        "loss_by_source": dict.fromkeys(sources, 1.0),
+        "loss_by_kind": {"ocr": 2.0, "video": 1.0},
+        "learning_rate": {"tower": 1e-3, "decoder": 1e-3},
+        "gradient_norm_by_part": {"tower": 0.5, "decoder": 2.0},
+        "supervised_tokens_per_s": 100.0,
+        "mfu_with_tower": 0.4,
+        "fill_tokens": 0.9,
+        "step_s": 2.0,
+        "data_wait_s": 0.5,
+    } | more
+
+
+def panels_of(lines: list[dict]) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+    """Label of the axes -> label of every line with one -> its steps and values."""
+    found = {}
+    for axes in figure_of(lines).axes:
+        named = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
+        found[axes.get_ylabel()] = {
+            line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in named
+        }
+    return found
+
+
+def test_a_picture_shows_all_that_was_logged():
+    lines = [line_of(step) for step in range(1, 6)]
+    lines.append({"step": 5, "validation_loss": 0.5, "exact": {"count": 0.4, "order": 0.6}})
+    steps = [1, 2, 3, 4, 5]
+    panels = panels_of(lines)
+    assert panels["loss per supervised token"] == {
+        "training": (steps, [10 / step for step in steps]),
+        "held out": ([5], [0.5]),
+    }
+    assert panels["loss by source"] == {"pages": (steps, [1.0] * 5), "films": (steps, [1.0] * 5)}
+    assert panels["learning rate"] == {"decoder": (steps, [1e-3] * 5), "tower": (steps, [1e-3] * 5)}
+    assert panels["supervised tokens a second"] == {"tokens a second": (steps, [100.0] * 5)}
+    assert panels["share"]["waiting for data"] == (steps, [0.25] * 5)
+    assert {name: values[0] for name, (_, values) in panels["share"].items()} == {
+        "waiting for data": 0.25, "MFU with tower": 0.4, "packs filled": 0.9,
+    }  # fmt: skip
+    assert panels["answers exactly right, held out"] == {"count": ([5], [0.4]), "order": ([5], [0.6])}
+
+
+def test_panels_without_figures_are_left_out():
+    assert set(panels_of([{"step": 1, "loss": 2.0}])) == {"loss per supervised token"}
+    assert "answers exactly right, held out" not in panels_of([line_of(1), {"step": 1, "validation_loss": 1.0}])
+
+
+def test_a_held_out_loss_needs_no_exact_answers():
+    panels = panels_of([line_of(1), {"step": 1, "validation_loss": 3.0}])
+    assert panels["loss per supervised token"]["held out"] == ([1], [3.0])
+
+
+def test_of_many_sources_the_kinds_are_drawn():
+    names = tuple(f"task@{number}" for number in range(11))
+    assert set(panels_of([line_of(1, sources=names)])["loss by kind"]) == {"ocr", "video"}
+    lines = [line_of(step, sources=names[step:], loss_by_kind={"ocr": 1.0}) for step in range(1, 5)]
+    drawn = panels_of([*lines, line_of(5, sources=names[:1], loss_by_kind={})])["loss by source"]
+    assert list(drawn) == [*names[4:], names[3], names[2], names[1]]
+
+
+def test_stages_are_marked_where_they_begin():
+    stages = ["1-tower"] * 4 + ["2-all"] * 5 + ["3-talk"]
+    figure = figure_of([line_of(step, stage) for step, stage in enumerate(stages, 1)])
+    losses, *others = figure.axes
+    assert [(text.get_text(), text.xy[0]) for text in losses.texts] == [("1-tower", 1), ("2-all", 5), ("3-talk", 10)]
+    for axes in [losses, others[0]]:
+        dashed = [line.get_xdata()[0] for line in axes.get_lines() if line.get_linestyle() == "--"]
+        assert dashed == [5, 10]
+    assert not figure_of([line_of(1), line_of(2)]).axes[0].texts
+
+
+def test_long_runs_are_averaged(tmp_path):
+    lines = [line_of(step, loss=2.0 if step % 2 else 4.0) for step in range(1, 10_001)]
+    steps, losses = panels_of(lines)["loss per supervised token"]["training, mean of 100 steps"]
+    assert (steps[0], steps[-1]) == (100, 10_000)
+    assert set(losses) == {3.0}
+    assert len(steps) < 500
     draw_curves(lines, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > 600
+        assert picture.format == "PNG"
         assert len(picture.convert("RGB").getcolors(10**6)) > 50
 
 
 def test_the_mean_ends_at_the_last_step():
-    steps, means = running_mean(list(range(1, 301)), [1.0] * 200 + [3.0] * 100)
-    assert (steps[0], steps[-1]) == (100, 300)
-    assert (means[0], means[-1]) == (1.0, 3.0)
+    steps, means = running_mean((list(range(1, 301)), [1.0] * 200 + [3.0] * 100))
+    assert (steps[-1], means[0], means[-1]) == (300, 1.0, 3.0)
+    assert 30 <= steps[0] < 37
+    assert running_mean(([7], [2.0])) == ([7], [2.0])
+    assert running_mean(([], [])) == ([], [])
 
 
-def test_an_empty_run_is_refused(tmp_path):
+def test_what_is_no_number_is_left_out():
+    lines = [{"step": 1, "loss": math.nan}, {"step": 2, "loss": 2.0}, {"step": 3}, {"step": 4, "loss": math.inf}]
+    assert series_of(lines, "loss") == ([2], [2.0])
+    rates = [{"step": 1, "rate": 0.1}, {"step": 2, "rate": {"tower": 0.2}}]
+    assert grouped(rates, "rate") == {"tower": ([2], [0.2])}
+
+
+def test_the_loop_logs_what_the_picture_shows(tmp_path: Path, store, small_model):
+    trainer_of(tmp_path, store, small_model(), events=FIGURES).train(3)
+    panels = panels_of(read_metrics(tmp_path / "metrics.jsonl"))
+    assert len(panels) == 7
+    assert all(panels[name] for name in panels if "dotted" not in name)
+    assert panels["answers exactly right, held out"]["count"] == ([3], [0.5])
+
+
+def test_what_cannot_be_drawn_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="no step yet"):
         draw_curves([], tmp_path / "curves.png")
+    with pytest.raises(Qwen2VLError, match="cannot be written"):
+        draw_curves([line_of(1)], tmp_path / "nowhere" / "curves.png")

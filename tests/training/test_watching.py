@@ -10,11 +10,10 @@ import pytest
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.training.config import TrainConfig
-from qwen2vl.training.loop import Events
 from qwen2vl.training.state import read_metrics
 from qwen2vl.training.tensorboard import scalars_of
 
-from .conftest import CONFIG, curve_of, trainer_of
+from .conftest import CONFIG, FIGURES, curve_of, trainer_of
 
 WATCHED = replace(CONFIG, tensorboard=True)
 
@@ -38,10 +37,7 @@ def logged(run: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_holds_the_metrics_also_after_a_resume(tmp_path, store, small_model):
     """The newest save is lost, so that two steps and a validation are logged twice."""
     figures = iter(range(10))
-    events = Events(
-        on_step=lambda line: None,
-        validate=lambda model: {"validation_loss": float(next(figures)), "exact": {"count": 0.5}},
-    )
+    events = replace(FIGURES, validate=lambda model: {"validation_loss": float(next(figures)), "exact": {"count": 0.5}})
     trainer_of(tmp_path, store, small_model(), config=WATCHED, events=events).train(4)
     shutil.rmtree(tmp_path / "checkpoints/step-4")
     shutil.rmtree(tmp_path / "checkpoints/step-3")
