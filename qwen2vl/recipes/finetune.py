@@ -19,7 +19,7 @@ from qwen2vl.model.checkpoint import load_model
 from qwen2vl.model.lora import DECODER_TARGETS, TOWER_TARGETS, LoraConfig, add_adapter, save_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor, load_processor
-from qwen2vl.recipes.running import Prepared
+from qwen2vl.recipes.running import Prepared, shares_by_size, version_begun_with
 from qwen2vl.training.config import Part, Rates, Stage, TrainConfig
 
 FILLED = 0.97
@@ -74,7 +74,7 @@ class FinetuneRecipe:
         return Prepared(
             config=processor.config,
             processor=processor,
-            stages=(self._stage(Store(store), processor, rates),),
+            stages=(self._stage(Store(store, version_begun_with(run_dir)), processor, rates),),
             store=store,
             model=lambda: self._model(rates),
             held_out=self.held_out,
@@ -102,7 +102,7 @@ class FinetuneRecipe:
         return Rates(**dict.fromkeys(self.parts, rate))
 
     def _stage(self, store: Store, processor: Processor, rates: Rates) -> Stage:
-        weights = {name: len(rows) for name, rows in store.sources.items()}
+        weights = shares_by_size(store)
         budgets = Budgets(tokens=self.tokens, visual_tokens=self.tokens, media=256)
         index = index_store(store, tuple(weights), processor.config, processor.settings, budgets)
         total = sum(int(lengths.tokens.sum()) for lengths in index.sources.values())

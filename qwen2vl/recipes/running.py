@@ -1,6 +1,7 @@
 """From a recipe to a run: model, data and training joined the same way for every recipe."""
 
 import json
+import logging
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import torch
 from qwen2vl import __version__
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import write_atomically
-from qwen2vl.common.memory import keep_freed_memory
+from qwen2vl.common.memory import bound_kernel_cache, keep_freed_memory
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.order import key_of
 from qwen2vl.data.plan import Lengths, Plan
@@ -35,6 +36,8 @@ from qwen2vl.training.loop import Events, Line, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of
 from qwen2vl.training.state import RunDirectory
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 NOTHING: Callable[[Qwen2VL], Line] = lambda model: {}  # noqa: E731  # a value, not a step of anything
@@ -83,7 +86,7 @@ class Prepared:
         """At the version that the run began with. Raises ConfigError."""
         if self.how_to_build and not self.has_store:
             raise ConfigError(f'there is no store "{self.store}": {self.how_to_build}')
-        return Store(self.store, _version_of(run_dir))
+        return Store(self.store, version_begun_with(run_dir))
 
     def outline(self) -> Qwen2VL:
         """The model on the meta device, to count on."""
@@ -103,6 +106,7 @@ def run_recipe(
 ) -> int:
     """Train a recipe, or go on with the run in `run_dir`; returns the steps done. Raises Qwen2VLError."""
     keep_freed_memory()
+    bound_kernel_cache()
     replicas = Replicas.join()
     try:
         prepared = recipe.prepare(run_dir)
@@ -146,7 +150,7 @@ def refuse_what_does_not_fit(
         refuse_too_large(needed, device)
 
 
-def _version_of(run_dir: Path) -> str | None:
+def version_begun_with(run_dir: Path) -> str | None:
     """The version of the store that a run began with: what was appended since does not concern it."""
     file = run_dir / "config.json"
     return json.loads(file.read_text()).get("store_version") if file.is_file() else None
@@ -180,6 +184,7 @@ class DataSource:
                 stage.budgets,
                 passes_of(stage.rates),
             )
+            tell_of_budgets(stage, index)
             learnt = {name: self._split(lengths)[0] for name, lengths in index.sources.items()}
             data = StageData(
                 plan=Plan(learnt, stage.plan_config(self.seed)),
@@ -193,6 +198,8 @@ class DataSource:
 
     def _split(self, lengths: Lengths) -> tuple[Lengths, Lengths]:
         """Learnt and held out; which is which depends on the row alone."""
+        if not self.held_out:
+            return lengths, _chosen(lengths, slice(0))
         out = np.array(
             [key_of("held out", row) % 10_000 < self.held_out * 10_000 for row in lengths.rows.tolist()], bool
         )
@@ -207,6 +214,27 @@ class DataSource:
         index, data = self.indexed(stage)
         rows = [row for lengths in index.sources.values() for row in self._split(lengths)[1].rows.tolist()]
         return HeldOutLoss(data.reader, rows) if rows else NOTHING
+
+
+def shares_by_size(store: Store) -> dict[str, int]:
+    """A mixture that draws every source as often as it has samples; in shares of at most 100,000 when there are more."""
+    counts = {name: len(rows) for name, rows in store.sources.items()}
+    scale = min(1.0, 1e5 / max(1, sum(counts.values())))
+    return {name: max(1, round(count * scale)) for name, count in counts.items()}
+
+
+def tell_of_budgets(stage: Stage, index: Index) -> None:
+    """Count what does not fit a pack as it is."""
+    if index.caps:
+        log.warning(
+            "stage %s: the pictures of %d samples shrink so that they fit a pack of %d tokens, %d of them visual",
+            stage.name,
+            len(index.caps),
+            stage.budgets.tokens,
+            stage.budgets.visual_tokens,
+        )
+    for row, reason in list(index.refused.items())[:1]:
+        log.warning("stage %s: %d samples are left out, row %d: %s", stage.name, len(index.refused), row, reason)
 
 
 def _chosen(lengths: Lengths, which: Any) -> Lengths:

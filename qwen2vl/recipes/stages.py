@@ -21,7 +21,7 @@ from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import Tokenizer
-from qwen2vl.recipes.running import Prepared
+from qwen2vl.recipes.running import Prepared, shares_by_size, version_begun_with
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import MediaSettings
@@ -69,7 +69,7 @@ class StageRecipe:
         return Prepared(
             config=processor.config,
             processor=processor,
-            stages=(self._stage(),),
+            stages=(self._stage(run_dir),),
             store=self.store,
             model=lambda: self._model(processor.config),
             held_out=0.001,
@@ -98,10 +98,10 @@ class StageRecipe:
             config = replace(config, vision=vision, text=replace(config.text, num_hidden_layers=self.layers))
         return config
 
-    def _stage(self) -> Stage:
+    def _stage(self, run_dir: Path) -> Stage:
         mixture = self.mixture
         if not mixture and (self.store / "store.json").is_file():
-            mixture = {name: len(rows) for name, rows in Store(self.store).sources.items()}
+            mixture = shares_by_size(Store(self.store, version_begun_with(run_dir)))
         return Stage(
             name=self.name,
             steps=self.steps,

@@ -59,8 +59,8 @@ def test_one_real_step_at_the_width_of_2b(name, store, tmp_path, monkeypatch):
     assert part_of("visual.patch_embed.proj.weight") == "tower"
 
 
-def test_another_vocabulary_gives_its_ids_to_the_model():
-    config = Stage1Recipe(tokenizer="nano").prepare(None).config
+def test_another_vocabulary_gives_its_ids_to_the_model(tmp_path):
+    config = Stage1Recipe(tokenizer="nano").prepare(tmp_path).config
     tokenizer = nano_processor().tokenizer
     assert config.tokens == tokenizer.token_ids()
     assert tokenizer.size <= config.text.vocab_size < tokenizer.size + 128
