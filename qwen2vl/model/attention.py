@@ -210,7 +210,11 @@ def attend_one(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -
         q_BMGK = q_BNQK.squeeze(2).unflatten(1, (kv_heads, -1))
         out = F.scaled_dot_product_attention(q_BMGK, k_BMLK, v_BMLK, attn_mask=bucket.mask)
         return out.flatten(1, 2)[:, None]
-    if torch.is_grad_enabled() and q_BNQK.device.type == "cpu" and k_BMLK.shape[2] <= LONGEST_PLAIN:
+    if (
+        torch.is_grad_enabled()
+        and q_BNQK.device.type == "cpu"
+        and k_BMLK.shape[2] <= longest_plain(q_BNQK.element_size())
+    ):
         return attend_plain(q_BNQK, k_BMLK, v_BMLK, bucket)
     halved = q_BNQK.dtype == torch.bfloat16 and q_BNQK.device.type == "cpu"
     if halved and not bucket.causal and num_heads == kv_heads and not q_BNQK.requires_grad:
@@ -221,9 +225,13 @@ def attend_one(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -
     return out.transpose(1, 2)
 
 
-LONGEST_PLAIN = 256
-"""Training on a CPU: up to this length the plain products beat the fused kernel, whose bf16 backward is 5 to 9 times
-slower at 36 to 64 rows (measured on two cores)."""
+def longest_plain(element: int) -> int:
+    """Training on a CPU with numbers of so many bytes: up to this length the plain products beat the fused kernel.
+
+    Its bf16 backward is 5 to 9 times slower at 36 to 64 rows; in float32 it is a fifth faster from 144 rows on, and keeps
+    no scores (measured on two cores).
+    """
+    return 64 if element == 4 else 256
 
 
 def attend_plain(q_BNQK: Tensor, k_BMLK: Tensor, v_BMLK: Tensor, bucket: Bucket) -> Tensor:

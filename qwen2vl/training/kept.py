@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qwen2vl.data.plan import Budgets
-from qwen2vl.model.attention import LONGEST_PLAIN
+from qwen2vl.model.attention import longest_plain
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import TextConfig, VisionConfig
 from qwen2vl.spec.media import FACTOR, MediaSettings
@@ -105,7 +105,7 @@ def kept_by(model: Qwen2VL, row: Row, recompute: Recompute, element: int, device
 def _layer(text: TextConfig, learning: Learning, e: int, document: int, device: str) -> int:
     """Bytes of a token in a decoder layer."""
     width, heads, trained = text.hidden_size, text.num_attention_heads, learning == "trained"
-    plain = device == "cpu" and document <= LONGEST_PLAIN
+    plain = device == "cpu" and document <= longest_plain(e)
     norm = 4 * width + trained * 2 * e * width
     rotated = e * (width + 2 * text.num_key_value_heads * text.head_dim)
     mixed = (e * width if trained or not plain else 0) + (e * heads * document if plain else 4 * heads)
@@ -115,7 +115,7 @@ def _layer(text: TextConfig, learning: Learning, e: int, document: int, device: 
 def _block(vision: VisionConfig, learning: Learning, e: int, frame: int, device: str) -> int:
     """Bytes of a patch in a tower block. The values are a view of queries, keys and values together, which stay for it."""
     width, heads = vision.embed_dim, vision.num_heads
-    plain = device == "cpu" and frame <= LONGEST_PLAIN
+    plain = device == "cpu" and frame <= longest_plain(e)
     mixed = e * width + (e * heads * frame if plain else 4 * heads)
     return 2 * 2 * e * width + 5 * e * width + mixed + 3 * e * int(width * vision.mlp_ratio)
 

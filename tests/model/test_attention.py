@@ -34,18 +34,16 @@ def test_packed_segments_in_inference(lengths: list[int], heads: tuple[int, int]
         torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("longest_plain", [0, 256])  # the fused kernel's gradients, and those of the plain products
+@pytest.mark.parametrize("longest", [0, 256])  # the fused kernel's gradients, and those of the plain products
 @settings(deadline=None, max_examples=40)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
-def test_packed_segments_in_training(
-    longest_plain: int, lengths: list[int], heads: tuple[int, int], causal: bool
-) -> None:
+def test_packed_segments_in_training(longest: int, lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
     if sum(lengths) == 0:
         lengths = [3]
     plan, total = packed_plan(lengths, causal), sum(lengths)
     results = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "LONGEST_PLAIN", longest_plain)
+        patch.setattr(attention, "longest_plain", lambda element: longest)
         for backend in ("reference", "sdpa"):
             inputs = rows(total, heads[0], 1, True), rows(total, heads[1], 2, True), rows(total, heads[1], 3, True)
             out = attend(*inputs, plan, backend)
@@ -64,6 +62,23 @@ def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
         results.append((out.detach(), *torch.autograd.grad((out * rows(total, 2, 4)).sum(), inputs)))
     for reference, other in zip(results[0], results[1], strict=True):
         torch.testing.assert_close(other, reference, atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "length", "scores"),
+    [(torch.float32, 64, True), (torch.float32, 65, False), (torch.bfloat16, 256, True), (torch.bfloat16, 257, False)],
+)
+def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, length: int, scores: bool) -> None:
+    inputs = [rows(length, 2, seed).to(dtype).requires_grad_() for seed in (1, 2, 3)]
+    kept: list[int] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        attend(*inputs, packed_plan([length], causal=True), "sdpa")
+    assert (2 * length * length in kept) == scores
 
 
 @settings(deadline=None, max_examples=80)
