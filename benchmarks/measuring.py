@@ -111,6 +111,14 @@ def reset_peak() -> bool:
     return True
 
 
+def growth(work: Callable[[], object]) -> int:
+    """Bytes by which memory rises at most over where it stands now, while `work` runs."""
+    before = resident_bytes()
+    reset_peak()
+    work()
+    return max(0, peak_resident_bytes() - before)
+
+
 def _status(field: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

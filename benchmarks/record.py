@@ -6,6 +6,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +172,15 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, repeat
     options.repeats = options.repeats or (1 if options.small else repeats)
     torch.set_num_threads(options.threads)
     return options
+
+
+def run_child(script: str, options: argparse.Namespace, *arguments: str) -> dict[str, Any]:
+    """The JSON that a script prints last when it is started with these arguments, in a process of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{script}", *arguments, "--threads", str(options.threads)]
+    command += ["--out", str(options.out), *(["--small"] if options.small else [])]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return found
 
 
 def say(text: str) -> None:

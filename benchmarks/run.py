@@ -20,6 +20,8 @@ SCRIPTS = {
     "long_film": 120,
     "planning": 30,
     "loader": 240,
+    "training": 270,
+    "training_parts": 150,
 }
 """Name of a script, and about how many seconds it takes on two cores."""
 

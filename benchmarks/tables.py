@@ -23,7 +23,18 @@ from qwen2vl.nano.exam import FLOORS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/benchmarks.md")
-NAMES = ("tower", "first_token", "preprocess", "prompt_memory", "long_film", "planning", "loader", "gpu")
+NAMES = (
+    "tower",
+    "first_token",
+    "preprocess",
+    "prompt_memory",
+    "long_film",
+    "planning",
+    "loader",
+    "training",
+    "training_parts",
+    "gpu",
+)
 BLOCK = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks end -->)", re.DOTALL)
 PEER = "transformers"
 NOT_YET = "Not measured yet: `{command}` does it.\n"

@@ -1,6 +1,7 @@
 """Every script at toy size: it runs, both sides agree, and its result has the shape that the tables read."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from benchmarks import (
     bench_preprocess,
     bench_prompt_memory,
     bench_tower,
+    bench_training,
+    bench_training_parts,
     run,
 )
 from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
 from benchmarks.drawn import picture_prompt
 from benchmarks.gpu import run as gpu
 from benchmarks.measuring import gemm_rate, interleave, median
+from benchmarks.mixed_sizes import build_store
 from benchmarks.peer import SMALL, fill, random_model, transformers_twin
 from benchmarks.record import Comparison
 
@@ -110,6 +114,35 @@ def test_packers_that_break_a_rule_are_refused() -> None:
 def test_loader(tmp_path: Path) -> None:
     result = small(bench_loader, tmp_path)
     assert [line["ceiling"] for line in result["comparisons"] if line["ceiling"]] == [2, 2, 2, 5, 64]
+
+
+def test_training(tmp_path: Path) -> None:
+    result = small(bench_training, tmp_path, "--no-memory")
+    checks = result["agreement"]["checks"]
+    assert [check["largest_relative_difference"] < 1e-5 for check in checks] == [True] * len(bench_training.SIZES)
+    assert [line["floor"] for line in result["comparisons"]] == [1.5, None, None, None, None]
+    padding = result["settings"]["share_of_padding"]
+    assert padding[bench_training.GROUPED] < padding[bench_training.USUAL] < padding["micro-batches of 16"]
+
+
+def test_training_parts(tmp_path: Path) -> None:
+    result = small(bench_training_parts, tmp_path, "--no-memory")
+    assert result["peer"] == bench_training_parts.FIRST
+    kept = {line["what"]: line["ratio"] for line in result["comparisons"] if line["what"].startswith("Kept")}
+    assert [ratio is None or ratio > 1 for ratio in kept.values()] == [True] * 3
+
+
+def test_memory_of_training_in_its_own_process(tmp_path: Path) -> None:
+    options = Namespace(small=True, threads=1, out=tmp_path)
+    store = build_store(tmp_path, 40)
+    assert bench_training.memory_in_child("ours", store, options) > 0
+    assert bench_training_parts.memory_in_child("tower frozen", store, options) > 0
+
+
+def test_curves_that_part_are_refused() -> None:
+    assert bench_training.check_curve("a", [2.0, 1.0], [2.0, 1.0])["largest_relative_difference"] == 0
+    with pytest.raises(Disagreement, match="loss curve beside a: 0.01 apart"):
+        bench_training.check_curve("a", [2.0, 1.01], [2.0, 1.0])
 
 
 def test_gpu_script_on_the_cpu(tmp_path: Path) -> None:

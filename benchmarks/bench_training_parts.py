@@ -1,0 +1,147 @@
+"""What a training step costs when parts of the model are frozen, and when activations are computed again.
+
+Same first weights, same data: every variant meets the same steps, turn by turn in one process. Peak memory is that of a
+process for each variant. The first variant, everything trained and nothing computed twice, is what others stand beside.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from benchmarks import record
+from benchmarks.agreement import Disagreement
+from benchmarks.measuring import MEGABYTE, growth, interleave
+from benchmarks.mixed_sizes import ALL, Run, build_store, load_kernels
+from benchmarks.record import Comparison, Result, run_child, say
+from qwen2vl.common.memory import keep_freed_memory
+from qwen2vl.data.loader import StepData
+from qwen2vl.recipes.nano import RATE
+from qwen2vl.training.activations import recompute
+from qwen2vl.training.config import Rates
+from qwen2vl.training.loss import token_loss
+
+Mode = Literal["none", "selective", "full"]
+
+FIRST = "everything trained"
+VARIANTS: dict[str, tuple[Rates, Mode]] = {
+    FIRST: (ALL, "none"),
+    "tower frozen": (Rates(merger=RATE, decoder=RATE), "none"),
+    "decoder frozen": (Rates(tower=RATE, merger=RATE), "none"),
+    "everything trained, selective recomputing": (ALL, "selective"),
+    "everything trained, full recomputing": (ALL, "full"),
+}
+TOLERANCE = 1e-5
+STEPS = 3
+"""That every timed turn trains on."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = record.options_parser(__doc__)
+    parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes more processes")
+    parser.add_argument(
+        "--child", choices=VARIANTS, default=None, help="measure one variant's memory, print it as JSON"
+    )
+    parser.add_argument("--store", type=Path, default=None, help="of a child: what was built for all of them")
+    options = record.parse(parser, argv, repeats=4)
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.child:
+            say(json.dumps({"growth_mb": memory_of(options.child, options, Path(folder)) / MEGABYTE}))
+            return 0
+        say(f"training_parts: written to {record.write(measure(options, Path(folder)), options)}")
+    return 0
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Result:
+    store = build_store(folder, 40 if options.small else 600)
+    runs = {name: run_of(name, store, folder / f"run {name}", options.small) for name in VARIANTS}
+    steps = list(runs[FIRST].steps(1 if options.small else STEPS))
+    checks = check_first_losses({name: run.train(steps[0]) for name, run in runs.items()})
+    kept = {name: kept_bytes(run, steps[0]) / MEGABYTE for name, run in runs.items() if VARIANTS[name][1] == "none"}
+    times = interleave({name: lambda run=run: train(run, steps) for name, run in runs.items()}, options.repeats)
+    say("  timed")
+    seconds = {name: [one / len(steps) for one in raw] for name, raw in times.items()}
+    lines = [line("One step", "s", name, seconds[FIRST], seconds[name]) for name in VARIANTS]
+    if not options.no_memory:
+        grown = {name: [memory_in_child(name, store, options)] for name in VARIANTS}
+        lines += [line("Peak memory", "MB", name, grown[FIRST], grown[name]) for name in VARIANTS]
+    lines += [line("Kept for the backward pass of one pack", "MB", name, [kept[FIRST]], [kept[name]]) for name in kept]
+    return Result(
+        name="training_parts",
+        title="Training nano with frozen parts, and with activations computed again",
+        settings={
+            "packs_per_step": runs[FIRST].stage.packs_per_step, "tokens_per_pack": runs[FIRST].stage.budgets.tokens,
+            "dtype": "fp32", "steps_in_a_turn": len(steps), "turns": options.repeats,
+        },
+        agreement={"checks": checks},
+        comparisons=lines,
+        peer=FIRST,
+    )  # fmt: skip
+
+
+def run_of(name: str, store: Path, folder: Path, small: bool) -> Run:
+    rates, mode = VARIANTS[name]
+    return Run(store, folder, small, rates, lambda model: recompute(model, mode))
+
+
+def train(run: Run, steps: Sequence[StepData]) -> None:
+    for step in steps:
+        run.train(step)
+
+
+def check_first_losses(losses: dict[str, float]) -> list[dict[str, Any]]:
+    """What is frozen or computed again must not show before the first update. Raises Disagreement."""
+    furthest = max(abs(loss / losses[FIRST] - 1) for loss in losses.values())
+    if not furthest <= TOLERANCE:
+        raise Disagreement(f"the losses of the first step are {losses}: they must not differ")
+    what = "loss of the first step, all variants"
+    return [{"what": what, "largest_relative_difference": furthest, "tolerance": TOLERANCE}]
+
+
+def kept_bytes(run: Run, step: StepData) -> int:
+    """What autograd keeps of the first pack until its backward pass, weights left out."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in run.model.parameters()}
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = token_loss(run.model, step.packs[0].inputs)
+    assert loss.total.requires_grad, "nothing of the variant is trained"
+    return sum(sizes.values())
+
+
+def line(what: str, unit: str, name: str, first: Sequence[float], here: Sequence[float]) -> Comparison:
+    return Comparison(what=f"{what}, {name}", unit=unit, ours=here, theirs=() if name == FIRST else first)
+
+
+def memory_in_child(name: str, store: Path, options: argparse.Namespace) -> float:
+    found = run_child("bench_training_parts", options, "--child", name, "--store", str(store))
+    say(f"  {name}: {found['growth_mb']:.0f} MB")
+    return float(found["growth_mb"])
+
+
+def memory_of(name: str, options: argparse.Namespace, folder: Path) -> int:
+    """How far memory rises over model and data while some steps are trained."""
+    run = run_of(name, options.store, folder / "run", options.small)
+    steps = list(run.steps(1 if options.small else 2 * STEPS))
+    load_kernels(run, steps[0])
+    return growth(lambda: train(run, steps))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Disagreement as error:
+        sys.exit(f"refused: {error}")

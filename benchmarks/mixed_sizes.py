@@ -1,0 +1,141 @@
+"""A store of nano's records with pictures of every size it takes, and runs over it: what training is timed on."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qwen2vl.data.build import Settings, build
+from qwen2vl.data.lengths import index_store
+from qwen2vl.data.loader import StepData, StepLoader
+from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan
+from qwen2vl.data.quarantine import Quarantine
+from qwen2vl.data.samples import PackRequest, SampleReader
+from qwen2vl.data.store import Store
+from qwen2vl.model.init import new_model
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.nano.records import KIND_OF, Media, conversation, item_key
+from qwen2vl.nano.world import draw
+from qwen2vl.nano.world.item import replace_media
+from qwen2vl.processing.processor import Processor
+from qwen2vl.recipes.nano import RATE, nano_processor
+from qwen2vl.spec.config import NANO, Qwen2VLConfig
+from qwen2vl.spec.media import MediaSettings
+from qwen2vl.training.config import Rates, Stage, TrainConfig
+from qwen2vl.training.loop import Events, StageData, Trainer
+from qwen2vl.training.loss import token_loss
+from qwen2vl.training.parts import passes_of
+from qwen2vl.training.state import RunDirectory
+from qwen2vl.training.tally import Tally
+
+TASKS = ("ground", "compare", "count", "motion", "colour_shape")
+"""Boxes, two pictures, numbers, films, names: none of them needs the fonts."""
+TOKENS = 4, 256
+"""Of one picture: nano's own limits. Sizes are drawn so that every doubling between them is as frequent as the next."""
+BUDGETS = Budgets(tokens=1024, visual_tokens=1024, media=256)
+"""A pack holds what eight samples come to on average, so that its memory can be held against micro-batches of eight."""
+PACKS_PER_STEP = 7
+"""About 56 samples, as in nano's own steps."""
+ALL = Rates(tower=RATE, merger=RATE, decoder=RATE)
+CONFIG = TrainConfig(precision="fp32")
+SMALL = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.text, num_hidden_layers=1))
+SMALL_BUDGETS = Budgets(tokens=600, visual_tokens=600, media=32)
+
+
+def write_records(folder: Path, count: int) -> Path:
+    """So many records, tasks in turn; returns their file."""
+    media, lines = Media("media/mixed.bin"), []
+    for number in range(count):
+        task = TASKS[number % len(TASKS)]
+        item = draw(task, item_key(0, task, number), "train")
+        tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** np.random.default_rng(number).random()
+        item = replace(item, messages=replace_media(item.messages, lambda picture, n=tokens: scaled(picture, n)))
+        messages = conversation(item, media)
+        lines.append({"id": str(number), "source": task, "kind": KIND_OF[task], "messages": messages})
+    (folder / "media").mkdir(parents=True)
+    (folder / media.name).write_bytes(media.content)
+    file = folder / "mixed.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def scaled(picture: Image.Image, tokens: float) -> Image.Image:
+    """The picture at about so many tokens of 28x28 pixels."""
+    factor = (tokens * 784 / (picture.width * picture.height)) ** 0.5
+    width, height = (max(28, round(side * factor)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def build_store(folder: Path, count: int) -> Path:
+    """Records and the store of them; returns where it is."""
+    settings = Settings(
+        store=folder / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
+    )
+    build([write_records(folder / "records", count)], settings)
+    return folder / "store"
+
+
+def stage_of(small: bool, rates: Rates = ALL) -> Stage:
+    return Stage(
+        name="mixed",
+        steps=1000,
+        rates=rates,
+        phases=(Phase(mixtures=(dict.fromkeys(TASKS, 1),)),),
+        budgets=SMALL_BUDGETS if small else BUDGETS,
+        packs_per_step=2 if small else PACKS_PER_STEP,
+        window=64 if small else 256,
+        warmup_steps=10,
+    )
+
+
+def new_nano(small: bool) -> Qwen2VL:
+    return new_model(SMALL if small else NANO, seed=0)
+
+
+class Run:
+    """One run of our trainer over a store, driven step by step. Its data are those of every other run over the store."""
+
+    def __init__(
+        self,
+        store: Path,
+        run_dir: Path,
+        small: bool,
+        rates: Rates = ALL,
+        prepare: Callable[[Qwen2VL], None] = lambda model: None,
+        config: TrainConfig = CONFIG,
+    ) -> None:
+        """prepare: what happens to the model before training, like `activations.recompute`."""
+        self.model, self.stage = new_nano(small), stage_of(small, rates)
+        prepare(self.model)
+        self.data = stage_data(Store(store), nano_processor(), self.model.config, self.stage)
+        self.quarantine = Quarantine(run_dir / "quarantine", 0)
+        run = RunDirectory(run_dir, {}, config.keep_checkpoints)
+        silent = Events(on_step=lambda line: None, validate=lambda model: {})
+        self.trainer = Trainer(self.model, (self.stage,), config, run, silent, lambda stage: self.data)
+        self.model.train()
+        self.trainer.enter(self.stage)
+
+    def steps(self, count: int) -> Iterator[StepData]:
+        """Read in this very process, so that nobody else works meanwhile."""
+        return StepLoader(self.data.plan, self.data.reader, self.quarantine, num_workers=0).steps(Cursor(), count)
+
+    def train(self, step: StepData) -> float:
+        """The real step; returns its loss."""
+        tally = Tally(self.stage.sources, self.model.config.vision.merge_unit)
+        line, _ = self.trainer.train_step(self.stage, step, tally)
+        self.trainer.at.step += 1
+        return float(line["loss"])
+
+
+def load_kernels(run: Run, step: StepData) -> None:
+    """Forward and backward of a small model on one sample: what libraries load on first use is no memory of training."""
+    row = step.packs[0].documents[0].row
+    token_loss(new_nano(small=True), run.data.reader.pack(PackRequest(step=0, rows=(row,))).inputs).total.backward()
+
+
+def stage_data(store: Store, processor: Processor, config: Qwen2VLConfig, stage: Stage) -> StageData:
+    index = index_store(store, stage.sources, config, processor.settings, stage.budgets, passes_of(stage.rates))
+    return StageData(plan=Plan(index.sources, stage.plan_config(0)), reader=SampleReader(store, processor, index.caps))
