@@ -215,12 +215,13 @@ class Plan:
         rows = np.empty_like(draws.sources)
         sizes = np.empty((config.window, 3), dtype=np.int64)
         flops = np.empty(config.window)
-        for source in np.unique(draws.sources):
-            here, name = draws.sources == source, mixture.names[source]
-            samples = self._samples(name, drawn[source] + np.arange(np.count_nonzero(here)))
-            rows[here] = self._of(name).rows[samples]
-            sizes[here] = self.sizes[name][samples]
-            flops[here] = self._of(name).flops[samples]
+        for source, name in enumerate(mixture.names):
+            here = np.flatnonzero(draws.sources == source)
+            if len(here):
+                samples = self._samples(name, drawn[source] + np.arange(len(here)))
+                rows[here] = self._of(name).rows.take(samples)
+                sizes[here] = self.sizes[name].take(samples, axis=0)
+                flops[here] = self._of(name).flops.take(samples)
         named = [
             (mixture.names[source], row) for source, row in zip(draws.sources.tolist(), rows.tolist(), strict=True)
         ]
@@ -233,11 +234,11 @@ class Plan:
         return [packs[place] for place in shuffled]
 
     def _samples(self, name: str, ordinals: Ints) -> Ints:
-        """Samples that the draws of a source mean: every epoch is another shuffle of all of them."""
+        """Samples that rising draws of a source mean: every epoch is another shuffle of all of them."""
         size = len(self._of(name))
         epochs, places = ordinals // size, ordinals % size
         samples = np.empty_like(places)
-        for epoch in np.unique(epochs):
+        for epoch in range(epochs[0], epochs[-1] + 1):
             here = epochs == epoch
             samples[here] = permuted(places[here], size, key_of(self.config.seed, name, epoch))
         return samples
