@@ -6,8 +6,8 @@ transformers has nothing of the kind, so other ways of packing and dealing stand
 import argparse
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,9 +138,9 @@ def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
     windows = [sizes[first : first + WINDOW] for first in range(0, len(sizes), WINDOW)]
     steps, planned = whole_steps(plan, len(lengths))
     paths: dict[str, Callable[[], object]] = {
-        "planning": lambda: walk(plan, steps),
-        "packing": lambda: [pack_window(window, BUDGETS.sizes) for window in windows],
-        "first come": lambda: first_come(sizes, BUDGETS.sizes),
+        "planning": lambda: consume(walk(plan, steps)),
+        "packing": lambda: consume(pack_window(window, BUDGETS.sizes) for window in windows),
+        "first come": lambda: consume(first_come(window, BUDGETS.sizes) for window in windows),
     }
     times = interleave(paths, repeats)
     rate = {name: [len(lengths) / MILLION / seconds for seconds in values] for name, values in times.items()}
@@ -162,14 +162,18 @@ def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
     ]
 
 
-def walk(plan: Plan, steps: int) -> list[list[Pack]]:
+def consume(found: Iterable[object]) -> None:
+    """Keep nothing, as a training run does: to hold on to all packs of an epoch would cost more than to make them."""
+    deque(found, maxlen=0)
+
+
+def walk(plan: Plan, steps: int) -> Iterator[list[Pack]]:
     """The packs of the first steps, none of them known from before."""
     plan.packs_of.cache_clear()
-    cursor, found = Cursor(), []
+    cursor = Cursor()
     for _ in range(steps):
         packs, cursor = plan.step(cursor)
-        found.append(packs)
-    return found
+        yield packs
 
 
 def whole_steps(plan: Plan, samples: int) -> tuple[int, int]:
