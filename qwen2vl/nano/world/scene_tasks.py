@@ -19,13 +19,12 @@ from qwen2vl.nano.world.scenes import (
     render,
     scatter,
 )
-from qwen2vl.nano.world.wording import QUESTIONS, RELATIONS
+from qwen2vl.nano.world.wording import QUESTIONS, RELATIONS, phrase
 
 
 def ask(rng: Random, wording: str, ease: float = 0.0, /, **parts: str) -> str:
     """One wording of a question; with probability `ease` always the same, so that distances to the picture repeat."""
-    wordings = QUESTIONS[wording]
-    return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
+    return phrase(rng, QUESTIONS[wording], ease, **parts)
 
 
 def colour_shape(rng: Random, ease: float) -> Item:

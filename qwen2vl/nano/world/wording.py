@@ -4,6 +4,8 @@ Not here: words to be read (words.py). `corpus_words` lists what a tokenizer sho
 """
 
 import re
+from collections.abc import Sequence
+from random import Random
 
 from qwen2vl.nano.world import palette, shapes
 
@@ -228,6 +230,17 @@ CONTROL_LABELS = {
     "tab": ("the tab {label}", "the {label} tab"),
 }
 OTHER = ("first second yes no same different shape shapes object objects a an the", IDENTITY, GREETING, SYSTEM)
+
+
+def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str | None = None, /, **parts: str) -> str:
+    """One wording of a question; with probability `ease` always the first, so that distances to the picture repeat.
+
+    split: the last wording belongs to "test" and the last but one to "val" alone, training has all others; None leaves
+    every wording to all.
+    """
+    if split is not None:
+        wordings = {"test": wordings[-1:], "val": wordings[-2:-1]}.get(split, wordings[:-2])
+    return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
 def corpus_words() -> list[str]:
