@@ -6,9 +6,12 @@ biases                 0
 everything else        normal(0, initializer_range), from a generator seeded by the caller
 """
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from qwen2vl.common.errors import ConfigError
 from qwen2vl.model.layers import RMSNorm
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
@@ -35,3 +38,26 @@ def init_weights(model: Qwen2VL, seed: int) -> None:
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
             bias.zero_()
+
+
+@torch.no_grad()
+def with_more_ids(known: Qwen2VL, config: Qwen2VLConfig, seed: int) -> Qwen2VL:
+    """A float32 model of `config` with the weights of one that differs in its vocabulary alone.
+
+    Rows of ids that `known` lacks have initial values. Raises ConfigError when anything else differs.
+    """
+    text = replace(config.text, vocab_size=known.config.text.vocab_size)
+    if replace(config, text=text, initializer_range=known.config.initializer_range) != known.config:
+        raise ConfigError(
+            "the checkpoint to begin with has other sizes than the model to train: only its vocabulary may differ"
+        )
+    if config.text.vocab_size < known.config.text.vocab_size:
+        raise ConfigError(
+            f"the checkpoint to begin with has {known.config.text.vocab_size} ids, more than the {config.text.vocab_size} "
+            "of the model to train"
+        )
+    model = new_model(config, seed)
+    old = dict(known.named_parameters())
+    for name, parameter in model.named_parameters():
+        parameter[: len(old[name])] = old[name].float()
+    return model

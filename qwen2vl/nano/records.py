@@ -22,41 +22,10 @@ from PIL import Image
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import unwritable, write_atomically
 from qwen2vl.data.order import key_of
-from qwen2vl.nano.world import DENSE, TASKS, Item, draw
+from qwen2vl.nano.world import DENSE, KINDS, TASKS, Item, draw
 from qwen2vl.nano.world.item import replace_media
 
 ITEMS_PER_SHARD = 2_000
-KIND_OF = {
-    "colour_shape": "vqa",
-    "count": "vqa",
-    "relate": "vqa",
-    "ground": "grounding",
-    "point": "grounding",
-    "caption": "caption",
-    "compare": "multi_image",
-    "read_word": "ocr",
-    "read_number": "ocr",
-    "page": "ocr",
-    "screen": "grounding",
-    "motion": "video",
-    "order": "video",
-    "text": "text",
-    "read_lines": "ocr",
-    "spaced_lines": "ocr",
-    "shape_rows": "caption",
-    "look_up": "vqa",
-    "tell_apart": "vqa",
-    "place_cells": "grounding",
-    "track": "video",
-    "film_rows": "video",
-    "name_dialogue": "vqa",
-    "place_dialogue": "grounding",
-    "page_lines": "ocr",
-    "screen_lines": "ocr",
-    "page_dialogue": "ocr",
-    "screen_dialogue": "grounding",
-}
-"""Task to the kind of its records, one of `data.records.KINDS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +131,7 @@ def draw_shard(shard: Shard) -> int:
         record = {
             "id": f"{shard.source}-{number}",
             "source": shard.source,
-            "kind": KIND_OF[task],
+            "kind": KINDS[task],
             "messages": conversation(item, media),
         }
         lines.append(json.dumps(record) + "\n")

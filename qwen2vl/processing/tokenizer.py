@@ -194,10 +194,11 @@ class StreamDecoder:
         return self._bytes.decode(b"", final=True)
 
 
-def build_nano_tokenizer(words: Iterable[str], size: int = NANO_SIZE) -> Tokenizer:
+def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: int = NANO_SIZE) -> Tokenizer:
     """nano's tokenizer: 14 special tokens (ids 0..13), 256 bytes, three role names, then merges up to `size`.
 
-    `words` may repeat; the more frequent come first, then the alphabet decides. A lower-case word ("red"), or one with
+    `words` may repeat; the more frequent come first, then the alphabet decides. What `later` adds leaves all ids as they
+    are, for a model that was trained before. A lower-case word ("red"), or one with
     a space in front (" What"), becomes one token where a space stands before it. A capitalised word ("What") becomes
     one where nothing does, which is meant for the openers of sentences.
 
@@ -207,7 +208,7 @@ def build_nano_tokenizer(words: Iterable[str], size: int = NANO_SIZE) -> Tokeniz
     """
     vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *_BYTES, *ROLE_WORDS))}
     merges: list[tuple[str, str]] = []
-    for word in _in_order(words):
+    for word in (*_in_order(words), *_in_order(later)):
         chain = [(word[:i], word[i]) for i in range(1, len(word)) if word[: i + 1] not in vocab]
         if len(vocab) + len(chain) <= size:  # else a shorter word may still fit
             merges += chain

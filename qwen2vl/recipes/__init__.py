@@ -1,7 +1,7 @@
 """Complete configurations: the only place where model, data and training are joined.
 
-Read `running` for how they are joined, `nano`, `finetune` and `stages` for the recipes, `curriculum` for what
-nano is taught in which order.
+Read `running` for how they are joined, `nano`, `wide`, `finetune` and `stages` for the recipes, `curriculum` and
+`wider` for what nano is taught in which order.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from qwen2vl.recipes.running import Recipe
 
 RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:NanoRecipe",
+    "wide": "qwen2vl.recipes.wide:WideRecipe",
     "finetune": "qwen2vl.recipes.finetune:FinetuneRecipe",
     "stage1": "qwen2vl.recipes.stages:Stage1Recipe",
     "stage2": "qwen2vl.recipes.stages:Stage2Recipe",

@@ -333,6 +333,7 @@ NANO = Qwen2VLConfig(
     ),
     # nano's tokenizer puts the special tokens first, in the published order, so ids do not move with its vocabulary.
     tokens=TokenIds(bos=0, eos=2, vision_start=9, vision_end=10, vision_pad=11, image_pad=12, video_pad=13),
+    initializer_range=0.03,
 )
 """The small model that this project trains on what it draws, and ships."""
 

@@ -18,6 +18,7 @@ from qwen2vl.data.show import page, show_row, titles_of
 from qwen2vl.data.store import Store
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
+from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.spec.media import image_size
 
@@ -308,6 +309,7 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
     assert result.out == f"{tmp_path}/drawn: 4 records of 2 sources in {tmp_path}/drawn/*.jsonl\n"
     built = build(run, *sorted((tmp_path / "drawn").glob("*.jsonl")), out=tmp_path / "store")
     assert "4 rows" in built.out
+    assert Tokenizer.load(tmp_path / "drawn" / "tokenizer").digest == recipe.nano_processor().tokenizer.digest
     refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
 
 

@@ -11,12 +11,11 @@ from qwen2vl.data.build import Settings, build
 from qwen2vl.data.records import KINDS
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
-from qwen2vl.nano import records
-from qwen2vl.nano.records import KIND_OF, draw_records, item_key
+from qwen2vl.nano import records, world
+from qwen2vl.nano.records import draw_records, item_key
 from qwen2vl.nano.world import DENSE, TASKS, WITHOUT_FONTS, draw, fonts, words
 from qwen2vl.recipes.nano import nano_processor
 
-OF_SHAPES = {name for name, kind in KIND_OF.items() if kind not in ("ocr", "text") and "screen" not in name}
 SMALL = {"compare@0": 5, "film_rows@0.5": 7, "name_dialogue@1": 2}
 
 
@@ -29,7 +28,7 @@ def text_installed() -> bool:
     return True
 
 
-DRAWABLE = [task for task in (*TASKS, *DENSE) if task in OF_SHAPES or text_installed()]
+DRAWABLE = [task for task in (*TASKS, *DENSE) if task in WITHOUT_FONTS or text_installed()]
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -55,8 +54,8 @@ def pictures_in(folder: Path, source: str) -> list[bytes]:
 
 
 def test_every_task_has_a_kind():
-    assert set(KIND_OF) == {*TASKS, *DENSE} and set(KIND_OF.values()) <= set(KINDS)
-    assert set(WITHOUT_FONTS) <= OF_SHAPES
+    assert set(world.KINDS) == {*TASKS, *DENSE} and set(world.KINDS.values()) <= set(KINDS)
+    assert set(WITHOUT_FONTS) <= set(world.KINDS)
 
 
 def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
@@ -73,7 +72,7 @@ def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
         sample = store.sample(row)
         source, number = sample.id.rsplit("-", 1)
         task = source.split("@")[0]
-        assert (sample.source, sample.kind) == (source, KIND_OF[task])
+        assert (sample.source, sample.kind) == (source, world.KINDS[task])
         item = draw(task, item_key(3, source, int(number)), "train", 0.25)
         asked = [*item.messages, {"role": "assistant", "content": item.answer}]
         direct, stored = processor(asked, add_generation_prompt=False, with_labels=True), reader.read(row)

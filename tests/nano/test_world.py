@@ -12,21 +12,12 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import (
-    SPLITS,
-    TASKS,
-    WITHOUT_FONTS,
-    Item,
-    corpus_words,
-    draw,
-    palette,
-    scene_tasks,
-    scenes,
-    screens,
-    shapes,
-    words,
-)
+from qwen2vl.nano.world import FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
 from qwen2vl.nano.world import fonts as fonts_module
+from qwen2vl.nano.world.screens import windows as screens
+from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.shapes import scenes
+from qwen2vl.nano.world.shapes import tasks as scene_tasks
 
 
 def _why_no_text() -> str:
@@ -42,7 +33,7 @@ def _why_no_text() -> str:
 NO_TEXT = _why_no_text()
 needs_text = pytest.mark.skipif(bool(NO_TEXT), reason=NO_TEXT)
 ALL_TASKS = [
-    pytest.param(task, marks=() if task in WITHOUT_FONTS else needs_text, id=task) for task in TASKS
+    pytest.param(task, marks=() if task in WITHOUT_FONTS else needs_text, id=task) for task in FIRST_TASKS
 ]  # reading needs fonts, pure text needs the word list
 ALL_SPLITS = pytest.mark.parametrize("split", SPLITS)
 
@@ -70,12 +61,12 @@ def _digest(tasks: tuple[str, ...], seeds: range) -> str:
 
 
 def test_same_seed_same_pixels_in_another_process() -> None:
-    tasks = WITHOUT_FONTS if NO_TEXT else TASKS
+    tasks = WITHOUT_FONTS if NO_TEXT else FIRST_TASKS
     here = _digest(tasks, range(3))
     assert here == _digest(tasks, range(3))
     assert here != _digest(tasks, range(3, 6))
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_world as t; "
-    code += "print(t._digest(t.WITHOUT_FONTS if t.NO_TEXT else t.TASKS, range(3)))"
+    code += "print(t._digest(t.WITHOUT_FONTS if t.NO_TEXT else t.FIRST_TASKS, range(3)))"
     folder = Path(__file__).parent
     command = [sys.executable, "-c", code, str(folder)]
     other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])

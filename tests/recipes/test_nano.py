@@ -10,7 +10,8 @@ from qwen2vl.data.plan import Phase
 from qwen2vl.data.store import Store
 from qwen2vl.model.checkpoint import load_model
 from qwen2vl.nano.records import draw_records
-from qwen2vl.nano.world import DENSE, TASKS, draw
+from qwen2vl.nano.world import DENSE, FIRST_TASKS, draw
+from qwen2vl.recipes import drawn
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
 from qwen2vl.recipes.nano import MEDIA, STAGES, NanoRecipe, nano_processor, sources_needed
@@ -38,8 +39,8 @@ def test_the_curriculum_covers_the_run_with_known_tasks():
     ends = [lessons.until for lessons in CURRICULUM]
     assert ends == sorted(ends)
     assert ends[-1] == sum(stage.steps for stage in STAGES)
-    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*TASKS, *DENSE}
-    assert set(TASKS) <= {task for mix in CURRICULUM[-1].mixes for task in mix.weights}
+    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*FIRST_TASKS, *DENSE}
+    assert set(FIRST_TASKS) <= {task for mix in CURRICULUM[-1].mixes for task in mix.weights}
 
 
 def test_stages_cut_the_curriculum_without_a_gap():
@@ -62,7 +63,7 @@ def test_the_rate_has_no_jump_between_the_last_stages():
 
 
 def test_every_task_ends_in_its_full_form():
-    for task in TASKS:
+    for task in FIRST_TASKS:
         eases = [mix.ease for lessons in CURRICULUM for mix in lessons.mixes if task in mix.weights]
         assert eases[-1] == 0.0, task
 
@@ -83,7 +84,7 @@ def test_a_missing_store_is_one_sentence(tmp_path):
 @needs_fonts
 def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     """A few steps of every stage, by the functions that the documented commands call."""
-    monkeypatch.setattr(recipe, "MEASURED_ITEMS", 1)
+    monkeypatch.setattr(drawn, "MEASURED_ITEMS", 1)
     firsts = [stage.phases[0].mixtures[:1] for stage in STAGES]
     shorter = tuple(
         replace(stage, steps=2, phases=(Phase(mixtures=first),)) for stage, first in zip(STAGES, firsts, strict=True)
@@ -106,7 +107,7 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     assert [line["stage"] for line in lines] == [stage.name for stage in STAGES for _ in range(2)]
     checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
     assert [check["step"] for check in checks] == [3, 6]
-    assert set(checks[0]["exact"]) == set(TASKS)
+    assert set(checks[0]["exact"]) == set(FIRST_TASKS)
     assert is_run(tmp_path / "run")
     assert export_run(tmp_path / "run", tmp_path / "export") == 6
     assert load_model(tmp_path / "export").config == NANO

@@ -1,9 +1,12 @@
-"""`qwen2vl data draw`: the records that nano is trained on. The same command again goes on where it stopped."""
+"""`qwen2vl data draw`: the records that nano is trained on. The same command again goes on where it stopped.
+
+OUT/tokenizer holds the tokenizer of the model to be trained, for `data build`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,6 +20,8 @@ class DrawOptions(CommonOptions):
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder of the records, which is made if it is not there."""
+    recipe: Literal["nano", "wide"] = "nano"
+    """Whose records: those of nano from nothing, or of nano in the wider world."""
     share: float = 1.0
     """Share of the records that a whole run reads; fewer are read more than once."""
     num_workers: int = 1
@@ -31,10 +36,15 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
     require_at_least("--num-workers", options.num_workers, 1)
     from qwen2vl.nano.records import draw_records
-    from qwen2vl.recipes.nano import sources_needed
+    from qwen2vl.recipes import nano, wide
 
-    sources = sources_needed(options.share)
+    needed, processor = {
+        "nano": (nano.sources_needed, nano.nano_processor),
+        "wide": (wide.sources_needed, wide.wide_processor),
+    }[options.recipe]
+    sources = needed(options.share)
     with counting("drawing") as tell:
         draw_records(options.out, sources, seed=options.seed, num_workers=options.num_workers, on_progress=tell)
+    processor().save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0

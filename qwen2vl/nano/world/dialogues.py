@@ -7,11 +7,12 @@ from collections import Counter
 from itertools import permutations
 from random import Random
 
-from qwen2vl.nano.world import palette, shapes
+from qwen2vl.nano.world import palette
+from qwen2vl.nano.world.documents.pages import ask_heading, ask_value, make_page
 from qwen2vl.nano.world.item import Item, box_answer, dialogue_item, point_answer
-from qwen2vl.nano.world.pages import ask_heading, ask_value, make_page
-from qwen2vl.nano.world.scene_tasks import ask, holds, in_order
-from qwen2vl.nano.world.scenes import (
+from qwen2vl.nano.world.screens.windows import ask_point, ask_state, make_screen
+from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.shapes.scenes import (
     Placed,
     Scene,
     article,
@@ -20,7 +21,7 @@ from qwen2vl.nano.world.scenes import (
     render,
     scatter,
 )
-from qwen2vl.nano.world.screens import ask_point, ask_state, make_screen
+from qwen2vl.nano.world.shapes.tasks import ask, holds, in_order
 from qwen2vl.nano.world.wording import RELATIONS
 
 MAX_TURNS = 6

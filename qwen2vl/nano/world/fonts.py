@@ -17,7 +17,7 @@ PACKAGES = (
     "fonts-dejavu-core fonts-liberation fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-roboto-slab "
     "fonts-lato fonts-crosextra-carlito fonts-crosextra-caladea fonts-quicksand fonts-linuxlibertine fonts-comfortaa "
     "fonts-hack fonts-inconsolata fonts-inter fonts-dosis fonts-oxygen fonts-tuffy fonts-cabin fonts-sil-gentium-basic "
-    "fonts-firacode fonts-cantarell fonts-ebgaramond fonts-karla fonts-b612"
+    "fonts-firacode fonts-cantarell fonts-ebgaramond fonts-karla fonts-b612 fonts-noto-color-emoji"
 )
 INSTALL_LINE = f"apt-get install -y --no-install-recommends wamerican {PACKAGES}"
 
@@ -84,6 +84,17 @@ def _installed() -> dict[str, Path]:
     return {path.name: path for path in sorted(FONT_ROOT.rglob("*")) if path.suffix in (".ttf", ".otf")}
 
 
+def font_file(name: str) -> Path:
+    """Where a font file of one of PACKAGES lies. Raises Qwen2VLError when it is not installed."""
+    path = _installed().get(name)
+    if path is None:
+        raise Qwen2VLError(
+            f"font file {name} was not found under {FONT_ROOT}: drawing items for training needs the fonts of the "
+            f"drawn world; install them with: {INSTALL_LINE}"
+        )
+    return path
+
+
 @lru_cache(maxsize=8)
 def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
     """The faces of a split; mono=True only fixed-width ones, False only proportional ones.
@@ -91,12 +102,8 @@ def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
     Raises Qwen2VLError when a font file is not installed.
     """
     wanted = tuple(face for face in FACES[split] if mono is None or face.mono == mono)
-    missing = [face.file for face in wanted if face.file not in _installed()]
-    if missing:
-        raise Qwen2VLError(
-            f"font file {missing[0]} was not found under {FONT_ROOT}: drawing text for training needs the fonts of the "
-            f"drawn world; install them with: {INSTALL_LINE}"
-        )
+    for face in wanted:
+        font_file(face.file)
     return wanted
 
 

@@ -5,13 +5,14 @@ Each widens with falling `ease` towards the tasks that are scored. The films' le
 
 from random import Random
 
-from qwen2vl.nano.world import palette, shapes
+from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.dialogues import ask_place
+from qwen2vl.nano.world.documents.pages import make_page
 from qwen2vl.nano.world.item import Item, dialogue_item
-from qwen2vl.nano.world.pages import make_page
-from qwen2vl.nano.world.scene_tasks import ask
-from qwen2vl.nano.world.scenes import PATCH, Placed, Scene, distinct_names, in_cell, make_shape, moved, render
-from qwen2vl.nano.world.screens import make_screen
+from qwen2vl.nano.world.screens.windows import make_screen
+from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.shapes.scenes import PATCH, Placed, Scene, distinct_names, in_cell, make_shape, moved, render
+from qwen2vl.nano.world.shapes.tasks import ask
 
 
 def shape_rows(rng: Random, ease: float) -> Item:

@@ -1,17 +1,49 @@
 """The tasks of the drawn world and the one way to draw an item: a pure function of task, seed, split and ease."""
 
+import re
 from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import dialogues, films, lessons, pages, reading, scene_tasks, screens, text
+from qwen2vl.nano.world import dialogues, lessons
+from qwen2vl.nano.world.charts import tasks as charts
+from qwen2vl.nano.world.documents import pages
+from qwen2vl.nano.world.documents import tasks as documents
+from qwen2vl.nano.world.films import motion as films
+from qwen2vl.nano.world.films import tasks as film_tasks
+from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.item import Item
+from qwen2vl.nano.world.reading import paragraphs
+from qwen2vl.nano.world.reading import tasks as reading
+from qwen2vl.nano.world.screens import actions
+from qwen2vl.nano.world.screens import windows as screens
+from qwen2vl.nano.world.shapes import pairs
+from qwen2vl.nano.world.shapes import tasks as scene_tasks
+from qwen2vl.nano.world.text import instructions
+from qwen2vl.nano.world.text import questions as text
+from qwen2vl.nano.world.wording import corpus_words
 
 SPLITS = ("train", "val", "test")
 
 Maker = Callable[[Random, str, float], Item]
 
-_MAKERS: dict[str, Maker] = {
+
+class Part(Protocol):
+    """A module of the world that brings tasks and lessons of its own."""
+
+    MAKERS: dict[str, Maker]
+    LESSONS: dict[str, Maker]
+    KINDS: dict[str, str]
+    """Task or lesson to the kind of its records, one of `data.records.KINDS`."""
+    QUESTIONS: dict[str, tuple[str, ...]]
+    WORDS: tuple[str, ...]
+    """Names that a tokenizer should know."""
+
+
+PARTS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, film_tasks, pairs, instructions)
+
+_FIRST: dict[str, Maker] = {
     "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng, ease),
     "count": lambda rng, split, ease: scene_tasks.count(rng, ease),
     "relate": lambda rng, split, ease: scene_tasks.relate(rng, ease),
@@ -27,6 +59,9 @@ _MAKERS: dict[str, Maker] = {
     "order": lambda rng, split, ease: films.order(rng, ease),
     "text": lambda rng, split, ease: text.text(rng, split),
 }
+FIRST_TASKS = tuple(_FIRST)
+"""Those of the exam "nano"."""
+_MAKERS = _FIRST | {name: make for part in PARTS for name, make in part.MAKERS.items()}
 TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
@@ -44,9 +79,48 @@ _DENSE: dict[str, Maker] = {
     "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split, ease),
     "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split, ease),
 }
+_DENSE |= {name: make for part in PARTS for name, make in part.LESSONS.items()}
 DENSE = tuple(_DENSE)
 """Drawn like tasks, but for training only: many answers, or many letters, for one picture's cost."""
-WITHOUT_FONTS = ("colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order")
+WITHOUT_FONTS = (
+    "colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order",
+    "shape_rows", "look_up", "tell_apart", "place_cells", "track", "film_rows", "name_dialogue", "place_dialogue",
+    "events", "speed", "changed", "film_count", "event_rows", "film_dialogue",
+    "difference", "same_object", "which_picture", "count_nine", "pair_rows", "pair_dialogue", "equal_cells", "count_rows",
+)  # fmt: skip
+"""Tasks and lessons that draw no letters."""
+
+KINDS: dict[str, str] = {
+    "colour_shape": "vqa",
+    "count": "vqa",
+    "relate": "vqa",
+    "ground": "grounding",
+    "point": "grounding",
+    "caption": "caption",
+    "compare": "multi_image",
+    "read_word": "ocr",
+    "read_number": "ocr",
+    "page": "ocr",
+    "screen": "grounding",
+    "motion": "video",
+    "order": "video",
+    "text": "text",
+    "read_lines": "ocr",
+    "spaced_lines": "ocr",
+    "shape_rows": "caption",
+    "look_up": "vqa",
+    "tell_apart": "vqa",
+    "place_cells": "grounding",
+    "track": "video",
+    "film_rows": "video",
+    "name_dialogue": "vqa",
+    "place_dialogue": "grounding",
+    "page_lines": "ocr",
+    "screen_lines": "ocr",
+    "page_dialogue": "ocr",
+    "screen_dialogue": "grounding",
+} | {name: kind for part in PARTS for name, kind in part.KINDS.items()}
+"""Task or lesson to the kind of its records, one of `data.records.KINDS`."""
 
 
 def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
@@ -63,3 +137,16 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     if not 0 <= ease <= 1:
         raise Qwen2VLError(f"ease {ease} is out of range: choose a number from 0 (full task) to 1 (easiest)")
     return makers[task](Random(f"{split}/{task}/{seed}"), split, ease)
+
+
+def added_words() -> list[str]:
+    """What `wording.corpus_words` lacks: words of the parts' questions and names, sorted.
+
+    They are kept apart because a tokenizer's ids follow the order of its words, and weights know ids. Plurals need no
+    tokens of their own: "s" follows the singular. Capitalised words stand at the beginning, where letters do.
+    """
+    texts = [word for part in PARTS for word in part.WORDS]
+    texts += [wording for part in PARTS for wordings in part.QUESTIONS.values() for wording in wordings]
+    plain = (re.sub(r"\{\w+\}", " ", text) for text in texts)
+    words = {word for text in plain for word in re.findall(r"\b[a-z]+\b", text)}
+    return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))

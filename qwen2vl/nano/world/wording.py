@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from qwen2vl.nano.world import palette, shapes
+from qwen2vl.nano.world import palette
+from qwen2vl.nano.world.shapes import kinds as shapes
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "colour": (

@@ -16,8 +16,8 @@ from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.fonts import Face, faces
 from qwen2vl.nano.world.item import Item, picture_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height, write
-from qwen2vl.nano.world.scene_tasks import ask
-from qwen2vl.nano.world.scenes import PATCH
+from qwen2vl.nano.world.shapes.scenes import PATCH
+from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.words import pick_digits, pick_letters, pick_word
 
 COLUMN = 14

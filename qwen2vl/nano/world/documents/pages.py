@@ -10,9 +10,9 @@ from qwen2vl.nano.world.fonts import faces
 from qwen2vl.nano.world.item import Item, picture_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, write
 from qwen2vl.nano.world.palette import Rgb
-from qwen2vl.nano.world.reading import dress
-from qwen2vl.nano.world.scene_tasks import ask
-from qwen2vl.nano.world.scenes import PATCH
+from qwen2vl.nano.world.reading.tasks import dress
+from qwen2vl.nano.world.shapes.scenes import PATCH
+from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.wording import PAGE_KEYS
 from qwen2vl.nano.world.words import pick_digits, pick_word
 

@@ -3,9 +3,10 @@
 from itertools import pairwise
 from random import Random
 
-from qwen2vl.nano.world import palette, shapes
+from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.item import Item, box_answer, picture_item, place_truth, point_answer, text_truth
-from qwen2vl.nano.world.scenes import (
+from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.shapes.scenes import (
     Placed,
     Scene,
     apart,

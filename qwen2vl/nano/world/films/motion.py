@@ -7,8 +7,7 @@ from PIL import Image
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.item import Item, film_item, point_answer, text_truth
 from qwen2vl.nano.world.palette import Rgb
-from qwen2vl.nano.world.scene_tasks import ask
-from qwen2vl.nano.world.scenes import (
+from qwen2vl.nano.world.shapes.scenes import (
     PATCH,
     Placed,
     Scene,
@@ -21,6 +20,7 @@ from qwen2vl.nano.world.scenes import (
     name_truths,
     scatter,
 )
+from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.wording import DIRECTIONS
 
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))

@@ -10,8 +10,8 @@ from qwen2vl.nano.world.fonts import Face, faces
 from qwen2vl.nano.world.item import Box, Item, picture_item, place_truth, point_answer, text_truth
 from qwen2vl.nano.world.lettering import ink_size, write
 from qwen2vl.nano.world.palette import Rgb, jitter
-from qwen2vl.nano.world.scene_tasks import ask
-from qwen2vl.nano.world.scenes import PATCH
+from qwen2vl.nano.world.shapes.scenes import PATCH
+from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES
 from qwen2vl.nano.world.words import pick_word
 

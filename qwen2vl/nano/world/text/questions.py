@@ -3,7 +3,7 @@
 from random import Random
 
 from qwen2vl.nano.world.item import Item, picture_item, text_truth
-from qwen2vl.nano.world.scene_tasks import ask
+from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.wording import FACTS, GREETING, IDENTITY, OPPOSITES
 from qwen2vl.nano.world.words import pick_word
 

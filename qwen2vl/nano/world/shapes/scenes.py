@@ -8,9 +8,10 @@ from random import Random
 
 from PIL import Image
 
-from qwen2vl.nano.world import palette, shapes
+from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.item import Box
 from qwen2vl.nano.world.palette import Rgb
+from qwen2vl.nano.world.shapes import kinds as shapes
 
 PATCH = 28  # one visual token covers 28 x 28 pixels
 

@@ -1,0 +1,134 @@
+"""A word written over a photograph: a transfer task, for the exam alone.
+
+    photo               licence
+    astronaut           public domain (NASA)
+    brick               CC0 (CC0Textures)
+    camera              CC0 (Lav Varshney)
+    chelsea             CC0 (Stefan van der Walt)
+    clock_motion        public domain (Stefan van der Walt)
+    coffee              CC0 (Rachel Michetti)
+    grass               CC0 (CC0Textures)
+    gravel              CC0 (CC0Textures)
+    hubble_deep_field   public domain (NASA)
+    rocket              public domain (SpaceX)
+
+The photographs are those inside the package scikit-image, which names these licences; they are read as files, without
+importing it, so it needs none of its dependencies. Fonts, words and wording are those of the test split.
+"""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.nano.world import wording
+from qwen2vl.nano.world.fonts import Face, faces, font
+from qwen2vl.nano.world.item import Box, Item, picture_item, text_truth
+from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height
+from qwen2vl.nano.world.palette import COLOURS, Rgb, luma
+from qwen2vl.nano.world.shapes.scenes import PATCH
+from qwen2vl.nano.world.wording import phrase
+from qwen2vl.nano.world.words import pick_word
+
+INSTALL_LINE = "pip install --no-deps scikit-image"
+PHOTOS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "rocket.jpg",
+)
+SPLIT = "test"
+MARGIN = 4
+LUMA_GAP = 90
+"""Between the letters and what is right behind them, on average."""
+
+
+def transfer_photo(rng: Random) -> Item:
+    """A word on a piece of a photograph, read. Raises Qwen2VLError where photographs, fonts or words are not installed."""
+    name, face, word = rng.choice(PHOTOS), rng.choice(faces(SPLIT, mono=False)), pick_word(rng, SPLIT)
+    widths = [width * PATCH for width in range(3, 7) if width * PATCH >= 14 * len(word)]
+    size = rng.choice(widths), rng.randint(2, 3) * PATCH
+    picture, cut = _cut(rng, _photo(name), size)
+    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
+    wide, high = ink_size(face, text_px, word)
+    x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
+    box = (x, y, x + wide, y + high)
+    edge = _write(rng, picture, face, text_px, word, box)
+    scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
+    question = phrase(rng, wording.QUESTIONS["read_word"], 0.0, SPLIT)
+    return picture_item("transfer_photo", [picture], question, word, text_truth(word, read=[word], scene=scene))
+
+
+def photo_folder() -> Path:
+    """Where the photographs lie. Raises Qwen2VLError with the install line."""
+    found = find_spec("skimage")
+    folders = found.submodule_search_locations if found else None
+    if not folders:
+        raise Qwen2VLError(
+            "scikit-image was not found: drawing words on photographs needs the photographs inside it; install it with: "
+            + INSTALL_LINE
+        )
+    return Path(folders[0]) / "data"
+
+
+@lru_cache(maxsize=len(PHOTOS))
+def _photo(name: str) -> Image.Image:
+    with Image.open(photo_folder() / name) as opened:
+        return opened.convert("RGB")
+
+
+def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Box]:
+    """A piece of the photograph, of the picture's shape, shrunk to its size."""
+    most = min(photo.width / size[0], photo.height / size[1])
+    scale = rng.uniform(min(1.0, most), most)
+    width, height = int(size[0] * scale), int(size[1] * scale)
+    x, y = rng.randint(0, photo.width - width), rng.randint(0, photo.height - height)
+    cut = (x, y, x + width, y + height)
+    return photo.resize(size, Image.Resampling.LANCZOS, box=cut), cut
+
+
+def _write(rng: Random, picture: Image.Image, face: Face, text_px: int, word: str, box: Box) -> str:
+    """Letters that stand out from what is behind them, plain where that is calm, else with an edge; returns which."""
+    behind = np.asarray(picture.crop(box).convert("L"))
+    colours = [colour for colour in COLOURS.values() if abs(luma(colour) - behind.mean()) >= LUMA_GAP]
+    ink = rng.choice(colours or [COLOURS["white" if behind.mean() < 128 else "black"]])
+    calm = behind.std() < 22
+    edge = rng.choice(("none", "none", "outline", "shadow") if calm else ("outline", "outline", "shadow", "plate"))
+    origin = box[0] - int(font(face, text_px).getbbox(word)[0]), box[1] - line_height(face, text_px)[0]
+    _write_edge(picture, face, text_px, word, origin, box, edge, ink)
+    ImageDraw.Draw(picture).text(origin, word, font=font(face, text_px), fill=ink)
+    return edge
+
+
+def _write_edge(
+    picture: Image.Image,
+    face: Face,
+    text_px: int,
+    word: str,
+    origin: tuple[int, int],
+    box: Box,
+    edge: str,
+    ink: Rgb,
+) -> None:
+    """What lies between the letters and the photograph: dark under light letters, light under dark ones."""
+    under = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
+    mask = Image.new("L", picture.size)
+    pen = ImageDraw.Draw(mask)
+    if edge == "outline":
+        pen.text(origin, word, font=font(face, text_px), fill=255, stroke_width=2)
+    elif edge == "shadow":
+        pen.text((origin[0] + 1, origin[1] + 1), word, font=font(face, text_px), fill=255, stroke_width=3)
+        mask = mask.filter(ImageFilter.GaussianBlur(1.5))
+    elif edge == "plate":
+        pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)
+    picture.paste(under, (0, 0), mask)

@@ -1,0 +1,1 @@
+"""Pages, receipts, forms and tables: values to be looked up."""

@@ -1,0 +1,1 @@
+"""Short films of shapes, and one long one."""

@@ -1,0 +1,1 @@
+"""Words, lines and paragraphs to be read, in many hands and damages."""

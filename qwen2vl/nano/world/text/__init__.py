@@ -1,0 +1,1 @@
+"""Questions and instructions without a picture."""

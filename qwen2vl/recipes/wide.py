@@ -1,0 +1,92 @@
+"""nano in the wider world: emoji, documents, charts, screens with actions, longer videos, pairs, instructions.
+
+    scripts/install-fonts.sh
+    qwen2vl data draw runs/wide-records --recipe wide
+    qwen2vl data build runs/wide-records/*.jsonl --out runs/wide-store --tokenizer runs/wide-records/tokenizer
+    qwen2vl train wide                                           (the same command again resumes)
+
+It begins with a trained nano, whose vocabulary grows by the names of the wider world. Like nano's, its last stage locks
+the tower and takes the full questions on.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from qwen2vl.model.checkpoint import load_model
+from qwen2vl.model.init import with_more_ids
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.nano.world import TASKS, added_words, corpus_words
+from qwen2vl.processing.processor import Processor
+from qwen2vl.processing.tokenizer import build_nano_tokenizer
+from qwen2vl.recipes import drawn
+from qwen2vl.recipes.curriculum import phases_between
+from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
+from qwen2vl.recipes.running import Prepared
+from qwen2vl.recipes.wider import WIDER
+from qwen2vl.spec.config import NANO
+from qwen2vl.training.config import Rates, Stage, TrainConfig
+
+WIDE_SIZE = 1856
+WIDE = replace(NANO, text=replace(NANO.text, vocab_size=WIDE_SIZE))
+"""nano with ids for more words."""
+RATE = 7e-4
+SECOND, END = 7900, 10900
+"""Steps at which the stages end; the rate falls in one line over both."""
+LEFT = (END - SECOND) / END
+STAGES: tuple[Stage, ...] = (
+    stage_of(
+        "2-everything", SECOND, Rates(tower=RATE, merger=RATE, decoder=RATE), phases_between(0, SECOND, WIDER),
+        warmup_steps=200, decay=1.0, final_rate=LEFT,
+    ),
+    stage_of(
+        "3-questions", END - SECOND, Rates(merger=LEFT * RATE, decoder=LEFT * RATE), phases_between(SECOND, END, WIDER),
+        warmup_steps=0, decay=1.0,
+    ),
+)  # fmt: skip
+
+
+@cache
+def wide_processor() -> Processor:
+    """Tokenizer with the words of both worlds; ids of the first are nano's."""
+    return Processor(build_nano_tokenizer(corpus_words(), added_words(), WIDE_SIZE), WIDE, MEDIA)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideRecipe:
+    """Everything that decides the weights."""
+
+    store: Path = Path("runs/wide-store")
+    """Built from what `qwen2vl data draw --recipe wide` writes."""
+    start: str = "nano"
+    """The checkpoint to begin with: the shipped nano or a directory, of nano's sizes."""
+    validation_items: int = 16
+    """Of every task, drawn from the held-out half of the world."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(optimizer="muon", validate_every=500, save_every=100)
+    )
+
+    @property
+    def name(self) -> str:
+        return "wide"
+
+    def prepare(self, run_dir: Path) -> Prepared:
+        processor = wide_processor()
+        return Prepared(
+            config=WIDE,
+            processor=processor,
+            stages=STAGES,
+            store=self.store,
+            model=self._model,
+            validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
+            how_to_build="qwen2vl data draw runs/wide-records --recipe wide, then qwen2vl data build "
+            f"runs/wide-records/*.jsonl --out {self.store} --tokenizer runs/wide-records/tokenizer",
+        )
+
+    def _model(self) -> Qwen2VL:
+        return with_more_ids(load_model(self.start, device="cpu", dtype="fp32"), WIDE, self.train.seed)
+
+
+def sources_needed(share: float = 1.0) -> dict[str, int]:
+    """How many records of every source one run reads; a share of them for smaller trials."""
+    return drawn.sources_needed(STAGES, wide_processor(), share)

@@ -1,0 +1,179 @@
+"""Windows drawn by Chromium: boxes enclose their pixels, and pixels do not depend on the neighbours."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.nano import browser
+from qwen2vl.nano.transfer import pages
+from qwen2vl.nano.world import Item, fonts, words
+from qwen2vl.nano.world.screens import html
+
+SPLITS = ("train", "val", "test")
+
+
+def why_no_browser() -> str:
+    try:
+        browser.browser()
+        for split in SPLITS:
+            fonts.faces(split)
+        words.words("train")
+    except Qwen2VLError as error:
+        return str(error)
+    return ""
+
+
+NO_BROWSER = why_no_browser()
+needs_browser = pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)
+
+
+def hidden(tile: html.Tile, key: str) -> html.Tile:
+    """The same page without one element: what differs is its pixels."""
+    before = f'data-key="{key}"'
+    assert tile.html.count(before) == 1
+    return replace(tile, html=tile.html.replace(before, f'{before} style="visibility: hidden"'))
+
+
+def changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
+    """The box of the pixels in which two pictures visibly differ: smooth edges may tint the next pixel a little."""
+    apart = np.abs(np.asarray(one).astype(int) - np.asarray(other)).sum(axis=2)
+    ys, xs = np.nonzero(apart > 24)
+    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
+
+
+def encloses(box: tuple[int, ...], inner: tuple[int, ...], slack: int = 8) -> bool:
+    """Whether a box holds another one and is nowhere much larger."""
+    grown = [inner[0] - box[0], inner[1] - box[1], box[2] - inner[2], box[3] - inner[3]]
+    return min(grown) >= 0 and max(grown) <= slack
+
+
+@lru_cache(maxsize=1)
+def _screens() -> list[Item]:
+    return browser.draw_html_screens(Random(3), "train", 20)
+
+
+def _picture(item: Item) -> Image.Image:
+    return item.messages[0]["content"][0]["image"]
+
+
+@needs_browser
+def test_boxes_enclose_their_pixels() -> None:
+    windows = [html.make_window(Random(f"{split}{seed}"), split) for split in SPLITS for seed in range(16)]
+    keys = [(number, str(key)) for number, window in enumerate(windows) for key in range(len(window.widgets))]
+    without = [hidden(windows[number].tile, key) for number, key in keys]
+    shots = browser.shoot([*(window.tile for window in windows), *without], html.WINDOW_CSS)
+    for (number, key), shot in zip(keys, shots[len(windows) :], strict=True):
+        whole = shots[number]
+        assert whole.picture.size == windows[number].tile.size
+        assert set(whole.boxes) == {str(each) for each in range(len(windows[number].widgets))}  # nothing is cut off
+        assert encloses(whole.boxes[key], changed(whole.picture, shot.picture)), (windows[number], key)
+
+
+@needs_browser
+def test_pixels_do_not_depend_on_the_neighbours() -> None:
+    for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
+        assert one.truth == again.truth and one.answer == again.answer
+        assert _picture(one).tobytes() == _picture(again).tobytes()
+
+
+@needs_browser
+def test_dialogues_say_what_the_window_shows() -> None:
+    for item in _screens():
+        scene = item.truth["scene"]
+        assert item.task == "screen_html" and max(scene["size"]) <= 224
+        texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
+        turns = list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
+        assert 2 <= len(turns) <= 6
+        for question, answer in turns:
+            named = [each for each in scene["controls"] if re.search(rf"\b{each['label']}\b", question)]
+            if not named:
+                assert answer == scene["title"]
+            elif found := re.search(r"\((\d+),(\d+)\)", answer):
+                x, y = (int(value) * side / 1000 for value, side in zip(found.groups(), scene["size"], strict=True))
+                assert any(b[0] <= x < b[2] and b[1] <= y < b[3] for b in (each["box_px"] for each in named))
+            else:
+                assert answer in [each["state"] for each in named]
+
+
+@needs_browser
+def test_every_font_is_taken_and_what_reaches_over_the_rim_has_no_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tile = html.Tile(
+        html='<p data-key="in" style="width: 40px">in</p><p data-key="out" style="width: 140px">out</p>',
+        size=(100, 60),
+        classes="plain",
+        faces=tuple(face for split in SPLITS for face in fonts.faces(split)),
+    )
+    (shot,) = browser.shoot([tile])
+    assert shot.boxes["in"][0::2] == (0, 40) and "out" not in shot.boxes
+    (tmp_path / "no.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(browser, "font_file", lambda name: tmp_path / "no.ttf")
+    with pytest.raises(Qwen2VLError, match="font"):
+        browser.shoot([tile])
+
+
+def test_missing_browser_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Qwen2VLError, match="apt-get install .*chromium"):
+        browser.browser()
+
+
+def test_a_browser_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "browser", lambda: "false")
+    with pytest.raises(Qwen2VLError, match="exit status 1"):
+        browser.shoot([html.Tile(html="", size=(40, 40), classes="plain")])
+
+
+def test_styles_belong_to_one_split() -> None:
+    for table in (html.STYLES, html.LAYOUTS, html.PALETTES):
+        for one in SPLITS:
+            for other in set(SPLITS) - {one}:
+                assert not set(table[one]) & set(table[other])
+    names = {name for split in SPLITS for name in html.STYLES[split]}
+    rules = {rule for split in SPLITS for rule in html.STYLES[split].values()}
+    assert not names & {*pages.SCREEN_STYLES, *pages.PAGE_STYLES, *pages.LINE_STYLES}
+    assert not rules & set(pages.SCREEN_STYLES.values())
+
+
+@needs_browser
+@pytest.mark.parametrize("split", SPLITS)
+def test_windows_are_of_their_split(split: str) -> None:
+    known = {word for other in SPLITS for word in words.words(other)}
+    for seed in range(100):
+        window = html.make_window(Random(seed), split)
+        labels = [widget.label for widget in window.widgets]
+        assert len(set(labels)) == len(labels) and {face.file for face in window.tile.faces} <= _files(split)
+        for widget in window.widgets:
+            word = widget.state
+            assert widget.kind != "field" or words.split_of(word) == split or word not in known
+        assert max(window.tile.size) <= 224 and min(window.tile.size) >= 28
+
+
+def _files(split: str) -> set[str]:
+    return {face.file for face in fonts.FACES[split]}
+
+
+def _digest() -> str:
+    windows = [html.make_window(Random(seed), "val") for seed in range(5)]
+    return hashlib.sha256(repr(windows).encode()).hexdigest()
+
+
+@needs_browser
+def test_same_seed_same_page_in_another_process() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_browser as t; print(t._digest())"
+    folder = Path(__file__).parent
+    command = [sys.executable, "-c", code, str(folder)]
+    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
+    assert other.stdout.strip() == _digest() == _digest()

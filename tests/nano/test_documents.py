@@ -1,0 +1,236 @@
+"""Receipts, forms and tables: every answer follows from the description, and all ink is where the description says."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.data.records import KINDS
+from qwen2vl.nano.world import Item, fonts, palette, words
+from qwen2vl.nano.world.documents import form_drawing, lookups, receipt_drawing, table_drawing
+from qwen2vl.nano.world.documents import tasks as documents
+from qwen2vl.nano.world.shapes import scenes
+from qwen2vl.processing.messages import parse_messages
+
+SPLITS = ("train", "val", "test")
+
+
+def why_no_text() -> str:
+    try:
+        for split in SPLITS:
+            fonts.faces(split)
+        words.words("train")
+    except Qwen2VLError as error:
+        return str(error)
+    return ""
+
+
+NO_TEXT = why_no_text()
+needs_text = pytest.mark.skipif(bool(NO_TEXT), reason=NO_TEXT)
+ALL = {**documents.MAKERS, **documents.LESSONS}
+
+
+def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
+    return ALL[task](Random(f"{split}/{task}/{seed}"), split, ease)
+
+
+def picture_of(item: Item) -> Image.Image:
+    return item.messages[0]["content"][0]["image"]
+
+
+def turns_of(item: Item) -> list[tuple[str, str]]:
+    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
+    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
+
+
+def digest(tasks: list[str], seeds: range) -> str:
+    total = hashlib.sha256()
+    for task in tasks:
+        for seed in seeds:
+            item = draw(task, seed, SPLITS[seed % 3], seed % 4 / 3)
+            total.update(repr((turns_of(item), item.truth)).encode() + picture_of(item).tobytes())
+    return total.hexdigest()
+
+
+@needs_text
+def test_same_arguments_same_pixels_in_another_process():
+    here = digest(list(ALL), range(4))
+    assert here == digest(list(ALL), range(4)) != digest(list(ALL), range(4, 8))
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_documents as t; print(t.digest(list(t.ALL), range(4)))"
+    folder = Path(__file__).parent
+    command = [sys.executable, "-c", code, str(folder)]
+    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
+    assert other.stdout.strip() == here
+
+
+@needs_text
+@pytest.mark.parametrize("task", ALL)
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
+    for seed in range(15):
+        item = draw(task, seed, split, seed / 14)
+        width, height = picture_of(item).size
+        assert width % 28 == 0 and height % 28 == 0 and max(width, height) <= 224
+        assert item.task == task and item.messages[-1]["role"] == "user"
+        json.dumps(item.truth)
+        parse_messages(item.messages)
+        assert all(question and answer and "{" not in question for question, answer in turns_of(item))
+        assert item.truth["scene"]["family"] in {face.family for face in fonts.FACES[split]}
+        if task in documents.MAKERS:
+            assert item.answer in item.truth["accept"] and item.truth["metric"] == "anls"
+
+
+@needs_text
+@pytest.mark.parametrize("task", ALL)
+def test_the_easiest_form_has_one_size(task: str):
+    items = [draw(task, seed, ease=1.0) for seed in range(20)]
+    assert len({picture_of(item).size for item in items}) == 1
+    assert {item.truth["scene"]["form"] for item in items} == {"aligned"}
+
+
+def number_in(text: str) -> str:
+    return re.search(r"\d+\.\d\d", text)[0]
+
+
+def receipt_answer(scene: dict, asked: dict) -> str:
+    prices = [(name.rstrip(":"), number_in(price)) for name, price in scene["goods"]]
+    if asked["field"] == "price":
+        return dict(prices)[asked["name"]]
+    if asked["field"] == "total":
+        return f"{sum(round(100 * float(price)) for _, price in prices) / 100:.2f}"
+    if asked["field"] == "which":
+        (name,) = (name for name, price in prices if price == asked["price"])
+        return name
+    return scene[asked["field"]]
+
+
+def form_answer(scene: dict, asked: dict) -> str:
+    return dict(scene["fields"])[asked["key"]]
+
+
+def table_answer(scene: dict, asked: dict) -> str:
+    header, *rows = scene["cells"]
+    if "table" in asked:
+        rule = "|" + "|".join(["---"] * len(header)) + "|"
+        return "\n".join(["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+    column = header.index(asked["column"])
+    if "value" in asked:
+        (name,) = (row[0] for row in rows if row[column] == asked["value"])
+        return name
+    (value,) = (row[column] for row in rows if row[0] == asked["row"])
+    return value
+
+
+ANSWERS = {"receipt": receipt_answer, "form": form_answer, "table": table_answer}
+
+
+@needs_text
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("document", ANSWERS)
+def test_answers_follow_from_the_description(document: str, split: str):
+    for seed in range(50):
+        item = draw(document, seed, split, seed % 5 / 4)
+        asked = item.truth["scene"]["asked"]
+        assert item.answer == ANSWERS[document](item.truth["scene"], asked)
+        named = [value for key, value in asked.items() if key in ("name", "key", "row", "value", "price")]
+        assert all(value.lower() in turns_of(item)[0][0].lower() for value in named)
+        item = draw(f"{document}_dialogue", seed, split, seed % 5 / 4)
+        told = [ANSWERS[document](item.truth["scene"], asked) for asked in item.truth["scene"]["asked"]]
+        assert [answer for _, answer in turns_of(item)] == told and 1 <= len(told) <= 6
+
+
+@needs_text
+def test_receipts_and_tables_are_read_as_written():
+    for seed in range(60):
+        item = draw("receipt_lines", seed, SPLITS[seed % 3], seed % 5 / 4)
+        scene = item.truth["scene"]
+        written = sorted(scene["written"], key=lambda each: (each["box_px"][1], each["box_px"][0]))
+        rows: dict[int, list[str]] = {}
+        for each in written:
+            rows.setdefault(each["box_px"][1], []).append(each["text"])
+        assert item.answer == "\n".join(" ".join(row) for row in rows.values())
+        assert len(scene["lines"]) == len(scene["goods"]) + 3 and len(scene["goods"]) in range(2, 6)
+        item = draw("table_rows", seed, SPLITS[seed % 3], seed % 5 / 4)
+        cells = [line.strip("| ").split(" | ") for line in item.answer.split("\n")]
+        assert cells[:1] + cells[2:] == item.truth["scene"]["cells"]
+        assert 2 <= len(cells[0]) <= 4 and 2 <= len(cells) - 2 <= 4
+
+
+@needs_text
+@pytest.mark.parametrize("task", ["receipt", "form", "table"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_texts_lie_in_the_picture_and_apart(task: str, split: str):
+    for seed in range(40):
+        item = draw(task, seed, split, seed % 5 / 4)
+        width, height = picture_of(item).size
+        boxes = [tuple(each["box_px"]) for each in item.truth["scene"]["written"]]
+        assert all(x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in boxes)
+        assert all(scenes.apart(a, b, 0) for a, b in combinations(boxes, 2))
+
+
+@needs_text
+@pytest.mark.parametrize("task", ["receipt", "form", "table"])
+def test_all_ink_is_where_the_description_says(task: str):
+    seen = set()
+    for seed in range(90):
+        item = draw(task, seed, SPLITS[seed % 3], (0.0, 0.3, 0.8)[seed % 7 % 3])
+        scene = item.truth["scene"]
+        if scene["damage"] or scene["uneven"] or scene.get("ruled") in ("stripes", "band"):
+            continue
+        _, paper = max(picture_of(item).getcolors(1 << 16))
+        ink = (np.asarray(picture_of(item)) != paper).any(axis=2)
+        for each in scene["written"]:
+            x1, y1, x2, y2 = each["box_px"]
+            assert ink[y1:y2, x1:x2].any()
+        for x1, y1, x2, y2 in (*(each["box_px"] for each in scene["written"]), *scene["rules"]):
+            ink[y1:y2, x1:x2] = False
+        assert not ink.any()
+        seen.add(scene.get("column", scene.get("shape", scene.get("ruled"))))
+    assert len(seen) >= 3
+
+
+@needs_text
+@pytest.mark.parametrize("split", SPLITS)
+def test_read_words_stay_in_their_split(split: str):
+    labels = {*documents.WORDS, *palette.COLOURS}
+    for task in documents.MAKERS:
+        for seed in range(40):
+            for word in draw(task, seed, split).truth.get("read", ()):
+                assert not word.isalpha() or word in labels or words.split_of(word.lower()) == split
+                assert split == "train" or word == word.lower() or word in labels
+    assert all(words.split_of(word) == split for word in lookups.goods(split)) and len(lookups.goods(split)) > 5
+
+
+def test_layouts_of_splits_are_disjoint():
+    layouts = receipt_drawing.LAYOUTS
+    for each in fields(receipt_drawing.Layouts):
+        sets = [set(getattr(layouts[split], each.name)) for split in SPLITS]
+        assert sum(map(len, sets)) == len(set.union(*sets)), each.name
+    for table in (form_drawing.SHAPES, table_drawing.RULES):
+        assert sum(map(len, table.values())) == len(set(sum(table.values(), ())))
+
+
+@needs_text
+def test_held_out_receipts_look_as_their_split_does():
+    for split in SPLITS:
+        known = receipt_drawing.LAYOUTS[split]
+        for seed in range(20):
+            scene = draw("receipt", seed, split).truth["scene"]
+            assert scene["column"] in known.columns and scene["rule"] in known.rules
+            assert tuple(scene["order"]) in known.orders
+            forms = [re.escape(form).replace(r"\{\}", r"\d+\.\d\d") for form in known.money]
+            assert all(any(re.fullmatch(form, price) for form in forms) for _, price in scene["goods"])
+
+
+def test_every_task_and_lesson_has_a_kind():
+    assert set(documents.KINDS) == set(ALL) and set(documents.KINDS.values()) <= set(KINDS)
