@@ -26,9 +26,9 @@ from qwen2vl.spec.config import NANO
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 RATE = 1e-3
-FIRST, SECOND, END = 2300, 15600, 18000
+FIRST, SECOND, END = 2700, 13000, 15000
 """Steps of the curriculum at which the stages end."""
-FALLS = 9600
+FALLS = 7500
 """Step from which the rate falls, in one line to the end."""
 LEFT = (END - SECOND) / (END - FALLS)
 """Share of the rate at the border of the last two stages."""
@@ -56,11 +56,9 @@ class NanoRecipe:
 
     store: Path = Path("runs/nano-store")
     """Built from what `qwen2vl data draw` writes."""
-    validation_items: int = 50
+    validation_items: int = 20
     """Of every task, drawn from the held-out half of the world."""
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(optimizer="muon", validate_every=500, save_every=100)
-    )
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=1000, save_every=250))
 
     @property
     def name(self) -> str:

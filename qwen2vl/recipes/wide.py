@@ -62,9 +62,7 @@ class WideRecipe:
     """The checkpoint to begin with: the shipped nano or a directory, of nano's sizes."""
     validation_items: int = 16
     """Of every task, drawn from the held-out half of the world."""
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(optimizer="muon", validate_every=500, save_every=100)
-    )
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=500, save_every=100))
 
     @property
     def name(self) -> str:

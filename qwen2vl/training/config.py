@@ -111,8 +111,6 @@ class TrainConfig:
     """Decides initial weights and data."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations and gradients; the trained weights are float32 either way."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon: orthogonalised momentum for the matrices between first and last layer, AdamW for the rest."""
     weight_decay: float = 0.05
     """On matrices only; norms, biases and embeddings are left alone."""
     betas: tuple[float, float] = (0.9, 0.98)

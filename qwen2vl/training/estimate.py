@@ -21,7 +21,6 @@ from qwen2vl.spec.media import MediaSettings, decoder_terms, tower_flops
 from qwen2vl.training.config import Part, Stage, TrainConfig
 from qwen2vl.training.kept import Row, kept_by, learning_of
 from qwen2vl.training.loss import CHUNK_LOGITS
-from qwen2vl.training.optimizer import is_hidden_matrix
 from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained
 
 ELEMENT = {"bf16": 2, "fp32": 4}
@@ -45,7 +44,7 @@ class Memory:
     masters: int
     """Trained weights in float32, where the model itself is in bf16."""
     moments: int
-    """Of the optimizer."""
+    """AdamW's."""
     gradients: int
     """In bf16, until they are collected."""
     gradient_sums: int
@@ -126,7 +125,7 @@ def memory_of(model: Qwen2VL, config: TrainConfig, row: Row, packs: int, device:
     saved_as_is = 0 if adapted else all_weights - count
     kept = kept_by(model, row, config.recompute, element, device)
     row_bytes = row.patches * model.config.vision.patch_dim + row.tokens * TEXT_BYTES
-    moments = sum(_moment_bytes(name, parameter, config) for name, parameter in learnt.items())
+    moments = 8 * count + 4 * len(learnt)
     ahead = 2 * packs + (max(packs, AHEAD * num_workers) if num_workers else 0)
     return Memory(
         weights=element * all_weights,
@@ -142,13 +141,6 @@ def memory_of(model: Qwen2VL, config: TrainConfig, row: Row, packs: int, device:
         checkpoint_copy=4 * count + element * saved_as_is + moments,
         accumulated=packs > config.packs_per_row,
     )
-
-
-def _moment_bytes(name: str, parameter: torch.nn.Parameter, config: TrainConfig) -> int:
-    """Muon keeps one momentum, AdamW two moments and a count of its steps."""
-    if config.optimizer == "muon" and is_hidden_matrix(name, parameter):
-        return 4 * parameter.numel()
-    return 8 * parameter.numel() + 4
 
 
 def _loss_bytes(rows: int, width: int, vocabulary: int, element: int, trained: bool) -> int:

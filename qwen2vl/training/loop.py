@@ -160,7 +160,7 @@ class Trainer:
     def enter(self, stage: Stage) -> None:
         """Freeze and unfreeze for a stage."""
         set_trained(self.model, stage.rates)
-        self.optimizer = MasterOptimizer(self.model, self.config, self.optimizer, self.replicas)
+        self.optimizer = MasterOptimizer(self.model, self.config, self.optimizer)
 
     def train_step(self, stage: Stage, data: StepData, tally: Tally, stop: bool = False) -> tuple[Line, bool]:
         """Forward, backward, update; one line of metrics, and whether any process was asked to stop."""

@@ -167,7 +167,7 @@ def train_one_step(model: Qwen2VL, config: TrainConfig, rows: list[ModelInputs])
 def test_the_fullest_moment_of_a_step(precision, mode, trained, rows, samples):
     """Weights, optimizer, activations, gradients and all that lives for a moment, on the CPU."""
     model, inputs = model_of(WIDE, precision, TRAINED[trained], mode), pack(samples * 4)
-    config = TrainConfig(precision=precision, recompute=mode, optimizer="muon" if mode == "full" else "adamw")
+    config = TrainConfig(precision=precision, recompute=mode)
     expected = memory_of(model, config, row_of(inputs), packs=rows, device="cpu", num_workers=0)
     with LiveBytes() as live:
         seen = [p.detach() for p in model.parameters()]
@@ -176,9 +176,8 @@ def test_the_fullest_moment_of_a_step(precision, mode, trained, rows, samples):
     assert expected.device == pytest.approx(live.most, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_the_state_of_the_optimizer_and_the_checkpoint_are_exact(store, tmp_path, kind):
-    config = TrainConfig(precision="bf16", optimizer=kind)
+def test_the_state_of_the_optimizer_and_the_checkpoint_are_exact(store, tmp_path):
+    config = TrainConfig(precision="bf16")
     for name, rates in TRAINED.items():
         model, stage = new_model(SMALL, 0).bfloat16(), stage_of(rates=rates)
         needs = estimate(model, stage, config, MediaSettings(), CPU).memory
