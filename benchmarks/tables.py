@@ -5,8 +5,9 @@ A page holds pairs of marks; what stands between them is replaced:
     <!-- benchmarks: summary -->
     <!-- benchmarks end -->
 
-Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), and `nano`,
-the scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them.
+Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano`, the
+scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them, and `study_NAME`, which
+`benchmarks.studies` leaves.
 """
 
 import argparse
@@ -17,12 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import study_tables
 from benchmarks.record import RESULTS
 from qwen2vl.evaluation import report
-from qwen2vl.nano.exam import FLOORS
+from qwen2vl.nano.exam import EXAMS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/studies.md")
 NAMES = (
     "tower",
     "first_token",
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano"):
+    for name in (*NAMES, "nano", *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -140,15 +142,13 @@ def nano_scores(results: Results) -> str:
     """What the shipped model scored in its exam, and where it is under a floor."""
     if "nano" not in results:
         return NOT_YET.format(command="qwen2vl eval nano --out benchmarks/results/nano.json")
-    tasks = results["nano"]["tasks"]
-    missed = [task for task, (floor, _) in FLOORS.items() if task in tasks and tasks[task]["score"] < floor]
-    verdict = f"Under their floor: {', '.join(missed)}." if missed else "Every floor holds."
-    return f"{report.table(tasks, FLOORS)}\n\n{verdict}\n"
+    result = results["nano"]
+    return f"{report.table(result['tasks'], EXAMS[result['exam']].aims)}\n"
 
 
-BLOCKS: dict[str, Callable[[Results], str]] = {"summary": summary, "nano": nano_scores} | {
-    name: one(name) for name in NAMES
-}
+BLOCKS: dict[str, Callable[[Results], str]] = (
+    {"summary": summary, "nano": nano_scores} | {name: one(name) for name in NAMES} | study_tables.BLOCKS
+)
 
 
 def peer_of(result: dict[str, Any]) -> str:

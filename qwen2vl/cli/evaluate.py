@@ -1,6 +1,7 @@
-"""`qwen2vl eval`: put a model to an exam and print its scores."""
+"""`qwen2vl eval`: put a model to an exam, print its scores, write them and a page of items."""
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,25 +12,34 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
-from qwen2vl.evaluation.report import score, table
-from qwen2vl.evaluation.runner import Judged, run_exam
-from qwen2vl.nano.exam import FLOORS, PACKAGED_EXAM, read_exam
-from qwen2vl.nano.world import TASKS
+from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
+from qwen2vl.common.files import sha256_of, write_atomically
+from qwen2vl.evaluation.judging import Judged
+from qwen2vl.evaluation.page import Heading, choose, page
+from qwen2vl.evaluation.report import gaps, score, table
+from qwen2vl.evaluation.runner import run_exam
+from qwen2vl.nano.exam import EXAMS, Exam, count_items, read_exam
+
+SHOWN_PER_TASK = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(CommonOptions):
     """Answer every held-out item of an exam, greedily, and score the answers with 95 % intervals."""
 
-    exam: Annotated[tyro.conf.Positional[Literal["nano"]], tyro.conf.arg(metavar="TASK")]
-    """Which exam: nano, items of the drawn world that no training run sees."""
+    exam: Annotated[tyro.conf.Positional[Literal["exam", "nano"]], tyro.conf.arg(metavar="EXAM")]
+    """exam: seeing, reading, pointing, counting, watching, with tasks whose pictures other programs drew. nano: the
+    earlier, smaller one. No training run sees the items of either."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
     """The shipped model, or a checkpoint directory."""
     tasks: tuple[str, ...] = ()
     """Only these tasks of the exam."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="OUT.json")] = None
     """Also write the scores as JSON."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="OUT.html")] = None
+    """Also write a page of scores and of items, failures first, with their pictures."""
+    report_items: Annotated[int, tyro.conf.arg(metavar="N")] = SHOWN_PER_TASK
+    """Items of every task on that page, at most."""
     answers: Annotated[Path | None, tyro.conf.arg(metavar="OUT.jsonl")] = None
     """Also write every answer, one JSON line an item."""
     json: bool = False
@@ -38,30 +48,82 @@ class EvalOptions(CommonOptions):
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(EvalOptions, argv, "qwen2vl eval")
-    unknown = [task for task in options.tasks if task not in TASKS]
-    if unknown:
-        raise UsageError(f'--tasks names "{unknown[0]}": valid are {", ".join(TASKS)}')
-    for path in (options.out, options.answers):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f'the folder of "{path}" does not exist: create it first')
+    exam = EXAMS[options.exam]
+    counts = count_items(exam.path)
+    check(options, counts)
     from qwen2vl.inference import Chat
 
-    items = list(read_exam(PACKAGED_EXAM, options.tasks or TASKS))
+    tasks = options.tasks or tuple(counts)
     chat = Chat(options.model)
-    with shown_progress(len(items)) as tell:
-        results = run_exam(chat, items, on_progress=tell)
+    with shown_progress(sum(counts[task] for task in set(tasks))) as tell:
+        items = read_exam(exam.path, tasks)
+        results = run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_progress=tell)
     scores = score(results)
-    report = {"model": options.model, "exam": options.exam, "platform": platform.machine(), "tasks": scores}
+    told = report_of(options, exam, scores)
     if options.out:
-        options.out.write_text(json.dumps(report, indent=2) + "\n")
+        write_atomically(options.out, json.dumps(told, indent=2) + "\n")
     if options.answers:
-        options.answers.write_text("".join(json.dumps(answer_line(result)) + "\n" for result in results))
-    print(json.dumps(report) if options.json else table(scores, FLOORS))
+        write_atomically(options.answers, "".join(json.dumps(answer_line(result)) + "\n" for result in results))
+    if options.report:
+        write_atomically(options.report, page_of(results, scores, told, exam, options.report_items))
+    print(json.dumps(told) if options.json else in_words(told, exam))
     return 0
 
 
+def check(options: EvalOptions, known: dict[str, int]) -> None:
+    """Raises UsageError for what would fail only after all questions were answered."""
+    unknown = [task for task in options.tasks if task not in known]
+    if unknown:
+        raise UsageError(f'--tasks names "{unknown[0]}": valid are {", ".join(known)}')
+    require_at_least("--report-items", options.report_items, 1)
+    files = {"--out": options.out, "--report": options.report, "--answers": options.answers}
+    taken: dict[Path, str] = {}
+    for name, path in files.items():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise UsageError(f'the folder of "{path}" does not exist: create it first')
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise UsageError(f'{name} "{path}" cannot be written: name a file in a folder where you may write')
+        other = taken.setdefault(path.resolve(), name)
+        if other != name:
+            raise UsageError(f'{other} and {name} are both "{path}": name two files')
+
+
+def report_of(options: EvalOptions, exam: Exam, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """All that --out and --json hold."""
+    return {
+        "model": options.model,
+        "exam": options.exam,
+        "digest": sha256_of(exam.path),
+        "platform": platform.machine(),
+        "tasks": scores,
+        "gaps": gaps(scores, exam.aims),
+    }
+
+
+def page_of(
+    results: Sequence[Judged], scores: dict[str, dict[str, Any]], told: dict[str, Any], exam: Exam, per_task: int
+) -> str:
+    chosen = choose(results, per_task)
+    ids = {result.id for result in chosen}
+    items = {item.id: item for item in read_exam(exam.path, ids=ids)}
+    heading = Heading(exam=told["exam"], digest=told["digest"], model=told["model"])
+    return page(heading, scores, exam.aims, chosen, items)
+
+
+def in_words(told: dict[str, Any], exam: Exam) -> str:
+    return f"{table(told['tasks'], exam.aims)}\n\nExam {told['exam']}, sha256 {told['digest']}"
+
+
 def answer_line(result: Judged) -> dict[str, Any]:
-    return {"id": result.item.id, "right": result.right, "text": result.text, "truth": result.item.truth}
+    return {
+        "id": result.id,
+        "task": result.task,
+        "score": round(result.score, 4),
+        "text": result.text,
+        "truth": result.truth,
+    }
 
 
 @contextmanager

@@ -89,9 +89,11 @@ def test_what_stands_beside_is_named(results: Path) -> None:
 
 
 def test_scores_of_nano(tmp_path: Path) -> None:
-    task, (floor, _) = next(iter(tables.FLOORS.items()))
+    task, (floor, _) = next(iter(tables.EXAMS["exam"].aims.floors.items()))
     scores = {"score": floor - 0.01, "low": 0.1, "high": 0.9, "n": 200}
-    text = tables.render_page(PAGE.format(block="nano"), {"nano": {"tasks": {task: scores}}}, "README.md")
+    text = tables.render_page(
+        PAGE.format(block="nano"), {"nano": {"exam": "exam", "tasks": {task: scores}}}, "README.md"
+    )
     assert f"| {task} |" in text
     assert f"Under their floor: {task}." in text
 

@@ -1,8 +1,8 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.evaluation.metrics import exact_match, inside, iou, wilson_interval
+from qwen2vl.evaluation.metrics import anls, exact_match, first_number, inside, iou, levenshtein, number_match
 
 
 def test_iou_of_known_boxes():
@@ -19,6 +19,7 @@ boxes = st.tuples(corner, corner, corner, corner).map(
 )
 
 
+@settings(deadline=None)
 @given(boxes, boxes)
 def test_iou_is_symmetric_and_a_share(a, b):
     assert iou(a, b) == iou(b, a)
@@ -36,15 +37,88 @@ def test_exact_match_strips_blanks_and_nothing_else():
     assert not exact_match("red circle", ["red"])
 
 
-def test_wilson_interval_of_published_examples():
-    """Newcombe 1998, table I, method 3: 81/263 and 0/20."""
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-4)
-    assert wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-4)
+@pytest.mark.parametrize(
+    ("a", "b", "distance"), [("kitten", "sitting", 3), ("flaw", "lawn", 2), ("", "abc", 3), ("abc", "abc", 0)]
+)
+def test_levenshtein_of_known_words(a, b, distance):
+    assert levenshtein(a, b) == levenshtein(b, a) == distance
 
 
-@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_stays_within_bounds(case):
-    right, total = case
-    low, high = wilson_interval(right, total)
-    assert 0 <= low <= right / total + 1e-12
-    assert right / total <= high + 1e-12 <= 1 + 1e-9
+words = st.text("ab c", max_size=9)
+
+
+@settings(deadline=None)
+@given(words, words, words)
+def test_levenshtein_is_a_distance(a, b, c):
+    assert (levenshtein(a, b) == 0) == (a == b)
+    assert abs(len(a) - len(b)) <= levenshtein(a, b) <= max(len(a), len(b))
+    assert levenshtein(a, c) <= levenshtein(a, b) + levenshtein(b, c)
+
+
+def test_anls_knows_neither_case_nor_the_width_of_blanks_and_takes_the_best():
+    assert anls(" TOTAL \n 12 ", ["total 12"]) == 1
+    assert anls("Total  12", ["total 13"]) == pytest.approx(7 / 8)
+    assert anls("sit", ["kitten", "sat"]) == pytest.approx(2 / 3)
+    assert anls("", [""]) == 1
+    assert anls("x", []) == 0
+
+
+def test_anls_counts_nothing_from_a_distance_of_one_half_on():
+    assert anls("abxx", ["abcd"]) == 0
+    assert anls("abcxx", ["abcde"]) == pytest.approx(3 / 5)
+    assert anls("", ["abc"]) == 0
+    assert anls("a" * 5, ["a" * 10]) == 0
+
+
+@settings(deadline=None)
+@given(words, words)
+def test_anls_by_its_definition(a, b):
+    """With the shortcut by lengths and without it."""
+    a, b = (" ".join(text.split()) for text in (a, b))
+    far = levenshtein(a, b) / max(len(a), len(b), 1)
+    assert anls(a, [b]) == pytest.approx(1 - far if far < 0.5 else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("about 1,250.5 m, not 7", 1250.5),
+        ("-3", -3),
+        ("−3", -3),
+        ("10-20", 10),
+        ("A-5", 5),
+        ("x5", 5),
+        ("12%", 12),
+        ("$.75", 0.75),
+        ("No.5", 5),
+        ("It is 12.", 12),
+        ("1,2345", 1),
+        ("2024,12,31", 2024),
+        ("none", None),
+        ("", None),
+        ("-", None),
+    ],
+)
+def test_the_first_number(text, number):
+    assert first_number(text) == number
+
+
+def test_numbers_are_right_within_their_tolerance():
+    assert number_match("105", 100, 0.05)
+    assert number_match("95.0", 100)
+    assert not number_match("105.1", 100)
+    assert not number_match("94.9", 100)
+    assert number_match("1.05", 1.0)
+    assert number_match("-19", -20)
+    assert not number_match("19", -20)
+    assert number_match("0", 0)
+    assert not number_match("0.001", 0)
+    assert not number_match("9" * 400, 100)
+    assert not number_match("many", 0)
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_text_is_too_strange(text):
+    number_match(text, 1.0)
+    assert 0 <= anls(text, ["abc"]) <= 1

@@ -1,0 +1,127 @@
+"""`qwen2vl eval` from end to end on small exams: scores, files, the page, progress, wrong use."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from qwen2vl.common.files import sha256_of
+from qwen2vl.evaluation.report import Aims
+from qwen2vl.nano import exam as exams
+from qwen2vl.nano.world.item import picture_item, place_truth, text_truth
+from tests.cli.test_cli_docs import documented_keys, keys_of
+from tests.cli.test_wrong_input import refused
+
+AIMS = Aims(floors={"red": (0.5, 0.9)}, twins={"other": "mixed"})
+
+
+def picture(rng):
+    return Image.new("RGB", (56, 56), (200, rng.randrange(60), 0))
+
+
+def red(rng):
+    return picture_item("red", [picture(rng)], "Which colour?", "red", text_truth("red"))
+
+
+def place(rng):
+    truth = place_truth("box", (0, 0, 20, 20), (56, 56), "it")
+    return picture_item("place", [picture(rng)], "Where is it?", "it", truth)
+
+
+def mixed(rng):
+    if rng.random() < 0.5:
+        return red(rng)
+    return picture_item("mixed", [picture(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
+
+
+def other(rng):
+    return picture_item("other", [picture(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exam") / "exam.zip"
+    exams.write_exam(path, {"red": red, "place": place, "mixed": mixed, "other": other}, 4)
+    return path
+
+
+@pytest.fixture
+def sit(run, archive, taught_directory, monkeypatch):
+    """sit("--out", path) -> Result of `qwen2vl eval exam --model ...` with a small exam in the place of ours."""
+    small = replace(exams.EXAMS["exam"], path=archive, aims=AIMS, max_new_tokens=4)
+    monkeypatch.setitem(exams.EXAMS, "exam", small)
+    return lambda *argv: run("eval", "exam", "--model", taught_directory, *argv)
+
+
+def test_scores_are_printed_with_floors_gaps_and_the_digest(sit, archive):
+    done = sit()
+    assert done.code == 0
+    assert re.search(r"^\| red \| exact \| [\d.]+% \| .* \| 4 \| 50% \(90%\) \|$", done.out, re.MULTILINE)
+    assert "| other | mixed | point inside |" in done.out
+    assert f"sha256 {sha256_of(archive)}" in done.out
+
+
+def test_progress_goes_to_stderr(sit):
+    assert sit().err.splitlines()[-1] == "answering: 16 of 16"
+    assert sit("--tasks", "red", "red", "place").err.splitlines()[-1] == "answering: 8 of 8"
+
+
+def test_keys_are_those_of_the_docs(sit, tmp_path):
+    done = sit("--json", "--out", tmp_path / "scores.json")
+    told = json.loads(done.out)
+    assert told == json.loads((tmp_path / "scores.json").read_text())
+    found = {re.sub(r"^(tasks|gaps)\.\w+", r"\1.TASK", key) for key in keys_of(told)}
+    assert {re.sub(r"\.parts\.\w+", ".parts.METRIC", key) for key in found} == documented_keys("eval")
+
+
+def test_only_the_tasks_asked_for_are_scored(sit):
+    told = json.loads(sit("--json", "--tasks", "place", "red").out)
+    assert set(told["tasks"]) == {"red", "place"}
+    assert told["gaps"] == {}
+
+
+def test_every_answer_is_written(sit, tmp_path):
+    assert sit("--answers", tmp_path / "answers.jsonl").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines[:5]] == ["red-0", "red-1", "red-2", "red-3", "place-0"]
+    assert set(lines[0]) == {"id", "task", "score", "text", "truth"}
+    assert lines[0]["truth"] == {"kind": "text", "accept": ["red"]}
+
+
+def test_the_page_has_scores_and_items(sit, tmp_path, archive):
+    assert sit("--report", tmp_path / "page.html", "--report-items", "3").code == 0
+    text = (tmp_path / "page.html").read_text()
+    assert sha256_of(archive) in text
+    assert text.count("<article") == 12
+    assert text.count("3 of 4 items") == 4
+    assert 'class="truth" x="0.0" y="0.0" width="20.0" height="20.0"' in text
+
+
+def test_the_same_weights_score_the_same(sit):
+    assert sit("--json").out == sit("--json").out
+
+
+WRONG = [
+    (["--tasks", "reed"], ['--tasks names "reed"', "valid are red, place, mixed, other"]),
+    (["--report-items", "0"], ["--report-items is 0", "at least 1"]),
+    (["--out", "/nowhere/at/all.json"], ["does not exist", "create it first"]),
+    (["--report", "/tmp"], ["--report", "cannot be written", "name a file"]),
+    (["--out", "one.json", "--answers", "./one.json"], ["--out and --answers are both", "name two files"]),
+]
+
+
+@pytest.mark.parametrize(("argv", "said"), WRONG, ids=[argv[0] + argv[1] for argv, _ in WRONG])
+def test_wrong_use(sit, tmp_path, monkeypatch, argv, said):
+    monkeypatch.chdir(tmp_path)
+    refused(sit(*argv), *said)
+
+
+def test_exams_that_are_not_there(run, sit, tmp_path, monkeypatch):
+    refused(run("eval", "nono"), 'EXAM is "nono"', "exam, nano")
+    refused(run("eval", "exam", "--model", tmp_path / "none"), "none")
+    monkeypatch.setitem(exams.EXAMS, "exam", replace(exams.EXAMS["exam"], path=tmp_path / "exam.zip"))
+    refused(sit(), "exam.zip", "install the whole of qwen2vl")
+    (tmp_path / "exam.zip").write_text("no archive")
+    refused(sit(), "damaged", "install qwen2vl again")

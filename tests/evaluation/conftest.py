@@ -1,0 +1,40 @@
+"""Replies as a model would give them, and items without an exam."""
+
+from dataclasses import dataclass, field
+
+from qwen2vl.evaluation.judging import ExamItem
+from qwen2vl.processing.grounding import Box, Point
+
+
+@dataclass
+class Reply:
+    text: str = ""
+    boxes: tuple = ()
+    points: tuple = ()
+
+
+@dataclass
+class Scripted:
+    """Answers with what was written down, and remembers how it was asked."""
+
+    replies: list[Reply]
+    groups: list[int] = field(default_factory=list)
+    settings: dict = field(default_factory=dict)
+
+    def batch(self, conversations, batch_size=16, **sampling):
+        self.groups.append(len(conversations))
+        self.settings = sampling
+        return [self.replies.pop(0) for _ in conversations]
+
+
+def make_item(task, *pictures, id=None, **truth) -> ExamItem:
+    content = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": "?"}]
+    return ExamItem(id=id or task, task=task, messages=[{"role": "user", "content": content}], truth=truth)
+
+
+def box(*xyxy, picture=0) -> Box:
+    return Box(label="", image_index=picture, xyxy_px=xyxy, xyxy_1000=(0, 0, 0, 0))
+
+
+def point(*xy, picture=0) -> Point:
+    return Point(label="", image_index=picture, xy_px=xy, xy_1000=(0, 0))

@@ -1,0 +1,83 @@
+from qwen2vl.evaluation.intervals import mean_interval, wilson_interval
+from qwen2vl.evaluation.judging import judge
+from qwen2vl.evaluation.report import Aims, gaps, missed, score, table
+from tests.evaluation.conftest import Reply, box, make_item
+
+AIMS = Aims(floors={"a": (0.7, 0.9)}, twins={"t": "a", "absent": "a"})
+
+
+def line(share, n=100, **more):
+    low, high = wilson_interval(round(share * n), n)
+    return {"score": share, "low": low, "high": high, "n": n, "metric": "exact"} | more
+
+
+def test_scores_are_by_task_in_order_of_appearance():
+    text, place = {"kind": "text", "accept": ["x"]}, {"kind": "box", "box_px": [0, 0, 10, 10]}
+    asked = [(make_item("b", **place), Reply(boxes=(box(0, 0, 10, 4),)))]
+    asked += [(make_item("a", **text), Reply(word)) for word in ("x", "y", "x")]
+    scores = score([judge(item, reply) for item, reply in asked])
+    assert list(scores) == ["b", "a"]
+    assert scores["b"] == {"score": 0, "low": 0, "high": 0.7935, "n": 1, "metric": "iou", "mean_iou": 0.4}
+    assert (scores["a"]["score"], scores["a"]["n"], scores["a"]["metric"]) == (0.6667, 3, "exact")
+    assert scores["a"]["low"] < 0.6667 < scores["a"]["high"]
+
+
+def test_likeness_is_a_mean_with_the_interval_of_a_mean():
+    asked = make_item("l", kind="text", accept=["abcde"], metric="anls")
+    found = score([judge(asked, Reply(text)) for text in ("abcde", "abcdx", "xxxxx")])["l"]
+    low, high = mean_interval([1, 0.8, 0])
+    assert found == {"score": 0.6, "low": round(low, 4), "high": round(high, 4), "n": 3, "metric": "anls"}
+
+
+def test_a_task_of_two_kinds_names_both():
+    kinds = [make_item("s", kind="text", accept=["x"]), make_item("s", kind="point", box_px=[0, 0, 1, 1])]
+    found = score([judge(item, Reply("x")) for item in (*kinds, kinds[1])])["s"]
+    assert (found["metric"], found["score"], found["n"]) == ("exact + point", 0.3333, 3)
+    assert {metric: (part["score"], part["n"]) for metric, part in found["parts"].items()} == {
+        "exact": (1, 1),
+        "point": (0, 2),
+    }
+
+
+def test_gaps_are_between_twins_that_were_both_scored():
+    found = gaps({"a": line(0.9), "t": line(0.6)}, AIMS)
+    assert list(found) == ["t"]
+    assert (found["t"]["twin"], found["t"]["gap"]) == ("a", 0.3)
+    assert found["t"]["low"] < 0.3 < found["t"]["high"]
+    assert gaps({"t": line(0.6)}, AIMS) == {}
+
+
+def test_gaps_are_between_items_that_were_scored_alike():
+    mixed = line(0.9, metric="exact + point", parts={"exact": line(1.0), "point": line(0.7)})
+    assert gaps({"a": mixed, "t": line(0.6, metric="point")}, AIMS)["t"]["gap"] == 0.1
+    assert gaps({"a": mixed, "t": line(0.6, metric="number")}, AIMS)["t"]["gap"] == 0.3
+
+
+def test_what_is_missed():
+    assert missed({"a": line(0.9), "t": line(0.6)}, AIMS) == ["t"]
+    assert missed({"a": line(0.6), "t": line(0.6)}, AIMS) == ["a"]
+    assert missed({"a": line(0.7), "t": line(0.45)}, AIMS) == []
+    assert missed({"other": line(0.1)}, AIMS) == []
+
+
+def test_the_table_shows_measures_floors_and_gaps():
+    scores = {"a": line(0.5, metric="anls"), "b": line(1.0, metric="exact + point"), "t": line(0.1)}
+    lines = table(scores, AIMS).splitlines()
+    assert lines[2].startswith("| a | ANLS | 50.0% | 40.4% to 59.6% | 100 | 70% (90%) |")
+    assert lines[3].startswith("| b | exact, point inside | 100.0% |")
+    assert lines[3].endswith("| 100 |  |")
+    assert lines[8].startswith("| t | a | exact | 40.0 |")
+    assert lines[8].endswith("| 25 (8) |")
+    assert lines[-1] == "Under their floor: a, t."
+
+
+def test_without_twins_there_is_one_table():
+    text = table({"a": line(0.9)}, Aims(floors={"a": (0.7, 0.9)}))
+    assert "twin" not in text
+    assert text.endswith("\n\nEvery floor holds.")
+    assert table({"b": line(0.9)}, AIMS).endswith("\n\nNo floor is set for these tasks.")
+
+
+def test_results_from_before_measures_were_named_have_a_table():
+    old = {key: value for key, value in line(0.9).items() if key != "metric"}
+    assert "| a |  | 90.0% |" in table({"a": old}, AIMS)
