@@ -15,7 +15,7 @@ from qwen2vl.nano.exam import AIMS, EXAM_TASKS, EXAMS, count_items, read_exam, w
 from qwen2vl.nano.world import TASKS, draw
 from qwen2vl.nano.world.item import Item, film_item, picture_item, text_truth
 
-FROZEN = {"nano": "aaffa7cbdb657250"}
+FROZEN = {"nano": "180072d0a3906c45"}
 """Exam -> first digits of the archive's SHA-256; another archive is another exam, and no scores of it compare."""
 KINDS = {"text", "number", "box", "point", "action"}
 
@@ -184,7 +184,7 @@ def test_packaged_exams_are_frozen(name):
     exam = EXAMS[name]
     assert sha256_of(exam.path).startswith(FROZEN[name])
     counts = count_items(exam.path)
-    assert len(set(counts.values())) == 1
+    assert max(counts.values()) - min(counts.values()) <= 1
     assert set(exam.aims.floors) <= set(counts)
     assert exam.path.stat().st_size <= module.MOST_BYTES
 

@@ -12,6 +12,13 @@ from qwen2vl.nano.world.fonts import INSTALL_LINE
 
 WORD_LIST = Path("/usr/share/dict/words")
 MIN_LETTERS, MAX_LETTERS = 3, 7
+UNFIT = re.compile(
+    r"anal$|anus|ars?es?$|ass(es)?$|bastard|bitch|boob|chink|clit|cocks?$|coons?$|crap|cums?$|cunt|damn|dicks?$|dyke|enema|"
+    r"erotic|fag|fart|feces|fuck|goddamn|gook|gyp($|p|s)|hell$|hooker|horny|kike|labia|milf|nazi|nigg[ae]|nude|org(y|ies)|"
+    r"pees?$|penis|piss|pimp($|s|e|i)|poop|porn|prick|pub[ei]|puss|rap(e|ing|ist)|retard|scrot|semen|sex|shit|slut|sperm|"
+    r"squaw|tits|turd|urin|vagin|vulva|wank|whor"
+)
+"""Beginnings of words that no picture should show; the word list has them all."""
 
 
 def split_of(word: str) -> str:
@@ -28,7 +35,7 @@ def _by_split() -> dict[str, tuple[str, ...]]:
         )
     pattern = re.compile(f"[a-z]{{{MIN_LETTERS},{MAX_LETTERS}}}")
     lines = WORD_LIST.read_text(encoding="utf-8").splitlines()
-    known = sorted({line for line in lines if pattern.fullmatch(line)})
+    known = sorted({line for line in lines if pattern.fullmatch(line) and not UNFIT.match(line)})
     return {split: tuple(word for word in known if split_of(word) == split) for split in ("train", "val", "test")}
 
 
