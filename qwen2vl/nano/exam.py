@@ -100,7 +100,7 @@ class Exam:
 _HERE = Path(__file__).resolve().parent
 EXAMS = {
     "exam": Exam(path=_HERE / "exams" / "exam.zip", aims=AIMS, max_new_tokens=192),
-    "nano": Exam(path=_HERE / "exam.zip", aims=FIRST_AIMS, max_new_tokens=64),
+    "nano": Exam(path=_HERE / "exams" / "nano.zip", aims=FIRST_AIMS, max_new_tokens=64),
 }
 
 

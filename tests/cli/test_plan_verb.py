@@ -14,7 +14,7 @@ from qwen2vl.spec.media import num_parameters
 from qwen2vl.training import estimate
 from tests.data.conftest import build_store, records_in, write_lines
 
-STEPS = 8600
+STEPS = nano.END
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_tables(run, tmp_path):
 
 
 def test_a_store_gives_samples_epochs_and_fill(run, tmp_path, store, monkeypatch):
-    stage = replace(nano.STAGES[0], steps=4, phases=(Phase(mixtures=({"pairs": 2, "text": 1},)),), packs_per_step=1)
+    stage = replace(nano.STAGES[0], steps=16, phases=(Phase(mixtures=({"pairs": 2, "text": 1},)),), packs_per_step=1)
     monkeypatch.setattr(nano, "STAGES", (stage,))
     told = plan(run, tmp_path, "nano", "--store", store.path)
     (stage,), sources = told["stages"], {source["source"]: source for source in told["sources"]}

@@ -177,3 +177,8 @@ def test_same_seed_same_page_in_another_process() -> None:
     command = [sys.executable, "-c", code, str(folder)]
     other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
     assert other.stdout.strip() == _digest() == _digest()
+
+
+def test_the_script_installs_what_the_error_names():
+    script = Path(__file__).resolve().parents[2] / "scripts" / "install-browser.sh"
+    assert browser.INSTALL_LINE in script.read_text().splitlines()
