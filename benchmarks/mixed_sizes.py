@@ -17,8 +17,8 @@ from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.nano.records import KIND_OF, Media, conversation, item_key
-from qwen2vl.nano.world import draw
+from qwen2vl.nano.records import Media, conversation, item_key
+from qwen2vl.nano.world import KINDS, draw
 from qwen2vl.nano.world.item import replace_media
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import RATE, nano_processor
@@ -54,7 +54,7 @@ def write_records(folder: Path, count: int) -> Path:
         tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** np.random.default_rng(number).random()
         item = replace(item, messages=replace_media(item.messages, lambda picture, n=tokens: scaled(picture, n)))
         messages = conversation(item, media)
-        lines.append({"id": str(number), "source": task, "kind": KIND_OF[task], "messages": messages})
+        lines.append({"id": str(number), "source": task, "kind": KINDS[task], "messages": messages})
     (folder / "media").mkdir(parents=True)
     (folder / media.name).write_bytes(media.content)
     file = folder / "mixed.jsonl"
