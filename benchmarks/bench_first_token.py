@@ -5,6 +5,7 @@ Both sides run a bare loop around the model: no tokenizer, no sampling settings,
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -135,6 +136,12 @@ class Theirs:
             "mm_token_type_ids": is_picture.int()[None],
         }
         self.cache: Any = None
+        # Renamed in transformers 5.24; the old name warns since.
+        named = "cache" in inspect.signature(twin.forward).parameters
+        self.cache_name = "cache" if named else "past_key_values"
+
+    def run(self, **inputs: Any) -> Any:
+        return self.twin(**inputs, **{self.cache_name: self.cache}, use_cache=True)
 
     @torch.inference_mode()
     def first_token(self) -> Tensor:
@@ -142,7 +149,7 @@ class Theirs:
 
         self.cache = DynamicCache(config=self.twin.config.text_config)
         # Only the last row's logits, as generate() asks: at its best.
-        output = self.twin(**self.inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        output = self.run(**self.inputs, logits_to_keep=1)
         self.token = int(output.logits[0, -1].argmax())
         return output.logits[0, -1]
 
@@ -154,7 +161,7 @@ class Theirs:
         token, chosen = self.token, []
         for _ in range(num_new):
             ids = torch.tensor([[token]], device=self.device)
-            logits = self.twin(input_ids=ids, past_key_values=self.cache, use_cache=True).logits
+            logits = self.run(input_ids=ids).logits
             token = int(logits[0, -1].argmax())
             chosen.append(token)
         return chosen

@@ -26,7 +26,7 @@ from qwen2vl.spec.config import NANO
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 RATE = 1e-3
-FIRST, SECOND, END = 2700, 13000, 15000
+FIRST, SECOND, END = 2700, 11300, 13000
 """Steps of the curriculum at which the stages end."""
 FALLS = 7500
 """Step from which the rate falls, in one line to the end."""

@@ -52,7 +52,7 @@ def changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
     return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
-def encloses(box: tuple[int, ...], inner: tuple[int, ...], slack: int = 8) -> bool:
+def encloses(box: tuple[int, ...], inner: tuple[int, ...], slack: int = 10) -> bool:
     """Whether a box holds another one and is nowhere much larger."""
     grown = [inner[0] - box[0], inner[1] - box[1], box[2] - inner[2], box[3] - inner[3]]
     return min(grown) >= 0 and max(grown) <= slack
