@@ -25,6 +25,7 @@ from qwen2vl.nano.world.films.scenes import (
     place,
     still,
 )
+from qwen2vl.nano.world.films.wording import QUESTIONS as QUESTIONS
 from qwen2vl.nano.world.item import Item, film_item, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
@@ -48,138 +49,6 @@ LATE_FRAMES = 64
 MAX_EVENTS = 5
 NOTHING = "no shape"
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "events": (
-        "How many times does the {thing} appear?",
-        "How often does the {thing} appear?",
-        "How many times do you see the {thing} come?",
-        "Count how many times the {thing} appears.",
-        "How many times does the {thing} come?",
-        "Count how often the {thing} appears.",
-    ),
-    "faster": (
-        "Which shape is faster?",
-        "Which shape moves faster?",
-        "Name the faster shape.",
-        "What is the faster shape?",
-        "What moves faster?",
-    ),
-    "slower": (
-        "Which shape is slower?",
-        "Which shape moves slower?",
-        "Name the slower shape.",
-        "What is the slower shape?",
-        "What moves slower?",
-    ),
-    "speed_change": (
-        "Does the {thing} get faster or slower?",
-        "Faster or slower: how does the {thing} move?",
-        "Does the {thing} move faster or slower at the end?",
-        "Is the {thing} faster or slower at the end?",
-        "How does the {thing} get, faster or slower?",
-    ),
-    "changed_colour": (
-        "What is the new colour?",
-        "Which colour is new?",
-        "A shape changes. What is its new colour?",
-        "Name the new colour.",
-        "Which new colour do you see?",
-    ),
-    "changed_shape": (
-        "What is the new shape?",
-        "Which shape is new?",
-        "A shape changes. Which shape is new?",
-        "Name the new shape.",
-        "Which new shape do you see?",
-    ),
-    "changed_what": (
-        "Which shape changes its colour?",
-        "Which shape changes?",
-        "What changes?",
-        "Name the shape that changes.",
-        "What changes its colour?",
-    ),
-    "late_what": (
-        "What shows at the end?",
-        "What appears at the end?",
-        "What comes at the end?",
-        "What shows last?",
-        "What do you see at the end?",
-        "What is shown at the end?",
-    ),
-    "late_digit": (
-        "Which digit shows?",
-        "Which digit appears?",
-        "What digit do you see?",
-        "Name the digit that shows.",
-        "Which digit do you see?",
-        "What digit appears?",
-    ),
-    "late_colour": (
-        "Which colour has the shape that flashes?",
-        "What colour is the shape that flashes?",
-        "Which colour flashes?",
-        "Name the colour of the shape that flashes.",
-        "What colour flashes?",
-    ),
-    "film_count": (
-        "How many shapes enter?",
-        "How many shapes come in?",
-        "Count the shapes that enter.",
-        "Count the shapes that come in.",
-        "How many shapes do you see come in?",
-    ),
-    "event_rows": (
-        "Count what shows in every two frames.",
-        "Name and count what shows in every two frames.",
-        "Count along: what shows in every two frames?",
-        "Count the shapes along, two frames at a time.",
-        "Count what you see in every two frames.",
-        "Count along what shows, two frames at a time.",
-    ),
-    "flash_rows": (
-        "List what flashes.",
-        "Name all that flashes from first to last.",
-        "What flashes from first to last?",
-        "List all that flashes.",
-        "Name what flashes.",
-    ),
-    "direction": (
-        "In which direction does the {thing} move?",
-        "Which way does the {thing} go?",
-        "Where does the {thing} move?",
-        "Which way does the {thing} move?",
-        "In which direction does the {thing} go?",
-    ),
-    "mover": (
-        "Which shape moves?",
-        "What moves?",
-        "Name the shape that moves.",
-        "Which is the shape that moves?",
-        "What do you see move?",
-    ),
-    "flash_first": (
-        "Which shape flashes first?",
-        "What flashes first?",
-        "Name the shape that flashes first.",
-        "Which is the first shape that flashes?",
-        "What is the first shape that flashes?",
-    ),
-    "flash_last": (
-        "Which shape flashes last?",
-        "What flashes last?",
-        "Name the shape that flashes last.",
-        "Which is the last shape that flashes?",
-        "What is the last shape that flashes?",
-    ),
-    "colour": (
-        "What colour is the {kind}?",
-        "Which colour does the {kind} have?",
-        "What is the colour of the {kind}?",
-        "Which colour is the {kind}?",
-        "What colour does the {kind} have?",
-    ),
-}
 WORDS: tuple[str, ...] = ("faster", "slower")
 
 

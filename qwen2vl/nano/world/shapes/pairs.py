@@ -14,6 +14,7 @@ from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.item import Item, picture_item, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.shapes.pair_wording import QUESTIONS as QUESTIONS
 from qwen2vl.nano.world.shapes.scenes import (
     PATCH,
     Placed,
@@ -41,113 +42,6 @@ EASY_KINDS = ("circle", "cross", "square", "star", "triangle", "ring", "diamond"
 EASY_COLOURS = ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white")
 MAX_COUNT = 9
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "difference": (
-        "What is different in the second picture?",
-        "What is different?",
-        "What has changed in the second picture?",
-        "What has changed?",
-        "Compare the two pictures: what is different?",
-    ),
-    "different_shape": (
-        "Which shape is different?",
-        "Which shape has changed?",
-        "Name the shape that is different.",
-        "Name the shape that has changed.",
-        "Compare the two pictures: which shape is different?",
-    ),
-    "same_object": (
-        "In which picture is the same {what} as in the first?",
-        "Which picture has the same {what} as the first?",
-        "Where do you see the same {what} as in the first picture?",
-        "In which picture do you see the same {what} as in the first?",
-        "Which picture shows the same {what} as the first?",
-    ),
-    "which_has": (
-        "Which picture has the {thing}?",
-        "In which picture is the {thing}?",
-        "Where do you see the {thing}: in which picture?",
-        "In which picture do you see the {thing}?",
-        "Which picture shows the {thing}?",
-    ),
-    "which_more": (
-        "Which picture has more shapes?",
-        "In which picture are more shapes?",
-        "Which picture shows more shapes?",
-        "In which picture do you see more shapes?",
-        "Where do you see more shapes: in which picture?",
-    ),
-    "which_most": (
-        "Which picture has the most shapes?",
-        "In which picture are the most shapes?",
-        "Which picture shows the most shapes?",
-        "In which picture do you see the most shapes?",
-        "Where do you see the most shapes: in which picture?",
-    ),
-    "pair_rows": (
-        "Name the shapes of every picture.",
-        "List the shapes of both pictures.",
-        "List the shapes of every picture.",
-        "Name the shapes of both pictures.",
-        "Name all shapes of the two pictures.",
-    ),
-    "colour_in": (
-        "What colour is the {kind} in the {which} picture?",
-        "In the {which} picture, which colour does the {kind} have?",
-        "Which colour has the {kind} of the {which} picture?",
-        "Which colour does the {kind} in the {which} picture have?",
-        "In the {which} picture, what colour is the {kind}?",
-    ),
-    "count_in": (
-        "How many shapes are in the {which} picture?",
-        "In the {which} picture, how many shapes are there?",
-        "Count the shapes of the {which} picture.",
-        "Count the shapes in the {which} picture.",
-        "How many shapes do you see in the {which} picture?",
-    ),
-    "in_both": (
-        "Do both pictures have a {kind}?",
-        "Is a {kind} in both pictures?",
-        "Do both pictures show a {kind}?",
-        "Is there a {kind} in both pictures?",
-        "Do the two pictures both have a {kind}?",
-    ),
-    "name_both": (
-        "Name both shapes.",
-        "Which two shapes do you see?",
-        "What are the two shapes?",
-        "Name the two shapes.",
-        "Which are the two shapes?",
-    ),
-    "same_colour": (
-        "Same colour?",
-        "Do both shapes have the same colour?",
-        "Is the colour the same?",
-        "Is it the same colour?",
-        "Do the two shapes have the same colour?",
-    ),
-    "same_shape": (
-        "Same shape?",
-        "Do both pictures show the same shape?",
-        "Is the shape the same?",
-        "Is it the same shape?",
-        "Do the two pictures show the same shape?",
-    ),
-    "count_aloud": (
-        "Count the {things} one by one.",
-        "Count aloud: how many {things} are there?",
-        "Count aloud all {things} that you see.",
-        "Count all {things} one by one.",
-        "Count the {things} aloud.",
-    ),
-    "how_many": (
-        "How many {things} are there?",
-        "How many {things} do you see?",
-        "Count the {things}.",
-        "How many {things} does the picture have?",
-        "How many {things} does the picture show?",
-    ),
-}
 WORDS: tuple[str, ...] = (*ORDINALS, "both", "neither", "missing", "new", "now", "is")
 
 
