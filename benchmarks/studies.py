@@ -83,6 +83,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--out", type=Path, default=None, help="folder of the result (benchmarks/results; of a trial, its runs)"
     )
     parser.add_argument("--only", metavar="VARIANT-SEED", help="train and ask this one alone, in this process")
+    parser.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if not 0 < options.share <= 1:
         parser.error(f"--share is {options.share}: it must be over 0 and at most 1")
@@ -153,7 +154,7 @@ def run_all(study: Study, folder: Path, options: argparse.Namespace) -> int:
 def start(name: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     """One run in a process of one thread: the operations of so small a model are too short to share."""
     command = [sys.executable, "-m", "benchmarks.studies", options.study, "--only", name]
-    command += ["--share", str(options.share), "--runs", str(options.runs)]
+    command += ["--share", str(options.share), "--runs", str(options.runs), "--parent", str(os.getpid())]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
@@ -161,7 +162,7 @@ def train_and_ask(study: Study, name: str, folder: Path, options: argparse.Names
     """Train a variant, or go on with it; ask it; write its scores."""
     recipe, run_dir = recipe_of(study, name, folder, options.share), folder / name
     planned = recipe.forecast(run_dir)
-    done = run_recipe(recipe, run_dir, telling(name), num_workers=0)
+    done = run_recipe(recipe, run_dir, telling(name, options.parent), num_workers=0)
     if done < planned.steps:
         return STOPPED
     if not (run_dir / "export").exists():
@@ -187,9 +188,8 @@ def scores_file(folder: Path, name: str) -> Path:
     return folder / name / "scores.json"
 
 
-def telling(name: str) -> Callable[[dict[str, Any]], None]:
-    """Tells every so many steps; saves and stops when the process that started this one is gone."""
-    parent = os.getppid()
+def telling(name: str, parent: int | None) -> Callable[[dict[str, Any]], None]:
+    """Tells every so many steps; has the run saved and stopped when the command that started it was killed."""
 
     def tell(line: dict[str, Any]) -> None:
         if line["step"] % TELL_EVERY == 0 or line["step"] == line["steps"]:
@@ -197,7 +197,7 @@ def telling(name: str) -> Callable[[dict[str, Any]], None]:
             say(
                 f"{name}: step {line['step']}/{line['steps']}, loss {line['loss']:.3f}, {right}, {line['step_s']:.1f} s a step"
             )
-        if os.getppid() != parent:
+        if parent is not None and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
     return tell

@@ -124,7 +124,7 @@ CURRICULUM = (
         Mix(0.3, {"place_dialogue": 1, "ground": 1, "point": 1}),
         Mix(1.0, {"page_lines": 1, "page_dialogue": 1}),
     )),
-    Lessons(13000, (
+    Lessons(24000, (
         Mix(0.0, READING),
         Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
         Mix(0.0, {"colour_shape": 2, "relate": 1}),

@@ -26,9 +26,9 @@ from qwen2vl.spec.config import NANO
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 RATE = 1e-3
-FIRST, SECOND, END = 2700, 11300, 13000
+FIRST, SECOND, END = 2700, 21000, 24000
 """Steps of the curriculum at which the stages end."""
-FALLS = 7500
+FALLS = 9000
 """Step from which the rate falls, in one line to the end."""
 LEFT = (END - SECOND) / (END - FALLS)
 """Share of the rate at the border of the last two stages."""

@@ -17,7 +17,7 @@ from qwen2vl.data.store import Store
 from qwen2vl.model.init import new_model
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.drawn import BUDGETS, MEDIA, PACKS_PER_STEP
-from qwen2vl.recipes.nano import ALL, NanoRecipe, nano_processor
+from qwen2vl.recipes.nano import ALL, nano_processor
 from qwen2vl.recipes.running import DataSource, Prepared, version_begun_with
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.media import FACTOR, MediaSettings
@@ -89,7 +89,7 @@ class StudyRecipe:
     store: Path
     share: float = 1.0
     """Of the work, for trials."""
-    train: TrainConfig = field(default_factory=lambda: replace(NanoRecipe().train, save_every=200))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(save_every=200))
 
     @property
     def name(self) -> str:
