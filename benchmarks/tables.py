@@ -6,8 +6,8 @@ A page holds pairs of marks; what stands between them is replaced:
     <!-- benchmarks end -->
 
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano`, the
-scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them, and `study_NAME`, which
-`benchmarks.studies` leaves.
+scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them, `nano_run`, those of a run
+that was not shipped beside them, and `study_NAME`, which `benchmarks.studies` leaves.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from qwen2vl.evaluation import report
 from qwen2vl.nano.exam import EXAMS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/benchmarks.md", "docs/studies.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/nano.md", "docs/studies.md")
 NAMES = (
     "tower",
     "first_token",
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", "nano_run", *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -146,8 +146,26 @@ def nano_scores(results: Results) -> str:
     return f"{report.table(result['tasks'], EXAMS[result['exam']].aims)}\n"
 
 
+def run_beside_shipped(results: Results) -> str:
+    """Scores of a run beside those of the shipped model, and whether they lie in its intervals."""
+    if not {"nano", "nano_run"} <= results.keys():
+        return NOT_YET.format(command="qwen2vl eval nano --model DIR --out benchmarks/results/nano_run.json")
+    shipped, run = results["nano"]["tasks"], results["nano_run"]["tasks"]
+    rows = ["| task | shipped (95 % interval) | that run | within |", "|---|---|---|---|"]
+    within = {task: line["low"] <= run[task]["score"] <= line["high"] for task, line in shipped.items() if task in run}
+    for task, inside in within.items():
+        known = shipped[task]
+        interval = f"{known['score']:.1%} ({known['low']:.1%} to {known['high']:.1%})"
+        verdict = "yes" if inside else "above" if run[task]["score"] > known["high"] else "no"
+        rows.append(f"| {task} | {interval} | {run[task]['score']:.1%} | {verdict} |")
+    missed = [task for task, inside in within.items() if not inside and run[task]["score"] < shipped[task]["low"]]
+    return "\n".join(rows) + f"\n\nUnder the interval: {', '.join(missed) or 'none'}.\n"
+
+
 BLOCKS: dict[str, Callable[[Results], str]] = (
-    {"summary": summary, "nano": nano_scores} | {name: one(name) for name in NAMES} | study_tables.BLOCKS
+    {"summary": summary, "nano": nano_scores, "nano_run": run_beside_shipped}
+    | {name: one(name) for name in NAMES}
+    | study_tables.BLOCKS
 )
 
 

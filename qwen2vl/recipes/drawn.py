@@ -32,7 +32,7 @@ MEDIA = MediaSettings(
 """nano's own limits: it has only seen small pictures and short films."""
 
 BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
-"""Two packs a step are about 24 conversations. Half of them teach more than one step of 48 (docs/nano.md)."""
+"""Two packs a step are about 26 conversations."""
 PACKS_PER_STEP = 2
 
 
