@@ -229,6 +229,18 @@ def test_wrong_arguments_are_named(arguments: tuple, named: str) -> None:
         draw(*arguments)
 
 
+@pytest.mark.parametrize(
+    "word", ["are", "ares", "class", "grass", "grape", "passes", "farther", "rapid", "shell", "title"]
+)
+def test_ordinary_words_are_fit_to_be_drawn(word: str) -> None:
+    assert not words.UNFIT.match(word)
+
+
+@pytest.mark.parametrize("word", ["ass", "farted", "raped", "nigger", "shitty", "gypsies", "tits"])
+def test_slurs_and_obscenities_are_not(word: str) -> None:
+    assert words.UNFIT.match(word)
+
+
 def test_missing_fonts_and_words_name_the_install_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fonts_module, "_installed", dict)
     monkeypatch.setattr(words, "WORD_LIST", tmp_path / "none")

@@ -13,10 +13,11 @@ from qwen2vl.nano.world.fonts import INSTALL_LINE
 WORD_LIST = Path("/usr/share/dict/words")
 MIN_LETTERS, MAX_LETTERS = 3, 7
 UNFIT = re.compile(
-    r"anal$|anus|ars?es?$|ass(es)?$|bastard|bitch|boob|chink|clit|cocks?$|coons?$|crap|cums?$|cunt|damn|dicks?$|dyke|enema|"
-    r"erotic|fag|fart|feces|fuck|goddamn|gook|gyp($|p|s)|hell$|hooker|horny|kike|labia|milf|nazi|nigg[ae]|nude|org(y|ies)|"
-    r"pees?$|penis|piss|pimp($|s|e|i)|poop|porn|prick|pub[ei]|puss|rap(e|ing|ist)|retard|scrot|semen|sex|shit|slut|sperm|"
-    r"squaw|tits|turd|urin|vagin|vulva|wank|whor"
+    r"anal$|anus|arses?$|ass(es)?$|bastard|bitch|boob|bugger|chink|clit|cocks?$|coons?$|crap|cums?$|cunt|damn|dicks?$|"
+    r"dyke|enema|erotic|fag|fart(s|ed|ing)?$|feces|fuck|goddamn|gook|gyp($|p|s)|hell$|hooker|horny|hussy|incest|kike|"
+    r"labia|milf|molest|nazi|nigg[ae]|nude|org(y|ies|asm)|pees?$|penis|piss|pimp($|s|e|i)|poop|porn|prick|pub[ei]|puss|"
+    r"queer|rap(e|ing|ist)|rectum|redskin|retard|scrot|semen|sex|shit|slut|smut|sodom|spastic|sperm|squaw|tits?$|turd|"
+    r"urin|vagin|vulva|wank|wetback|whor"
 )
 """Beginnings of words that no picture should show; the word list has them all."""
 
