@@ -9,7 +9,7 @@ from random import Random
 
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.documents.pages import ask_heading, ask_value, make_page
-from qwen2vl.nano.world.item import Item, box_answer, dialogue_item, point_answer
+from qwen2vl.nano.world.item import Item, Turn, box_answer, dialogue_item, point_answer
 from qwen2vl.nano.world.screens.windows import ask_point, ask_state, make_screen
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import (
@@ -25,7 +25,6 @@ from qwen2vl.nano.world.shapes.tasks import ask, holds, in_order
 from qwen2vl.nano.world.wording import RELATIONS
 
 MAX_TURNS = 6
-Turn = tuple[str, str]
 
 
 def name_dialogue(rng: Random, ease: float) -> Item:

@@ -8,8 +8,9 @@ Truth has three kinds, so that scoring needs three rules:
 Boxes are pixels of the drawn picture, right and bottom edge exclusive. "read" lists words taken from the word list.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from PIL import Image
@@ -17,6 +18,8 @@ from PIL import Image
 from qwen2vl.processing.grounding import box_markup, point_markup, to_thousandths
 
 Box = tuple[int, int, int, int]
+Turn = tuple[str, str]
+"""Question and answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +36,48 @@ class Item:
     """JSON-able facts for scoring, see the module's first lines."""
 
 
+Maker = Callable[[Random, str, float], Item]
+"""Draws one item from a stream of random numbers, a split and an ease."""
+
+
 def picture_item(task: str, pictures: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
     """An item about pictures (none for pure text)."""
-    content: list[dict[str, Any]] = [{"type": "image", "image": picture} for picture in pictures]
-    content.append({"type": "text", "text": question})
+    content = [*pictures_part(pictures), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
-def dialogue_item(task: str, picture: Image.Image, turns: list[tuple[str, str]]) -> Item:
-    """Several questions about one picture, each with its answer: the picture's cost is shared by all of them."""
+def pictures_part(pictures: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    """The media parts of several pictures."""
+    return [{"type": "image", "image": picture} for picture in pictures]
+
+
+def film_part(frames: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    """The media parts of one film."""
+    return [{"type": "video", "video": list(frames)}]
+
+
+def talk(task: str, media: Sequence[dict[str, Any]], turns: Sequence[Turn], **more: Any) -> Item:
+    """Several questions about the same media, each with its answer: what seeing costs is shared by all of them.
+
+    The truth is that of the last answer, with `more` facts.
+    """
     messages: list[dict[str, Any]] = []
     for index, (question, answer) in enumerate(turns):
         text = {"type": "text", "text": question}
-        content = [{"type": "image", "image": picture}, text] if index == 0 else [text]
+        content = [*media, text] if index == 0 else [text]
         messages += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
-    return Item(task=task, messages=messages[:-1], answer=turns[-1][1], truth=text_truth(turns[-1][1]))
+    answer = turns[-1][1]
+    return Item(task=task, messages=messages[:-1], answer=answer, truth=text_truth(answer, **more))
+
+
+def dialogue_item(task: str, picture: Image.Image, turns: Sequence[Turn]) -> Item:
+    """Several questions about one picture."""
+    return talk(task, pictures_part([picture]), turns)
 
 
 def film_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
     """An item about one film, given as its frames."""
-    content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
+    content = [*film_part(frames), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 

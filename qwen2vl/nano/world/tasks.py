@@ -1,7 +1,6 @@
 """The tasks of the drawn world and the one way to draw an item: a pure function of task, seed, split and ease."""
 
 import re
-from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from qwen2vl.nano.world.documents import tasks as documents
 from qwen2vl.nano.world.films import motion as films
 from qwen2vl.nano.world.films import tasks as film_tasks
 from qwen2vl.nano.world.glyphs import tasks as glyphs
-from qwen2vl.nano.world.item import Item
+from qwen2vl.nano.world.item import Item, Maker
 from qwen2vl.nano.world.reading import paragraphs
 from qwen2vl.nano.world.reading import tasks as reading
 from qwen2vl.nano.world.screens import actions
@@ -25,8 +24,6 @@ from qwen2vl.nano.world.text import questions as text
 from qwen2vl.nano.world.wording import corpus_words
 
 SPLITS = ("train", "val", "test")
-
-Maker = Callable[[Random, str, float], Item]
 
 
 class Part(Protocol):

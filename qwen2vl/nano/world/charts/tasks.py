@@ -3,7 +3,6 @@
 Not here: data (chart_data), looks (chart_looks), drawing (chart_drawing), wordings (chart_wording).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -26,10 +25,9 @@ from qwen2vl.nano.world.charts.data import (
 from qwen2vl.nano.world.charts.drawing import DrawnChart, draw_chart, fitted
 from qwen2vl.nano.world.charts.looks import pick_look
 from qwen2vl.nano.world.charts.wording import QUESTIONS as QUESTIONS
-from qwen2vl.nano.world.item import Item, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
 from qwen2vl.nano.world.wording import phrase
 
-Maker = Callable[[Random, str, float], Item]
 Asked = tuple[str, str, dict[str, Any]]  # question, answer, truth without its scene
 
 WORDS: tuple[str, ...] = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent")

@@ -1,6 +1,5 @@
 """Forms: keys and values on lines, in boxes, in cells. Lookups, and dialogues about one form."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -10,12 +9,10 @@ from PIL import Image
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.documents.form_drawing import SHAPES, draw_freely, draw_in_columns
 from qwen2vl.nano.world.documents.lookups import Lookup, look_up, money, pick_cents, talk_over
-from qwen2vl.nano.world.item import Item
+from qwen2vl.nano.world.item import Item, Maker
 from qwen2vl.nano.world.typesetting import choose_form, choose_style, fixed
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_digits, pick_word
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "form": (

@@ -3,7 +3,6 @@
 Every split has its own order of the parts, place of the prices, rules, and forms of money and dates.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -12,12 +11,10 @@ from PIL import Image
 
 from qwen2vl.nano.world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from qwen2vl.nano.world.documents.receipt_drawing import Layout, Row, choose_layout, draw_freely, draw_in_columns
-from qwen2vl.nano.world.item import Item, dialogue_item
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item
 from qwen2vl.nano.world.typesetting import choose_form, choose_style, fixed, with_scene
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_word
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "receipt_price": (

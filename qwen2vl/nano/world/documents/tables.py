@@ -5,7 +5,7 @@
 | tea | 2.50 |
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,12 +15,10 @@ from PIL import Image
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from qwen2vl.nano.world.documents.table_drawing import RULES, SIDES, Cells, draw_freely, draw_in_columns
-from qwen2vl.nano.world.item import Item, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
 from qwen2vl.nano.world.typesetting import choose_form, choose_style, fixed, with_scene
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_digits, pick_letters
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "table_cell": (

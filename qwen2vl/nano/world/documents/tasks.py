@@ -1,12 +1,7 @@
 """Documents that answer questions: what the modules of receipts, forms and tables offer together."""
 
-from collections.abc import Callable
-from random import Random
-
 from qwen2vl.nano.world.documents import forms, receipts, tables
-from qwen2vl.nano.world.item import Item
-
-Maker = Callable[[Random, str, float], Item]
+from qwen2vl.nano.world.item import Maker
 
 _PARTS = (receipts, forms, tables)
 MAKERS: dict[str, Maker] = {name: make for part in _PARTS for name, make in part.MAKERS.items()}

@@ -4,7 +4,6 @@ For training only, three lessons: event_rows, flash_rows, film_dialogue. Not her
 how a film is described and drawn (film_scenes).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -26,7 +25,7 @@ from qwen2vl.nano.world.films.scenes import (
     still,
 )
 from qwen2vl.nano.world.films.wording import QUESTIONS as QUESTIONS
-from qwen2vl.nano.world.item import Item, film_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, Turn, film_item, film_part, talk, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import (
@@ -39,10 +38,8 @@ from qwen2vl.nano.world.shapes.scenes import (
     moved,
     name_truths,
 )
-from qwen2vl.nano.world.turns import Turn, film_part, talk
 from qwen2vl.nano.world.wording import phrase
 
-Maker = Callable[[Random, str, float], Item]
 Path = list[tuple[int, int]]  # upper left corners, one a frame
 
 LATE_FRAMES = 64
@@ -278,7 +275,7 @@ def event_rows(rng: Random, split: str, ease: float) -> Item:
         (_ask(rng, "event_rows", split, ease), "\n".join(_counted(film))),
         (_ask(rng, "events", split, ease, thing=thing), str(number)),
     ]
-    return talk("event_rows", film_part(draw_film(film)), rng.sample(turns, 2), film.described())
+    return talk("event_rows", film_part(draw_film(film)), rng.sample(turns, 2), scene=film.described())
 
 
 def _counted(film: Film) -> list[str]:
@@ -311,7 +308,7 @@ def flash_rows(rng: Random, split: str, ease: float) -> Item:
             parts.append(still(place(rng, size, distinct_names(rng, 1, ground), ground, ease)[0], stretch))
     film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
     turn = _ask(rng, "flash_rows", split, ease), "\n".join(thing.name for thing, _ in parts)
-    return talk("flash_rows", film_part(draw_film(film)), [turn], film.described())
+    return talk("flash_rows", film_part(draw_film(film)), [turn], scene=film.described())
 
 
 def film_dialogue(rng: Random, split: str, ease: float) -> Item:
@@ -337,7 +334,7 @@ def film_dialogue(rng: Random, split: str, ease: float) -> Item:
     parts = (mover, *(still(shape, *each) for shape, each in zip(others, stretches, strict=True)))
     film = Film(size=size, ground=ground, num_frames=num_frames, parts=parts)
     turns = _about_film(rng, split, ease, film, direction)
-    return talk("film_dialogue", film_part(draw_film(film)), rng.sample(turns, 5), film.described())
+    return talk("film_dialogue", film_part(draw_film(film)), rng.sample(turns, 5), scene=film.described())
 
 
 def _along_a_side(

@@ -5,7 +5,6 @@ every item describes its picture. Drawing is in glyph_scenes.py, the table of ki
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -25,6 +24,8 @@ from qwen2vl.nano.world.glyphs.scenes import (
 )
 from qwen2vl.nano.world.item import (
     Item,
+    Maker,
+    Turn,
     box_answer,
     dialogue_item,
     picture_item,
@@ -34,9 +35,6 @@ from qwen2vl.nano.world.item import (
 )
 from qwen2vl.nano.world.shapes.scenes import PATCH, article, name_truths
 from qwen2vl.nano.world.wording import RELATIONS, phrase
-
-Maker = Callable[[Random, str, float], Item]
-Turn = tuple[str, str]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "glyph_name": (

@@ -3,13 +3,12 @@
 Words at places of one picture are in placed_words, other alphabets in scripts; tables and receipts in documents.
 """
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from PIL import Image
 
-from qwen2vl.nano.world.item import Item, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size
 from qwen2vl.nano.world.reading import placed_words, scripts
 from qwen2vl.nano.world.reading.tasks import dress
@@ -33,8 +32,6 @@ from qwen2vl.nano.world.typesetting import (
 )
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_digits, pick_letters, pick_word
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_line": (

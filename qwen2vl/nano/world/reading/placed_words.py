@@ -4,7 +4,6 @@ A word's box is as wide as its ink and as high as a line of its face; in the ali
 that boxes have few values.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Box, Item, box_answer, picture_item, place_truth, text_truth
+from qwen2vl.nano.world.item import Box, Item, Maker, box_answer, picture_item, place_truth, text_truth
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.reading.tasks import COLUMN
 from qwen2vl.nano.world.shapes.scenes import PATCH, apart
@@ -30,8 +29,6 @@ from qwen2vl.nano.world.typesetting import (
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_in_box": (

@@ -1,6 +1,5 @@
 """Words in Greek and Cyrillic letters, with the faces of every split that have them."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world.fonts import Face, faces
-from qwen2vl.nano.world.item import Item, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.typesetting import (
@@ -25,8 +24,6 @@ from qwen2vl.nano.world.typesetting import (
 )
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import split_of
-
-Maker = Callable[[Random, str, float], Item]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_script": (

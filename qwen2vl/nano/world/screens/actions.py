@@ -10,18 +10,16 @@ box_px is None for Done; text is None but for Type. Not here: running the action
 them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than all the rest of an item.
 """
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from qwen2vl.nano.world.item import Box, Item, dialogue_item, picture_item
+from qwen2vl.nano.world.item import Box, Item, Maker, dialogue_item, picture_item
 from qwen2vl.nano.world.screens.windows import Control, Screen, make_screen
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
-Maker = Callable[[Random, str, float], Item]
 Turn = tuple[str, str, dict[str, Any]]
 """Instruction, answer and truth."""
 

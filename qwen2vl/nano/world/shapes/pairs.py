@@ -4,14 +4,14 @@ For training only: pair_rows, pair_dialogue, and two lessons in the simplest geo
 one: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (scene_tasks).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, Turn, picture_item, pictures_part, talk, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.pair_wording import QUESTIONS as QUESTIONS
@@ -28,10 +28,8 @@ from qwen2vl.nano.world.shapes.scenes import (
     render,
     scatter,
 )
-from qwen2vl.nano.world.turns import Turn, pictures_part, talk
 from qwen2vl.nano.world.wording import phrase
 
-Maker = Callable[[Random, str, float], Item]
 Size = tuple[int, int]
 Name = tuple[str, str]  # colour, kind
 
@@ -250,7 +248,7 @@ def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: fl
 
 def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Turn]) -> Item:
     told = {"pictures": [described(scene) for scene in scenes]}
-    return talk(task, pictures_part(_pictures(rng, scenes)), turns, told)
+    return talk(task, pictures_part(_pictures(rng, scenes)), turns, scene=told)
 
 
 def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
@@ -330,7 +328,7 @@ def count_rows(rng: Random, split: str, ease: float) -> Item:
         (_ask(rng, "how_many", split, ease, things=things), str(number)),
     ]
     told = {"pictures": [described(scene)], "things": things}
-    return talk("count_rows", pictures_part([render(rng, scene)]), rng.sample(turns, 2), told)
+    return talk("count_rows", pictures_part([render(rng, scene)]), rng.sample(turns, 2), scene=told)
 
 
 def count_nine(rng: Random, split: str, ease: float) -> Item:

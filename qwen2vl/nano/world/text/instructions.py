@@ -4,17 +4,13 @@ Each is answered by a rule from the words or numbers that it names, which stand 
 (opposites, letters, who nano is).
 """
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, picture_item, text_truth
-from qwen2vl.nano.world.turns import talk
+from qwen2vl.nano.world.item import Item, Maker, picture_item, talk, text_truth
 from qwen2vl.nano.world.wording import FACTS, phrase
 from qwen2vl.nano.world.words import pick_word
-
-Maker = Callable[[Random, str, float], Item]
 
 DIALOGUE_TURNS = 5
 LARGEST_SUM = 20
@@ -207,7 +203,7 @@ def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Five instructions one after the other, no form twice."""
     told = [_told(rng, split, ease, form) for form in rng.sample(FORMS, DIALOGUE_TURNS)]
     turns = [(question, answer) for question, answer, _ in told]
-    return talk("instruct_dialogue", [], turns, {"turns": [scene for *_, scene in told]})
+    return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in told]})
 
 
 MAKERS: dict[str, Maker] = {"instruct": instruct}
