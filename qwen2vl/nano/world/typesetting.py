@@ -1,6 +1,6 @@
 """Text in styles and on sheets: what lines, scattered words and documents are drawn with.
 
-A style has one of three forms, from easy to full, as in reading:
+A style has one of three forms, from easy to full:
 
     aligned   fixed-width letters, one per 14-pixel column (one patch) of a 28-pixel row, dark on light
     plain     a few common faces, dark on light
@@ -24,9 +24,11 @@ from qwen2vl.nano.world.fonts import Face, faces, font
 from qwen2vl.nano.world.item import Box, Item
 from qwen2vl.nano.world.lettering import SIZES, fit_size, line_height
 from qwen2vl.nano.world.palette import Rgb
-from qwen2vl.nano.world.reading.tasks import COLUMN, PLAIN_FAMILIES
 from qwen2vl.nano.world.shapes.scenes import PATCH
 
+COLUMN = 14
+"""Pixels from one aligned letter to the next: one patch."""
+PLAIN_FAMILIES = ("DejaVu Sans", "DejaVu Sans Mono", "Liberation Sans", "Open Sans")
 MAX_SIDE = 224
 """Of a picture, in pixels."""
 COLUMNS = 12
@@ -64,7 +66,7 @@ def choose_style(
     """A style of a form. coloured: how often the full form has free colours; among: faces that can write the text."""
     known = among or faces(split)
     mono, common = [face for face in known if face.mono], [face for face in known if face.family in PLAIN_FAMILIES]
-    ink, paper = _dark_on_light(rng)
+    ink, paper = dark_on_light(rng)
     if form == "aligned":
         return Style(form=form, face=rng.choice(mono or known), ink=ink, paper=paper)
     if form == "plain":
@@ -77,7 +79,8 @@ def choose_style(
     return Style(form=form, face=rng.choice(known), ink=ink, paper=paper)
 
 
-def _dark_on_light(rng: Random) -> tuple[Rgb, Rgb]:
+def dark_on_light(rng: Random) -> tuple[Rgb, Rgb]:
+    """Ink and paper of the easier forms, both grey."""
     dark, light = rng.randint(0, 40), rng.randint(225, 255)
     return (dark, dark, dark), (light, light, light)
 

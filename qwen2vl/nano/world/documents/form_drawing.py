@@ -8,9 +8,8 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world.lettering import NOMINAL, ink_size
-from qwen2vl.nano.world.reading.tasks import COLUMN
 from qwen2vl.nano.world.shapes.scenes import PATCH
-from qwen2vl.nano.world.typesetting import COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from qwen2vl.nano.world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
 
 SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
 """Where a value stands: behind a colon, on dots, in a box beside or under its key, in the cell beside it, on a line."""

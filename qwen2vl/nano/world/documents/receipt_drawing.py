@@ -8,9 +8,8 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world.lettering import fit_size, ink_size
-from qwen2vl.nano.world.reading.tasks import COLUMN
 from qwen2vl.nano.world.shapes.scenes import PATCH
-from qwen2vl.nano.world.typesetting import COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from qwen2vl.nano.world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ from PIL import Image
 
 from qwen2vl.nano.world.lettering import ink_size, line_height
 from qwen2vl.nano.world.palette import Rgb
-from qwen2vl.nano.world.reading.tasks import COLUMN
 from qwen2vl.nano.world.shapes.scenes import PATCH
-from qwen2vl.nano.world.typesetting import COLUMNS, MAX_SIDE, Sheet, Style, choose_size, fixed, whole_tokens
+from qwen2vl.nano.world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, choose_size, fixed, whole_tokens
 
 RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("band",)}
 """What sets cells apart: all lines, one under the header, shaded rows, lines between rows, the header on ink."""

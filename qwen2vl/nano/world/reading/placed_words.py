@@ -13,9 +13,9 @@ from PIL import Image
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.item import Box, Item, Maker, box_answer, picture_item, place_truth, text_truth
 from qwen2vl.nano.world.lettering import fit_size
-from qwen2vl.nano.world.reading.tasks import COLUMN
 from qwen2vl.nano.world.shapes.scenes import PATCH, apart
 from qwen2vl.nano.world.typesetting import (
+    COLUMN,
     COLUMNS,
     Sheet,
     Style,

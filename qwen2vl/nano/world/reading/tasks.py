@@ -18,15 +18,13 @@ from qwen2vl.nano.world.item import Item, picture_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height, write
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.shapes.tasks import ask
+from qwen2vl.nano.world.typesetting import COLUMN, PLAIN_FAMILIES, choose_form, dark_on_light
 from qwen2vl.nano.world.words import pick_digits, pick_letters, pick_word
-
-COLUMN = 14
-PLAIN_FAMILIES = ("DejaVu Sans", "DejaVu Sans Mono", "Liberation Sans", "Open Sans")
 
 
 def read_word(rng: Random, split: str, ease: float) -> Item:
     """A word, or random letters; answered as written."""
-    form = _form(rng, ease)
+    form = choose_form(rng, ease)
     if form == "aligned":
         text = pick_letters(rng, split, _columns(rng, ease))
     else:
@@ -37,17 +35,17 @@ def read_word(rng: Random, split: str, ease: float) -> Item:
 
 def read_number(rng: Random, split: str, ease: float) -> Item:
     """One to six digits."""
-    form = _form(rng, ease)
+    form = choose_form(rng, ease)
     return _item(rng, split, "read_number", form, pick_digits(rng, 6 if form == "aligned" else 1), "lower", ease)
 
 
 def read_lines(rng: Random, split: str, ease: float) -> Item:
     """Two to four words or letter strings, one below the other, in one style: many letters for one picture's cost."""
-    form, count = _form(rng, ease), 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
+    form, count = choose_form(rng, ease), 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
     if form == "aligned":
         length = _columns(rng, ease)
         texts = [pick_letters(rng, split, length) for _ in range(count)]
-        ink, paper = _paper(rng)
+        ink, paper = dark_on_light(rng)
         face = rng.choice(faces(split, mono=True))
         strips = [_letters_in_columns(face, text, ink, paper) for text in texts]
     else:
@@ -76,7 +74,7 @@ def spaced_lines(rng: Random, split: str, ease: float) -> Item:
     ]
     pitch = COLUMN if rng.random() < ease else rng.randint(11, 17)
     width = PATCH * max(4, -(-pitch * max(map(len, texts)) // PATCH) + rng.choice((0, 0, 1)))
-    ink, paper = _paper(rng)
+    ink, paper = dark_on_light(rng)
     face = rng.choice(faces(split, mono=True))
     picture = Image.new("RGB", (width, PATCH * count), paper)
     for index, text in enumerate(texts):
@@ -100,11 +98,6 @@ def _columns(rng: Random, ease: float) -> int:
     return 8 if rng.random() < ease * 2 - 1 else rng.choice((5, 6, 7, 8))
 
 
-def _form(rng: Random, ease: float) -> str:
-    easier, harder, share = ("aligned", "plain", ease * 2 - 1) if ease > 0.5 else ("plain", "full", ease * 2)
-    return easier if rng.random() < share else harder
-
-
 def _item(rng: Random, split: str, task: str, form: str, text: str, case: str, ease: float) -> Item:
     easier_plain = rng.random() < ease and len(text) <= 8
     draw = {"aligned": _aligned, "plain": _plain_one_size if easier_plain else _plain, "full": _full}[form]
@@ -112,13 +105,8 @@ def _item(rng: Random, split: str, task: str, form: str, text: str, case: str, e
     return picture_item(task, [draw(rng, split, text)], ask(rng, task, ease), text, truth)
 
 
-def _paper(rng: Random) -> tuple[palette.Rgb, palette.Rgb]:
-    dark, light = rng.randint(0, 40), rng.randint(225, 255)
-    return (dark, dark, dark), (light, light, light)
-
-
 def _aligned(rng: Random, split: str, text: str) -> Image.Image:
-    ink, paper = _paper(rng)
+    ink, paper = dark_on_light(rng)
     return _letters_in_columns(rng.choice(faces(split, mono=True)), text, ink, paper)
 
 
@@ -145,11 +133,11 @@ Style = tuple[Face, palette.Rgb, palette.Rgb]  # face, ink, paper
 
 def _plain_style(rng: Random, split: str) -> Style:
     common = [face for face in faces(split) if face.family in PLAIN_FAMILIES]
-    return rng.choice(common or faces(split)), *_paper(rng)
+    return rng.choice(common or faces(split)), *dark_on_light(rng)
 
 
 def _full_style(rng: Random, split: str) -> Style:
-    ink, paper = palette.contrasting(rng) if rng.random() < 0.7 else _paper(rng)
+    ink, paper = palette.contrasting(rng) if rng.random() < 0.7 else dark_on_light(rng)
     if rng.random() < 0.3:
         ink, paper = paper, ink
     face = rng.choice(faces(split, mono=True) if rng.random() < 0.1 else faces(split, mono=False))
