@@ -18,7 +18,6 @@ from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import FIRST_TASKS, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
-from qwen2vl.recipes import drawn
 from qwen2vl.recipes.curriculum import phases_between
 from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
 from qwen2vl.recipes.running import Prepared
@@ -76,8 +75,3 @@ class NanoRecipe:
             how_to_build="qwen2vl data draw runs/nano-records, then qwen2vl data build runs/nano-records/*.jsonl --out "
             f"{self.store}",
         )
-
-
-def sources_needed(share: float = 1.0) -> dict[str, int]:
-    """How many records of every source one run reads; a share of them for smaller trials."""
-    return drawn.sources_needed(STAGES, nano_processor(), share)

@@ -19,7 +19,6 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.nano.world import TASKS, added_words, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
-from qwen2vl.recipes import drawn
 from qwen2vl.recipes.curriculum import phases_between
 from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
 from qwen2vl.recipes.running import Prepared
@@ -83,8 +82,3 @@ class WideRecipe:
 
     def _model(self) -> Qwen2VL:
         return with_more_ids(load_model(self.start, device="cpu", dtype="fp32"), WIDE, self.train.seed)
-
-
-def sources_needed(share: float = 1.0) -> dict[str, int]:
-    """How many records of every source one run reads; a share of them for smaller trials."""
-    return drawn.sources_needed(STAGES, wide_processor(), share)

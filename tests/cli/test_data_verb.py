@@ -19,7 +19,8 @@ from qwen2vl.data.store import Store
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
-from qwen2vl.recipes import nano as recipe
+from qwen2vl.recipes import drawn
+from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media import image_size
 
 from .test_cli_docs import documented_keys, keys_of
@@ -303,13 +304,18 @@ def test_bench_measures(run, store):
 
 
 def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "sources_needed", lambda share: {"read_word@0.5": round(4 * share), "count@0": 2})
+    needed = {"read_word@0.5": 4, "count@0": 4}
+    monkeypatch.setattr(
+        drawn,
+        "sources_needed",
+        lambda stages, processor, share: {name: round(count * share) for name, count in needed.items()},
+    )
     result = run("data", "draw", tmp_path / "drawn", "--share", 0.5, "--seed", 3)
     assert (result.code, result.err) == (0, "drawing: 2 of 4\ndrawing: 4 of 4\n")
     assert result.out == f"{tmp_path}/drawn: 4 records of 2 sources in {tmp_path}/drawn/*.jsonl\n"
     built = build(run, *sorted((tmp_path / "drawn").glob("*.jsonl")), out=tmp_path / "store")
     assert "4 rows" in built.out
-    assert Tokenizer.load(tmp_path / "drawn" / "tokenizer").digest == recipe.nano_processor().tokenizer.digest
+    assert Tokenizer.load(tmp_path / "drawn" / "tokenizer").digest == nano_processor().tokenizer.digest
     refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
 
 

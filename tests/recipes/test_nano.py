@@ -14,7 +14,7 @@ from qwen2vl.nano.world import DENSE, FIRST_TASKS, draw
 from qwen2vl.recipes import drawn
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
-from qwen2vl.recipes.nano import MEDIA, STAGES, NanoRecipe, nano_processor, sources_needed
+from qwen2vl.recipes.nano import MEDIA, STAGES, NanoRecipe, nano_processor
 from qwen2vl.recipes.running import export_run, is_run, run_recipe
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings
@@ -90,7 +90,7 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
         replace(stage, steps=2, phases=(Phase(mixtures=first),)) for stage, first in zip(STAGES, firsts, strict=True)
     )
     monkeypatch.setattr(recipe, "STAGES", shorter)
-    needed = sources_needed(0.5)
+    needed = drawn.sources_needed(shorter, nano_processor(), 0.5)
     draw_records(tmp_path / "records", needed)
     build(
         sorted((tmp_path / "records").glob("*.jsonl")),

@@ -36,15 +36,12 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
     require_at_least("--num-workers", options.num_workers, 1)
     from qwen2vl.nano.records import draw_records
-    from qwen2vl.recipes import nano, wide
+    from qwen2vl.recipes import drawn, recipe_class
 
-    needed, processor = {
-        "nano": (nano.sources_needed, nano.nano_processor),
-        "wide": (wide.sources_needed, wide.wide_processor),
-    }[options.recipe]
-    sources = needed(options.share)
+    prepared = recipe_class(options.recipe)().prepare(options.out)
+    sources = drawn.sources_needed(prepared.stages, prepared.processor, options.share)
     with counting("drawing") as tell:
         draw_records(options.out, sources, seed=options.seed, num_workers=options.num_workers, on_progress=tell)
-    processor().save(options.out / "tokenizer")
+    prepared.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0
