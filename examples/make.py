@@ -1,7 +1,7 @@
 """Draw the example files from the held-out split of the drawn world: `python -m examples.make`.
 
-Their seeds stand in `EXAMPLES`, picked among 120 of each task where the shipped nano is right (the README's table says how often
-it is); what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
+Their seeds stand in `EXAMPLES`, picked among those where the shipped nano is right (`examples.pick`; the README's table
+says how often it is); what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
 (scripts/install-fonts.sh); running the demo does not, because the files are stored.
 """
 
