@@ -3,68 +3,38 @@
 import hashlib
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.nano import browser
 from qwen2vl.nano.transfer import pages
-from qwen2vl.nano.world import Item, fonts, words
+from qwen2vl.nano.world import SPLITS, Item, fonts, words
 from qwen2vl.nano.world.screens import html
 
-SPLITS = ("train", "val", "test")
+from .checks import (
+    changed,
+    check_repeatable,
+    encloses,
+    every_face,
+    every_split,
+    hidden,
+    is_at,
+    needs,
+    picture_of,
+    turns_of,
+    word_list,
+)
 
-
-def why_no_browser() -> str:
-    try:
-        browser.browser()
-        for split in SPLITS:
-            fonts.faces(split)
-        words.words("train")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-NO_BROWSER = why_no_browser()
-needs_browser = pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)
-
-
-def hidden(tile: html.Tile, key: str) -> html.Tile:
-    """The same page without one element: what differs is its pixels."""
-    before = f'data-key="{key}"'
-    assert tile.html.count(before) == 1
-    return replace(tile, html=tile.html.replace(before, f'{before} style="visibility: hidden"'))
-
-
-def changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
-    """The box of the pixels in which two pictures visibly differ: smooth edges may tint the next pixel a little."""
-    apart = np.abs(np.asarray(one).astype(int) - np.asarray(other)).sum(axis=2)
-    ys, xs = np.nonzero(apart > 24)
-    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
-
-
-def encloses(box: tuple[int, ...], inner: tuple[int, ...], slack: int = 10) -> bool:
-    """Whether a box holds another one and is nowhere much larger."""
-    grown = [inner[0] - box[0], inner[1] - box[1], box[2] - inner[2], box[3] - inner[3]]
-    return min(grown) >= 0 and max(grown) <= slack
+needs_browser = needs(browser.browser, every_face, word_list)
 
 
 @lru_cache(maxsize=1)
 def _screens() -> list[Item]:
     return browser.draw_html_screens(Random(3), "train", 20)
-
-
-def _picture(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
 
 
 @needs_browser
@@ -77,14 +47,14 @@ def test_boxes_enclose_their_pixels() -> None:
         whole = shots[number]
         assert whole.picture.size == windows[number].tile.size
         assert set(whole.boxes) == {str(each) for each in range(len(windows[number].widgets))}  # nothing is cut off
-        assert encloses(whole.boxes[key], changed(whole.picture, shot.picture)), (windows[number], key)
+        assert encloses(whole.boxes[key], changed(whole.picture, shot.picture), 10), (windows[number], key)
 
 
 @needs_browser
 def test_pixels_do_not_depend_on_the_neighbours() -> None:
     for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
         assert one.truth == again.truth and one.answer == again.answer
-        assert _picture(one).tobytes() == _picture(again).tobytes()
+        assert picture_of(one).tobytes() == picture_of(again).tobytes()
 
 
 @needs_browser
@@ -92,16 +62,14 @@ def test_dialogues_say_what_the_window_shows() -> None:
     for item in _screens():
         scene = item.truth["scene"]
         assert item.task == "screen_html" and max(scene["size"]) <= 224
-        texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-        turns = list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
+        turns = turns_of(item)
         assert 2 <= len(turns) <= 6
         for question, answer in turns:
             named = [each for each in scene["controls"] if re.search(rf"\b{each['label']}\b", question)]
             if not named:
                 assert answer == scene["title"]
             elif found := re.search(r"\((\d+),(\d+)\)", answer):
-                x, y = (int(value) * side / 1000 for value, side in zip(found.groups(), scene["size"], strict=True))
-                assert any(b[0] <= x < b[2] and b[1] <= y < b[3] for b in (each["box_px"] for each in named))
+                assert any(is_at(found.groups(), each["box_px"], scene["size"]) for each in named)
             else:
                 assert answer in [each["state"] for each in named]
 
@@ -148,7 +116,7 @@ def test_styles_belong_to_one_split() -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_windows_are_of_their_split(split: str) -> None:
     known = {word for other in SPLITS for word in words.words(other)}
     for seed in range(100):
@@ -165,18 +133,14 @@ def _files(split: str) -> set[str]:
     return {face.file for face in fonts.FACES[split]}
 
 
-def _digest() -> str:
+def digest() -> str:
     windows = [html.make_window(Random(seed), "val") for seed in range(5)]
     return hashlib.sha256(repr(windows).encode()).hexdigest()
 
 
 @needs_browser
 def test_same_seed_same_page_in_another_process() -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_browser as t; print(t._digest())"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == _digest() == _digest()
+    check_repeatable(digest)
 
 
 def test_the_script_installs_what_the_error_names():

@@ -1,59 +1,41 @@
 """Charts: truths derived again from their descriptions, descriptions that the pixels bear out, splits that stay apart."""
 
-import hashlib
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.data.records import KINDS
 from qwen2vl.nano.transfer import charts as transfer
-from qwen2vl.nano.world import Item, fonts, words
+from qwen2vl.nano.world import SPLITS, words
 from qwen2vl.nano.world.charts import data as chart_data
 from qwen2vl.nano.world.charts import drawing as chart_drawing
 from qwen2vl.nano.world.charts import looks as chart_looks
 from qwen2vl.nano.world.charts import tasks as charts
 from qwen2vl.nano.world.charts.drawing import DrawnChart
-from qwen2vl.nano.world.shapes import scenes
-from qwen2vl.nano.world.wording import corpus_words
 
-SPLITS = ("train", "val", "test")
+from .checks import (
+    are_apart,
+    check_read_words,
+    check_repeatable,
+    digest_of,
+    drawn,
+    every_split,
+    needs_text,
+    picture_of,
+    taught_words,
+    turns_of,
+)
+
 ALL = charts.MAKERS | charts.LESSONS
-
-
-def _why_not() -> str:
-    try:
-        for split in SPLITS:
-            fonts.faces(split)
-        words.words("train")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(_why_not()), reason=_why_not())
-
-
-def make(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
-    return ALL[task](Random(f"{split}/{task}/{seed}"), split, ease)
-
-
-def picture_of(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
+make = partial(drawn, ALL)
+pytestmark = needs_text
 
 
 def drawn_chart(
@@ -91,10 +73,9 @@ def answer_again(question: str, scene: dict) -> str:
 
 
 @pytest.mark.parametrize("task", ALL)
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    known = set(corpus_words()) | set(charts.WORDS)
-    known |= {word for group in charts.QUESTIONS.values() for text in group for word in re.findall("[A-Za-z]+", text)}
+    known = taught_words(charts.QUESTIONS, charts.WORDS)
     for seed in range(80):
         item = make(task, seed, split, (0.0, 0.0, 0.3, 0.6, 1.0)[seed % 5])
         scene = json.loads(json.dumps(item.truth))["scene"]
@@ -133,7 +114,7 @@ def test_values_can_be_measured_within_tolerance(kind: str) -> None:
         )
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
     for seed in range(80):
         drawn = drawn_chart(seed, "bar", False, split)
@@ -147,7 +128,7 @@ def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
         assert not any((free == colour).all(axis=1).any() for colour in drawn.look.colours)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
     for seed in range(60):
         drawn = drawn_chart(seed, "line", False, split, plain=True)
@@ -163,7 +144,7 @@ def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
                 assert near[top:bottom, left:right].sum() > 6
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_slices_cover_their_percent(split: str) -> None:
     for seed in range(40):
         drawn = drawn_chart(seed, "pie", False, split)
@@ -174,7 +155,7 @@ def test_slices_cover_their_percent(split: str) -> None:
             assert abs(100 * count / sum(counts) - value) < 1.5
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 @pytest.mark.parametrize("kind", ["bar", "line", "pie"])
 def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: dict[str, list] = {}
@@ -195,8 +176,7 @@ def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.M
         width, height = drawn.picture.size
         for x1, y1, x2, y2 in [box for group in boxes.values() for box in group]:  # a line has room for accents
             assert x1 >= -1 and y1 >= -4 and x2 <= width + 1 and y2 <= height + 4, (seed, x1, y1, x2, y2)
-        labels = boxes["labels"]
-        assert all(scenes.apart(a, b, -2) for index, a in enumerate(labels) for b in labels[:index]), seed
+        assert are_apart(boxes["labels"], -2), seed
 
 
 def test_the_easiest_bars_stand_in_columns_of_tokens() -> None:
@@ -232,23 +212,12 @@ def test_answers_are_balanced() -> None:
     assert min(map(kinds.count, ("bar", "line", "pie"))) > 40
 
 
-def digest_of(task: str) -> str:
-    digest = hashlib.sha256()
-    for seed in range(2):
-        item = make(task, seed, "val", seed / 2)
-        digest.update(f"{turns_of(item)} {item.truth}".encode() + picture_of(item).tobytes())
-    return digest.hexdigest()
+def digest() -> str:
+    return digest_of(make(task, seed, "val", seed / 2) for task in ALL for seed in range(2))
 
 
 def test_same_seed_same_pixels_in_another_process() -> None:
-    here = [digest_of(task) for task in ALL]
-    assert here == [digest_of(task) for task in ALL]
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_charts as t; "
-    code += "print(*[t.digest_of(task) for task in t.ALL])"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.split() == here
+    check_repeatable(digest)
 
 
 def test_looks_and_wordings_stay_in_their_split() -> None:
@@ -258,8 +227,6 @@ def test_looks_and_wordings_stay_in_their_split() -> None:
         assert len({colour for split in SPLITS for row in rgb[split] for colour in row}) == sum(
             len({colour for row in rgb[split] for colour in row}) for split in SPLITS
         )
-    for group in charts.QUESTIONS.values():
-        assert len(set(group)) == len(group) >= 5
     patterns = {name: [re.sub(r"\{\w+\}", "X", text) for text in group] for name, group in charts.QUESTIONS.items()}
     for task in ALL:
         for split in SPLITS:
@@ -277,18 +244,9 @@ def place_is(wanted: int):
     return lambda place: place == wanted
 
 
-def test_held_out_wordings_use_words_of_the_others() -> None:
-    def spoken(texts):
-        return {word.lower() for text in texts for word in re.findall("[A-Za-z]+", re.sub(r"\{\w+\}", "", text))}
-
-    taught = spoken(text for group in charts.QUESTIONS.values() for text in group[:-2]) | spoken(corpus_words())
-    assert spoken(text for group in charts.QUESTIONS.values() for text in group[-2:]) <= taught
-
-
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_read_words_stay_in_their_split(split: str) -> None:
-    read = {word for seed in range(200) for word in make("chart_table", seed, split).truth.get("read", ())}
-    assert read and all(words.split_of(word) == split for word in read)
+    check_read_words((make("chart_table", seed, split) for seed in range(200)), split)
     assert all(words.split_of(word) == "train" for word in (*chart_data.FRUITS, *chart_data.GOODS))
 
 
@@ -305,10 +263,6 @@ def test_fewer_categories_where_there_is_no_room() -> None:
     assert 2 <= len(fitted.labels) == len(fitted.values) == len(look.colours) < 6 and look.size[0] == 196
     pie = replace(chart, kind="pie", values=(10, 20, 30, 10, 10, 20), top=100).without_last()
     assert sum(pie.values) == 100 and len(pie.labels) == 5
-
-
-def test_kinds_are_kinds_of_records() -> None:
-    assert set(charts.KINDS) == set(ALL) and set(charts.KINDS.values()) <= set(KINDS)
 
 
 def test_charts_of_matplotlib_ask_what_they_show() -> None:

@@ -1,81 +1,46 @@
 """Receipts, forms and tables: every answer follows from the description, and all ink is where the description says."""
 
-import hashlib
 import json
 import re
-import subprocess
-import sys
 from dataclasses import fields
-from itertools import combinations
-from pathlib import Path
-from random import Random
+from functools import partial
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.data.records import KINDS
-from qwen2vl.nano.world import Item, fonts, palette, words
+from qwen2vl.nano.world import SPLITS, fonts, palette, words
 from qwen2vl.nano.world.documents import form_drawing, lookups, receipt_drawing, table_drawing
 from qwen2vl.nano.world.documents import tasks as documents
-from qwen2vl.nano.world.shapes import scenes
 from qwen2vl.processing.messages import parse_messages
 
-SPLITS = ("train", "val", "test")
+from .checks import (
+    are_apart,
+    are_inside,
+    check_repeatable,
+    digest_of,
+    drawn,
+    every_split,
+    ink_of,
+    needs_text,
+    picture_of,
+    turns_of,
+)
 
-
-def why_no_text() -> str:
-    try:
-        for split in SPLITS:
-            fonts.faces(split)
-        words.words("train")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-NO_TEXT = why_no_text()
-needs_text = pytest.mark.skipif(bool(NO_TEXT), reason=NO_TEXT)
 ALL = {**documents.MAKERS, **documents.LESSONS}
+draw = partial(drawn, ALL)
 
 
-def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
-    return ALL[task](Random(f"{split}/{task}/{seed}"), split, ease)
-
-
-def picture_of(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
-
-
-def digest(tasks: list[str], seeds: range) -> str:
-    total = hashlib.sha256()
-    for task in tasks:
-        for seed in seeds:
-            item = draw(task, seed, SPLITS[seed % 3], seed % 4 / 3)
-            total.update(repr((turns_of(item), item.truth)).encode() + picture_of(item).tobytes())
-    return total.hexdigest()
+def digest(seeds: range) -> str:
+    return digest_of(draw(task, seed, SPLITS[seed % 3], seed % 4 / 3) for task in ALL for seed in seeds)
 
 
 @needs_text
 def test_same_arguments_same_pixels_in_another_process():
-    here = digest(list(ALL), range(4))
-    assert here == digest(list(ALL), range(4)) != digest(list(ALL), range(4, 8))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_documents as t; print(t.digest(list(t.ALL), range(4)))"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == here
+    assert check_repeatable(digest, range(4)) != digest(range(4, 8))
 
 
 @needs_text
 @pytest.mark.parametrize("task", ALL)
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
@@ -135,7 +100,7 @@ ANSWERS = {"receipt": receipt_answer, "form": form_answer, "table": table_answer
 
 
 @needs_text
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 @pytest.mark.parametrize("document", ANSWERS)
 def test_answers_follow_from_the_description(document: str, split: str):
     for seed in range(50):
@@ -168,14 +133,12 @@ def test_receipts_and_tables_are_read_as_written():
 
 @needs_text
 @pytest.mark.parametrize("task", ["receipt", "form", "table"])
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_texts_lie_in_the_picture_and_apart(task: str, split: str):
     for seed in range(40):
         item = draw(task, seed, split, seed % 5 / 4)
-        width, height = picture_of(item).size
-        boxes = [tuple(each["box_px"]) for each in item.truth["scene"]["written"]]
-        assert all(x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in boxes)
-        assert all(scenes.apart(a, b, 0) for a, b in combinations(boxes, 2))
+        boxes = [each["box_px"] for each in item.truth["scene"]["written"]]
+        assert are_inside(boxes, picture_of(item).size) and are_apart(boxes)
 
 
 @needs_text
@@ -187,8 +150,7 @@ def test_all_ink_is_where_the_description_says(task: str):
         scene = item.truth["scene"]
         if scene["damage"] or scene["uneven"] or scene.get("ruled") in ("stripes", "band"):
             continue
-        _, paper = max(picture_of(item).getcolors(1 << 16))
-        ink = (np.asarray(picture_of(item)) != paper).any(axis=2)
+        ink = ink_of(item)
         for each in scene["written"]:
             x1, y1, x2, y2 = each["box_px"]
             assert ink[y1:y2, x1:x2].any()
@@ -200,7 +162,7 @@ def test_all_ink_is_where_the_description_says(task: str):
 
 
 @needs_text
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_read_words_stay_in_their_split(split: str):
     labels = {*documents.WORDS, *palette.COLOURS}
     for task in documents.MAKERS:
@@ -230,7 +192,3 @@ def test_held_out_receipts_look_as_their_split_does():
             assert tuple(scene["order"]) in known.orders
             forms = [re.escape(form).replace(r"\{\}", r"\d+\.\d\d") for form in known.money]
             assert all(any(re.fullmatch(form, price) for form in forms) for _, price in scene["goods"])
-
-
-def test_every_task_and_lesson_has_a_kind():
-    assert set(documents.KINDS) == set(ALL) and set(documents.KINDS.values()) <= set(KINDS)

@@ -1,66 +1,39 @@
 """Films beyond motion and order: frames and answers are derived again from the description in the truth."""
 
-import hashlib
-import json
-import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.data import records
-from qwen2vl.nano.world import SPLITS, Item, corpus_words, fonts, palette, wording
-from qwen2vl.nano.world.films.tasks import KINDS, LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
+from qwen2vl.nano.world import SPLITS, fonts
+from qwen2vl.nano.world.films.tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.shapes import kinds as shapes
 
+from .checks import (
+    asked,
+    check_answers,
+    check_repeatable,
+    check_taught,
+    check_wordings,
+    digest_of,
+    every_face,
+    every_split,
+    media_of,
+    needs,
+    of_every_ease,
+    taught_words,
+    why_not,
+)
+
 ALL = MAKERS | LESSONS
 WITH_DIGITS = ("late", "flash_rows")
-
-
-def why_no_fonts() -> str:
-    try:
-        for split in SPLITS:
-            fonts.faces(split)
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-NO_FONTS = why_no_fonts()
-needs_fonts = pytest.mark.skipif(bool(NO_FONTS), reason=NO_FONTS)
+NO_FONTS = why_not(every_face)
+needs_fonts = needs(every_face)
 EVERY = pytest.mark.parametrize("task", [pytest.param(t, marks=needs_fonts if t in WITH_DIGITS else ()) for t in ALL])
-
-
-def items(task: str, count: int, split: str = "train") -> list[Item]:
-    """Of every ease from 0 to 1."""
-    return [ALL[task](Random(f"{split}/{task}/{seed}"), split, seed / (count - 1)) for seed in range(count)]
-
-
-def frames_of(item: Item) -> list[Image.Image]:
-    return item.messages[0]["content"][0]["video"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
-
-
-def asked(question: str) -> tuple[str, dict[str, str]]:
-    """Which question this is a wording of, and what was filled in; the least where several fit."""
-    fitting = []
-    for key, wordings in QUESTIONS.items():
-        for each in wordings:
-            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(each))
-            if found := re.fullmatch(pattern, question):
-                fitting.append((sum(map(len, found.groups())), key, found.groupdict()))
-    assert fitting, f"no question is worded {question!r}"
-    return min(fitting, key=lambda each: each[0])[1:]
+items = partial(of_every_ease, ALL)
 
 
 def mask_of(thing: dict) -> Image.Image:
@@ -112,7 +85,7 @@ def counted_rows(scene: dict) -> str:
 
 def derived(question: str, scene: dict) -> str:
     """The answer by the description alone."""
-    key, parts = asked(question)
+    key, parts = asked(QUESTIONS, question)
     things, last = scene["things"], scene["num_frames"] - 1
     old, new = ([each for each in things if frame in seen(each)] for frame in (0, last))
     if key == "events":
@@ -152,13 +125,9 @@ def derived(question: str, scene: dict) -> str:
 
 
 @EVERY
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    for item in items(task, 40, split):
-        assert item.task == task and item.answer in item.truth["accept"]
-        scene = json.loads(json.dumps(item.truth["scene"]))
-        for question, answer in turns_of(item):
-            assert derived(question, scene) == answer, (question, answer, scene)
+    check_answers(items(task, 40, split), task, derived)
 
 
 @EVERY
@@ -173,7 +142,7 @@ def test_frames_are_what_the_description_says(task: str) -> None:
                     if first <= frame < until:
                         picture.paste(tuple(thing["rgb"]), (x, y), mask_of(thing))
             drawn.append(picture)
-        assert [each.tobytes() for each in drawn] == [each.tobytes() for each in frames_of(item)]
+        assert [each.tobytes() for each in drawn] == [each.tobytes() for each in media_of(item)]
 
 
 def is_whole(thing: dict, place: list[int], size: tuple[int, int]) -> bool:
@@ -188,7 +157,7 @@ def test_things_stand_out_and_do_not_cover_each_other(task: str) -> None:
     for item in items(task, 12):
         scene = item.truth["scene"]
         solid = [int((np.asarray(mask_of(thing)) > 200).sum()) for thing in scene["things"]]
-        for frame, picture in enumerate(frames_of(item)):
+        for frame, picture in enumerate(media_of(item)):
             away = np.abs(np.asarray(picture).astype(int) - scene["ground"]).sum(axis=2) > 60
             expected = [
                 pixels
@@ -202,35 +171,22 @@ def test_things_stand_out_and_do_not_cover_each_other(task: str) -> None:
 @EVERY
 def test_sizes_keep_to_the_limits(task: str) -> None:
     for item in items(task, 40):
-        frames = frames_of(item)
+        frames = media_of(item)
         (size,) = {frame.size for frame in frames}
         assert len(frames) % 2 == 0 and 6 <= len(frames) <= 64 and size[0] * size[1] >= 4 * 784
         assert size[0] % 28 == size[1] % 28 == 0 and max(size) <= 112
         assert len(frames) // 2 * size[0] * size[1] // 784 <= 170
-    easiest = [frames_of(ALL[task](Random(seed), "train", 1.0)) for seed in range(20)]
+    easiest = [media_of(ALL[task](Random(seed), "train", 1.0)) for seed in range(20)]
     assert len({(frames[0].size, len(frames)) for frames in easiest}) == 1
 
 
-def digest(tasks: tuple[str, ...]) -> str:
-    made = hashlib.sha256()
-    for task in tasks:
-        item = ALL[task](Random(task), "val", 0.3)
-        made.update(json.dumps([turns_of(item), item.truth]).encode())
-        for frame in frames_of(item):
-            made.update(frame.tobytes())
-    return made.hexdigest()
+def digest() -> str:
+    tasks = [task for task in ALL if not (NO_FONTS and task in WITH_DIGITS)]
+    return digest_of(ALL[task](Random(task), "val", 0.3) for task in tasks)
 
 
 def test_the_same_pixels_again_and_in_another_process() -> None:
-    tasks = tuple(task for task in ALL if not (NO_FONTS and task in WITH_DIGITS))
-    assert digest(tasks) == digest(tasks)
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_film_tasks as t; print(t.digest(tuple(sys.argv[2:])))"
-    )
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder), *tasks]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == digest(tasks)
+    check_repeatable(digest)
 
 
 @needs_fonts
@@ -244,42 +200,18 @@ def test_digits_are_in_faces_of_their_split() -> None:
         assert faces and faces <= files
 
 
-def test_held_out_wordings_are_new_sentences_of_known_words() -> None:
-    in_training = {each for group in QUESTIONS.values() for each in group[:-2]}
-    elsewhere = {each for group in wording.QUESTIONS.values() for each in group}
-    known = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each.lower())}
-    for group in QUESTIONS.values():
-        assert len(group) == len(set(group)) >= 5
-        for held_out in group[-2:]:
-            assert held_out not in in_training | elsewhere
-            assert set(re.findall(r"\w+", held_out.lower())) <= known
-
-
 @EVERY
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
-    place = {"train": slice(None, -2), "val": slice(-2, -1), "test": slice(-1, None)}[split]
-    for item in items(task, 20, split):
-        for question, _ in turns_of(item):
-            key, parts = asked(question)
-            assert question in [each.format(**parts) for each in QUESTIONS[key][place]]
+    check_wordings(items(task, 20, split), QUESTIONS, split)
 
 
 @EVERY
 def test_words_are_known_to_the_tokenizer(task: str) -> None:
-    known = {*corpus_words(), *WORDS}
-    known |= {word for group in QUESTIONS.values() for each in group for word in re.findall(r"[A-Za-z]+", each)}
-    for item in items(task, 40):
-        for question, answer in turns_of(item):
-            assert question.isascii() and set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known
+    check_taught(items(task, 40), taught_words(QUESTIONS, WORDS))
 
 
 def test_counts_are_balanced() -> None:
     for task in ("events", "film_count"):
         given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(500)]
         assert set(given) == set("12345") and all(65 < given.count(each) < 135 for each in "12345")
-
-
-def test_every_kind_is_one_of_the_paper() -> None:
-    assert set(KINDS) == set(ALL) and set(KINDS.values()) <= set(records.KINDS)
-    assert not set(ALL) & set(palette.COLOURS)

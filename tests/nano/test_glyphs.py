@@ -1,12 +1,9 @@
 """Glyph pictures: answers follow from the described scene, boxes enclose their pixels, splits share only the kinds."""
 
-import hashlib
 import json
 import re
-import subprocess
-import sys
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -14,46 +11,31 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.data.records import KINDS as RECORD_KINDS
-from qwen2vl.nano.world import fonts
+from qwen2vl.nano.world import SPLITS, fonts
 from qwen2vl.nano.world.glyphs import emoji
 from qwen2vl.nano.world.glyphs import scenes as glyph_scenes
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.glyphs.scenes import Glyph, GlyphScene, Ground
-from qwen2vl.nano.world.item import Item
 from qwen2vl.processing.grounding import parse_places
 
-SPLITS = ("train", "val", "test")
-ALL = glyphs.MAKERS | glyphs.LESSONS
-NOUNS = {*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *glyphs.ALL_THINGS}
-
-
-def font_installed() -> bool:
-    try:
-        emoji.raster("dog", 28)
-    except Qwen2VLError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(
-    not font_installed(), reason="the colour emoji font is not installed: scripts/install-fonts.sh"
+from .checks import (
+    are_apart,
+    are_inside,
+    box_of,
+    check_repeatable,
+    digest_of,
+    drawn,
+    every_split,
+    needs,
+    picture_of,
+    turns_of,
 )
+
+ALL = glyphs.MAKERS | glyphs.LESSONS
+draw = partial(drawn, ALL)
+NOUNS = {*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *glyphs.ALL_THINGS}
+pytestmark = needs(partial(emoji.raster, "dog", 28))
 every_task = pytest.mark.parametrize("task", ALL)
-every_split = pytest.mark.parametrize("split", SPLITS)
-
-
-def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
-    return ALL[task](Random(f"{split}/{task}/{seed}"), split, ease)
-
-
-def picture_of(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
 
 
 def middle(glyph: dict) -> tuple[float, float]:
@@ -61,24 +43,12 @@ def middle(glyph: dict) -> tuple[float, float]:
     return (x1 + x2) / 2, (y1 + y2) / 2
 
 
-def digest(tasks: tuple[str, ...]) -> str:
-    """Of one item a task and split."""
-    seen = hashlib.sha256()
-    for task in tasks:
-        for split in SPLITS:
-            item = draw(task, 5, split, 0.3)
-            seen.update(f"{turns_of(item)} {item.truth}".encode() + picture_of(item).tobytes())
-    return seen.hexdigest()
+def digest() -> str:
+    return digest_of(draw(task, 5, split, 0.3) for task in ALL for split in SPLITS)
 
 
 def test_same_pixels_again_and_in_another_process() -> None:
-    here = digest(tuple(ALL))
-    assert here == digest(tuple(ALL))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_glyphs as t; print(t.digest(tuple(t.ALL)))"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == here
+    check_repeatable(digest)
 
 
 @every_task
@@ -108,9 +78,8 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
             assert set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known
         if item.truth["kind"] == "text":
             assert item.answer in item.truth["accept"]
+        assert are_inside([glyph["box_px"] for glyph in scene["glyphs"]], picture.size)
         for glyph in scene["glyphs"]:
-            x1, y1, x2, y2 = glyph["box_px"]
-            assert 0 <= x1 < x2 <= picture.width and 0 <= y1 < y2 <= picture.height
             assert glyph["name"] in emoji.names_at(seed % 11 / 10)
             assert all(emoji.stands_out(glyph["name"], tuple(colour)) for colour in scene["ground"]["colours"])
 
@@ -240,17 +209,15 @@ def test_boxes_enclose_the_drawn_pixels_tightly() -> None:
             ground = Ground(shade="plain", first=colour, second=colour, hue=0, noise=0)
             scene = GlyphScene(size=(96, 96), ground=ground, layout="free", glyphs=(glyph,))
             shown.append((np.asarray(glyph_scenes.render(rng, scene)) != np.array(colour)).any(axis=2))
-        ys, xs = np.nonzero(shown[0] | shown[1])
-        assert glyph.box_px == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
-        assert abs(max(xs.max() - xs.min(), ys.max() - ys.min()) + 1 - glyph.side) <= 2
+        x1, y1, x2, y2 = box = box_of(shown[0] | shown[1])
+        assert glyph.box_px == box and abs(max(x2 - x1, y2 - y1) - glyph.side) <= 2
 
 
 @every_task
 def test_glyphs_do_not_touch(task: str) -> None:
     for seed in range(30):
         boxes = [glyph["box_px"] for glyph in draw(task, seed, SPLITS[seed % 3]).truth["scene"]["glyphs"]]
-        for index, a in enumerate(boxes):
-            assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for b in boxes[:index])
+        assert are_apart(boxes)
 
 
 def wording_of(question: str) -> str:
@@ -309,11 +276,6 @@ def test_kinds_come_in_gradually_and_stand_out() -> None:
     assert counts == sorted(counts, reverse=True) and len(set(counts)) == 21
     assert all(emoji.stands_out(name, glyph_scenes.EASY.first) for name in emoji.names_at(1.0))
     assert not emoji.stands_out("cloud", (240, 240, 240)) and emoji.stands_out("cloud", (30, 60, 30))
-
-
-def test_every_task_and_lesson_has_a_kind_and_enough_wordings() -> None:
-    assert set(glyphs.KINDS) == set(ALL) and set(glyphs.KINDS.values()) <= set(RECORD_KINDS)
-    assert all(len(wordings) >= 5 == len(set(wordings[:5])) for wordings in glyphs.QUESTIONS.values())
 
 
 def test_a_missing_font_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

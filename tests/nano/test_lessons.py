@@ -1,14 +1,16 @@
 """Lessons for training: easy forms have one geometry, and answers say what the pixels show."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import DENSE, KINDS, Item, draw, fonts, palette
+from qwen2vl.nano.world import DENSE, KINDS, draw, fonts, palette
 from qwen2vl.nano.world.shapes import kinds as shapes
+
+from .checks import media_of, needs, turns_of
 
 OF_SHAPES = (
     "shape_rows",
@@ -20,30 +22,10 @@ OF_SHAPES = (
     "track",
     "film_rows",
 )
-
-
-def fonts_installed() -> bool:
-    try:
-        fonts.faces("train")
-    except Qwen2VLError:
-        return False
-    return True
-
-
-needs_fonts = pytest.mark.skipif(not fonts_installed(), reason="fonts are not installed: scripts/install-fonts.sh")
+needs_fonts = needs(partial(fonts.faces, "train"))
 LESSONS = [
     pytest.param(task, marks=() if task in OF_SHAPES else needs_fonts) for task in DENSE if KINDS[task] != "text"
 ]
-
-
-def frames_of(item: Item) -> list[Image.Image]:
-    part = item.messages[0]["content"][0]
-    return [part["image"]] if part["type"] == "image" else part["video"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
 
 
 def colour_at(picture: Image.Image, x: float, y: float) -> str:
@@ -58,21 +40,21 @@ def test_every_lesson_is_drawn_alike_again_and_answers_every_question(task):
     for seed in range(40):
         one, again = (draw(task, seed, "train", seed / 39) for _ in range(2))
         assert turns_of(one) == turns_of(again)
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(frames_of(one), frames_of(again), strict=True))
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(media_of(one), media_of(again), strict=True))
         assert all(question and answer for question, answer in turns_of(one))
 
 
 @pytest.mark.parametrize("task", LESSONS)
 def test_the_easiest_form_has_one_size(task):
     items = [draw(task, seed, "train", 1.0) for seed in range(30)]
-    sizes = {(frames_of(item)[0].size, len(frames_of(item))) for item in items}
+    sizes = {(media_of(item)[0].size, len(media_of(item))) for item in items}
     assert len(sizes) <= (3 if task == "spaced_lines" else 1)  # its words may be longer than the usual width
 
 
 def test_rows_name_the_colours_of_their_cells():
     for seed in range(20):
         item = draw("shape_rows", seed, "train", 1.0)
-        (picture,) = frames_of(item)
+        (picture,) = media_of(item)
         for row, line in enumerate(item.answer.split("\n")):
             for column, name in enumerate(line.split(", ")):
                 colour, kind = name.split()
@@ -98,7 +80,7 @@ def kind_in(cell: np.ndarray) -> str:
 def test_looking_up_answers_what_the_picture_shows():
     for seed in range(30):
         item = draw("tell_apart", seed, "train", 1.0)
-        (picture,) = frames_of(item)
+        (picture,) = media_of(item)
         pixels = np.asarray(picture)
         cells = [pixels[y : y + 28, x : x + 28] for y in range(0, 84, 28) for x in range(0, 112, 28)]
         at = {kind_in(cell): number for number, cell in enumerate(cells)}
@@ -119,7 +101,7 @@ def test_looking_up_asks_for_fewer_shapes_where_fewer_colours_stand_out():
 def test_a_tracked_shape_is_where_the_points_are():
     for seed in range(30):
         item = draw("track", seed, "train", 1.0)
-        frames = frames_of(item)
+        frames = media_of(item)
         points = [tuple(map(int, pair)) for pair in re.findall(r"\((\d+),(\d+)\)", item.answer)]
         assert len(points) == len(frames) // 2
         for frame, (x, y) in zip(frames[1::2], points, strict=True):
@@ -132,6 +114,6 @@ def test_a_tracked_shape_is_where_the_points_are():
 def test_frames_show_as_many_shapes_as_their_lines_name():
     for seed in range(30):
         item = draw("film_rows", seed, "train", 1.0)
-        for frame, line in zip(frames_of(item)[::2], item.answer.split("\n"), strict=True):
+        for frame, line in zip(media_of(item)[::2], item.answer.split("\n"), strict=True):
             empty = (np.asarray(frame) == np.array(palette.EASY_GROUND)).all()
             assert empty == (line == "no shape")

@@ -1,52 +1,36 @@
 """Two and three pictures, and counting to nine: answers are derived again from the description in the truth."""
 
-import hashlib
-import json
-import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl.data import records
-from qwen2vl.nano.world import SPLITS, Item, corpus_words, wording
 from qwen2vl.nano.world.shapes import kinds as shapes
-from qwen2vl.nano.world.shapes.pairs import KINDS, LESSONS, MAKERS, QUESTIONS, WORDS
+from qwen2vl.nano.world.shapes.pairs import LESSONS, MAKERS, QUESTIONS, WORDS
+
+from .checks import (
+    are_apart,
+    are_inside,
+    asked,
+    check_answers,
+    check_repeatable,
+    check_taught,
+    check_wordings,
+    digest_of,
+    every_split,
+    media_of,
+    of_every_ease,
+    taught_words,
+    turns_of,
+)
 
 ALL = MAKERS | LESSONS
 EVERY = pytest.mark.parametrize("task", ALL)
 ORDINALS = ["first", "second", "third"]
-
-
-def items(task: str, count: int, split: str = "train") -> list[Item]:
-    """Of every ease from 0 to 1."""
-    return [ALL[task](Random(f"{split}/{task}/{seed}"), split, seed / (count - 1)) for seed in range(count)]
-
-
-def pictures_of(item: Item) -> list[Image.Image]:
-    return [part["image"] for part in item.messages[0]["content"] if part["type"] == "image"]
-
-
-def turns_of(item: Item) -> list[tuple[str, str]]:
-    texts = [m["content"] if isinstance(m["content"], str) else m["content"][-1]["text"] for m in item.messages]
-    return list(zip(texts[::2], [*texts[1::2], item.answer], strict=True))
-
-
-def asked(question: str) -> tuple[str, dict[str, str]]:
-    """Which question this is a wording of, and what was filled in; the least where several fit."""
-    fitting = []
-    for key, wordings in QUESTIONS.items():
-        for each in wordings:
-            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(each))
-            if found := re.fullmatch(pattern, question):
-                fitting.append((sum(map(len, found.groups())), key, found.groupdict()))
-    assert fitting, f"no question is worded {question!r}"
-    return min(fitting, key=lambda each: each[0])[1:]
+items = partial(of_every_ease, ALL)
 
 
 def named(picture: dict) -> list[str]:
@@ -80,7 +64,7 @@ def one_of(flags: list[bool]) -> str:
 
 def derived(question: str, scene: dict) -> str:
     """The answer by the description alone."""
-    key, parts = asked(question)
+    key, parts = asked(QUESTIONS, question)
     pictures = scene["pictures"]
     counts, names = [len(picture["shapes"]) for picture in pictures], [named(picture) for picture in pictures]
     if key in ("difference", "different_shape"):
@@ -119,19 +103,15 @@ def row_height(picture: dict) -> int:
 
 
 @EVERY
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    for item in items(task, 60, split):
-        assert item.task == task and item.answer in item.truth["accept"]
-        scene = json.loads(json.dumps(item.truth["scene"]))
-        for question, answer in turns_of(item):
-            assert derived(question, scene) == answer, (question, answer, scene)
+    check_answers(items(task, 60, split), task, derived)
 
 
 @EVERY
 def test_pictures_are_what_the_description_says(task: str) -> None:
     for item in items(task, 40):
-        for picture, told in zip(pictures_of(item), item.truth["scene"]["pictures"], strict=True):
+        for picture, told in zip(media_of(item), item.truth["scene"]["pictures"], strict=True):
             drawn = Image.new("RGB", tuple(told["size"]), tuple(told["ground"]))
             for shape in told["shapes"]:
                 mask = shapes.mask(shape["kind"], shape["side"], shape["turn"])
@@ -145,22 +125,20 @@ def test_pictures_are_what_the_description_says(task: str) -> None:
 def test_boxes_enclose_their_pixels_and_lie_apart(task: str) -> None:
     for item in items(task, 40):
         for told in item.truth["scene"]["pictures"]:
-            count = np.zeros(told["size"][::-1], dtype=int)
+            boxes = []
             for shape in told["shapes"]:
                 width, height = shapes.mask(shape["kind"], shape["side"], shape["turn"]).size
-                x, y = shape["x"], shape["y"]
-                assert x >= 0 and y >= 0 and x + width <= told["size"][0] and y + height <= told["size"][1]
-                count[y : y + height, x : x + width] += 1
-            assert count.max() <= 1
+                boxes.append((shape["x"], shape["y"], shape["x"] + width, shape["y"] + height))
+            assert are_inside(boxes, told["size"]) and are_apart(boxes)
 
 
 @EVERY
 def test_sizes_keep_to_the_limits(task: str) -> None:
     for item in items(task, 60):
-        sizes = [picture.size for picture in pictures_of(item)]
+        sizes = [picture.size for picture in media_of(item)]
         assert 1 <= len(sizes) <= 3 and all(max(size) <= 224 and size[0] * size[1] >= 4 * 784 for size in sizes)
         assert sum(-(-width // 28) * -(-height // 28) for width, height in sizes) <= 64
-    easiest = {tuple(p.size for p in pictures_of(ALL[task](Random(seed), "train", 1.0))) for seed in range(20)}
+    easiest = {tuple(p.size for p in media_of(ALL[task](Random(seed), "train", 1.0))) for seed in range(20)}
     assert len(easiest) == 1
 
 
@@ -191,54 +169,19 @@ def test_answers_are_balanced() -> None:
 
 
 def digest() -> str:
-    made = hashlib.sha256()
-    for task in ALL:
-        for seed in range(3):
-            item = ALL[task](Random(seed), "val", 0.3)
-            made.update(json.dumps([turns_of(item), item.truth]).encode())
-            for picture in pictures_of(item):
-                made.update(picture.tobytes())
-    return made.hexdigest()
+    return digest_of(ALL[task](Random(seed), "val", 0.3) for task in ALL for seed in range(3))
 
 
 def test_the_same_pixels_again_and_in_another_process() -> None:
-    assert digest() == digest()
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_pairs as t; print(t.digest())"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == digest()
-
-
-def test_held_out_wordings_are_new_sentences_of_known_words() -> None:
-    in_training = {each for group in QUESTIONS.values() for each in group[:-2]}
-    elsewhere = {each for group in wording.QUESTIONS.values() for each in group}
-    known = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each.lower())}
-    for group in QUESTIONS.values():
-        assert len(group) == len(set(group)) >= 5
-        for held_out in group[-2:]:
-            assert held_out not in in_training | elsewhere
-            assert set(re.findall(r"\w+", held_out.lower())) <= known
+    check_repeatable(digest)
 
 
 @EVERY
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
-    place = {"train": slice(None, -2), "val": slice(-2, -1), "test": slice(-1, None)}[split]
-    for item in items(task, 20, split):
-        for question, _ in turns_of(item):
-            key, parts = asked(question)
-            assert question in [each.format(**parts) for each in QUESTIONS[key][place]]
+    check_wordings(items(task, 20, split), QUESTIONS, split)
 
 
 @EVERY
 def test_words_are_known_to_the_tokenizer(task: str) -> None:
-    known = {*corpus_words(), *WORDS}
-    known |= {word for group in QUESTIONS.values() for each in group for word in re.findall(r"[A-Za-z]+", each)}
-    for item in items(task, 60):
-        for question, answer in turns_of(item):
-            assert question.isascii() and set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known
-
-
-def test_every_kind_is_one_of_the_paper() -> None:
-    assert set(KINDS) == set(ALL) and set(KINDS.values()) <= set(records.KINDS)
+    check_taught(items(task, 60), taught_words(QUESTIONS, WORDS))

@@ -1,85 +1,51 @@
 """Lines, words at places, other alphabets: answers follow from the description, boxes hold the ink, splits share nothing."""
 
-import hashlib
 import json
 import re
-import subprocess
-import sys
-from functools import lru_cache
-from itertools import combinations
-from pathlib import Path
+from functools import lru_cache, partial
 from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.data.records import KINDS
-from qwen2vl.nano.world import Item, fonts, typesetting, wording, words
+from qwen2vl.nano.world import SPLITS, Item, fonts, typesetting, words
 from qwen2vl.nano.world.documents import tasks as documents
 from qwen2vl.nano.world.reading import paragraphs, scripts
-from qwen2vl.nano.world.shapes import scenes
 from qwen2vl.processing.grounding import parse_places, to_pixels
 from qwen2vl.processing.messages import parse_messages
 
-SPLITS = ("train", "val", "test")
+from .checks import (
+    are_apart,
+    box_of,
+    check_repeatable,
+    digest_of,
+    drawn,
+    encloses,
+    every_split,
+    ink_of,
+    needs_text,
+    parts_of,
+    picture_of,
+)
 
-
-def why_no_text() -> str:
-    try:
-        for split in SPLITS:
-            fonts.faces(split)
-        words.words("train")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-NO_TEXT = why_no_text()
-needs_text = pytest.mark.skipif(bool(NO_TEXT), reason=NO_TEXT)
 ALL = {**paragraphs.MAKERS, **paragraphs.LESSONS}
 IN_COLUMNS = {**ALL, **documents.MAKERS, **documents.LESSONS}
+draw = partial(drawn, IN_COLUMNS)
 
 
-def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
-    return IN_COLUMNS[task](Random(f"{split}/{task}/{seed}"), split, ease)
-
-
-def picture_of(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
-
-
-def turns_of(item: Item) -> list[tuple[list[dict], str]]:
-    """Parts of every question behind the picture, and the answer."""
-    contents = [message["content"] for message in item.messages]
-    contents[0] = contents[0][1:]
-    return list(zip(contents[::2], [*contents[1::2], item.answer], strict=True))
-
-
-def digest(tasks: list[str], seeds: range) -> str:
-    total = hashlib.sha256()
-    for task in tasks:
-        for seed in seeds:
-            item = draw(task, seed, SPLITS[seed % 3], seed % 4 / 3)
-            total.update(repr((turns_of(item), item.truth)).encode() + picture_of(item).tobytes())
-    return total.hexdigest()
+def digest(seeds: range) -> str:
+    return digest_of(draw(task, seed, SPLITS[seed % 3], seed % 4 / 3) for task in ALL for seed in seeds)
 
 
 @needs_text
 def test_same_arguments_same_pixels_in_another_process():
-    here = digest(list(ALL), range(4))
-    assert here == digest(list(ALL), range(4)) != digest(list(ALL), range(4, 8))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_paragraphs as t; print(t.digest(list(t.ALL), range(4)))"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == here
+    assert check_repeatable(digest, range(4)) != digest(range(4, 8))
 
 
 @needs_text
 @pytest.mark.parametrize("task", ALL)
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
@@ -88,7 +54,7 @@ def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
         assert item.task == task and item.answer and item.messages[-1]["role"] == "user"
         json.dumps(item.truth)
         parse_messages(item.messages)
-        for parts, answer in turns_of(item):
+        for parts, answer in parts_of(item):
             assert answer and parts[-1]["type"] == "text" and "{" not in str([p.get("text") for p in parts])
         assert item.truth["scene"]["family"] in {face.family for face in fonts.FACES[split]}
 
@@ -99,7 +65,7 @@ def test_the_easiest_form_has_one_size_and_one_wording():
         items = [draw(task, seed, ease=1.0) for seed in range(20)]
         assert len({picture_of(item).size for item in items}) == 1
         assert {item.truth["scene"]["form"] for item in items} == {"aligned"}
-    assert len({turns_of(draw("read_line", seed, ease=1.0))[0][0][0]["text"] for seed in range(20)}) == 1
+    assert len({parts_of(draw("read_line", seed, ease=1.0))[0][0][0]["text"] for seed in range(20)}) == 1
 
 
 @needs_text
@@ -122,12 +88,6 @@ def test_lines_are_answered_as_they_are_written():
             assert task != "read_paragraph" or 3 <= len(scene["lines"]) <= 5
 
 
-def ink_of(item: Item) -> np.ndarray:
-    """Where the picture is not paper, [height, width]; for pictures without damage and with even paper."""
-    _, paper = max(picture_of(item).getcolors(1 << 16))
-    return (np.asarray(picture_of(item)) != paper).any(axis=2)
-
-
 def unharmed(task: str, count: int, ease: float = 0.0) -> list[Item]:
     """The first items whose pixels are letters and paper only."""
     items = (draw(task, seed, SPLITS[seed % 3], ease) for seed in range(40 * count))
@@ -141,10 +101,9 @@ def test_the_box_of_turned_lines_is_that_of_their_ink(task: str):
     items = unharmed(task, 20)
     assert any(item.truth["scene"]["angle"] for item in items)
     for item in items:
-        ys, xs = np.nonzero(ink_of(item))
-        x1, y1, x2, y2 = item.truth["scene"]["box_px"]
-        assert x1 <= xs.min() and y1 <= ys.min() and xs.max() < x2 and ys.max() < y2
-        assert xs.min() - x1 <= 1 and x2 - xs.max() <= 2  # across the ink fills it
+        inner, box = box_of(ink_of(item)), item.truth["scene"]["box_px"]
+        assert encloses(box, inner)
+        assert inner[0] - box[0] <= 1 and box[2] - inner[2] <= 1  # across the ink fills it
 
 
 @needs_text
@@ -162,7 +121,7 @@ def test_boxes_of_words_hold_their_ink_and_nothing_else(ease: float):
 
 
 @needs_text
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_places_and_words_follow_from_the_description(split: str):
     for seed in range(80):
         ease = seed % 5 / 4
@@ -170,13 +129,13 @@ def test_places_and_words_follow_from_the_description(split: str):
         scene = item.truth["scene"]
         boxes = {word["text"]: word["box_px"] for word in scene["words"]}
         assert len(boxes) == len(scene["words"]) <= 6
-        assert all(scenes.apart(a, b, 0) for a, b in combinations(boxes.values(), 2))
+        assert are_apart(boxes.values())
         assert item.truth["box_px"] == boxes[scene["asked"]["word"]]
-        assert scene["asked"]["word"] in turns_of(item)[0][0][0]["text"]
+        assert scene["asked"]["word"] in parts_of(item)[0][0][0]["text"]
         (found,) = parse_places(item.answer, [picture_of(item).size]).boxes
         assert np.abs(np.subtract(found.xyxy_px, item.truth["box_px"])).max() <= 1
         item = draw("read_in_box", seed, split, ease)
-        assert item.answer == word_at(item, turns_of(item)[0][0])
+        assert item.answer == word_at(item, parts_of(item)[0][0])
 
 
 def word_at(item: Item, parts: list[dict]) -> str:
@@ -198,7 +157,7 @@ def test_dialogues_ask_for_every_word_once():
         item = draw("words_in_boxes", seed, SPLITS[seed % 3], seed % 5 / 4)
         boxes = {word["text"]: word["box_px"] for word in item.truth["scene"]["words"]}
         named = []
-        for parts, answer in turns_of(item):
+        for parts, answer in parts_of(item):
             if len(parts) == 1:
                 (found,) = parse_places(answer, [picture_of(item).size]).boxes
                 assert np.abs(np.subtract(found.xyxy_px, boxes[found.label])).max() <= 1
@@ -246,7 +205,7 @@ def test_aligned_pictures_say_what_the_answers_say(task: str):
 
 
 @needs_text
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_faces_of_other_alphabets_have_all_their_letters(split: str):
     letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.LISTED.values())) - {" "}
     assert scripts.script_faces(split)
@@ -266,7 +225,7 @@ def test_words_of_other_alphabets_stay_in_their_split_and_show_their_alphabet():
 
 
 @needs_text
-@pytest.mark.parametrize("split", SPLITS)
+@every_split
 def test_read_words_stay_in_their_split(split: str):
     for task in ("read_line", "read_paragraph", "read_in_box", "find_word"):
         for seed in range(30):
@@ -276,24 +235,9 @@ def test_read_words_stay_in_their_split(split: str):
                 assert split == "train" or word == word.lower()
 
 
-@pytest.mark.parametrize("questions", [paragraphs.QUESTIONS, documents.QUESTIONS], ids=["paragraphs", "documents"])
-def test_wordings_of_held_out_splits_are_new_but_of_known_words(questions: dict[str, tuple[str, ...]]):
-    trained = [text for texts in questions.values() for text in texts[:-2]]
-    known = {word for text in (*trained, *sum(wording.QUESTIONS.values(), ())) for word in re.findall(r"\w+", text)}
-    for texts in questions.values():
-        assert len(texts) == len(set(texts)) >= 5
-        assert not set(texts[-2:]) & set(trained)
-        assert {word for text in texts[-2:] for word in re.findall(r"\w+", text)} <= known
-
-
 def test_layouts_of_paragraphs_are_disjoint():
     layouts = list(paragraphs.LAYOUTS.values())
     assert sum(map(len, layouts)) == len(set(sum(layouts, ())))
-
-
-def test_every_task_and_lesson_has_a_kind():
-    assert set(paragraphs.KINDS) == set(ALL) and set(paragraphs.KINDS.values()) <= set(KINDS)
-    assert all(question for question in paragraphs.QUESTIONS)
 
 
 @needs_text

@@ -3,8 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 
 import numpy as np
@@ -17,33 +16,20 @@ from qwen2vl.nano.transfer import pages, photos
 from qwen2vl.nano.world import Item, fonts, wording, words
 from qwen2vl.nano.world.documents import forms
 from qwen2vl.nano.world.reading import paragraphs
-from qwen2vl.nano.world.screens import html
+
+from .checks import changed, encloses, hidden, is_at, needs, picture_of, question_of, word_list
 
 COUNT = 40
 
 
-def _why_not() -> str:
-    try:
-        browser.browser()
-        fonts.faces("test")
-        words.words("test")
-    except Qwen2VLError as error:
-        return str(error)
-    return "" if shutil.which("pdftoppm") else f"pdftoppm is not installed: {browser.INSTALL_LINE}"
+def pdf_drawing() -> None:
+    if not shutil.which("pdftoppm"):
+        raise Qwen2VLError(f"pdftoppm is not installed: {browser.INSTALL_LINE}")
 
 
-def _why_no_photos() -> str:
-    try:
-        photos.photo_folder()
-        fonts.faces("test")
-        words.words("test")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-needs_browser = pytest.mark.skipif(bool(_why_not()), reason=_why_not())
-needs_photos = pytest.mark.skipif(bool(_why_no_photos()), reason=_why_no_photos())
+exam_faces = partial(fonts.faces, "test")
+needs_browser = needs(browser.browser, exam_faces, word_list, pdf_drawing)
+needs_photos = needs(photos.photo_folder, exam_faces, word_list)
 TASKS = [
     *(pytest.param(task, marks=needs_browser) for task in pages.DRAWERS),
     pytest.param("transfer_photo", marks=needs_photos),
@@ -65,14 +51,6 @@ def _items(task: str) -> list[Item]:
     return _draw(task, COUNT)
 
 
-def _picture(item: Item) -> Image.Image:
-    return item.messages[0]["content"][0]["image"]
-
-
-def _question(item: Item) -> str:
-    return item.messages[0]["content"][-1]["text"]
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_items_are_well_formed_and_of_the_test_split(task: str) -> None:
     known = {word for split in ("train", "val") for word in words.words(split)}
@@ -80,10 +58,10 @@ def test_items_are_well_formed_and_of_the_test_split(task: str) -> None:
     families = {face.family for face in fonts.FACES["test"]}
     for item in _items(task):
         scene = item.truth["scene"]
-        assert item.task == task and _question(item).isascii() and item.answer.isascii()
+        assert item.task == task and question_of(item).isascii() and item.answer.isascii()
         assert json.loads(json.dumps(item.truth)) == item.truth
         assert scene["family"] in families
-        assert _picture(item).mode == "RGB" and max(_picture(item).size) <= 224 and min(_picture(item).size) >= 28
+        assert picture_of(item).mode == "RGB" and max(picture_of(item).size) <= 224 and min(picture_of(item).size) >= 28
         for word in re.findall(r"[A-Za-z]+", " ".join(_written(scene))):
             assert word in labels or word not in known
 
@@ -99,7 +77,7 @@ def _written(scene: dict) -> list[str]:
 def test_an_item_depends_on_its_own_source_alone(task: str) -> None:
     for one, again in zip(_draw(task, 3), _items(task), strict=False):
         assert (one.answer, one.truth) == (again.answer, again.truth)
-        assert _picture(one).tobytes() == _picture(again).tobytes()
+        assert picture_of(one).tobytes() == picture_of(again).tobytes()
 
 
 @needs_browser
@@ -115,7 +93,7 @@ def test_values_follow_from_their_keys() -> None:
             prices = [round(100 * float(price)) for price in lines.values()]
             assert prices[-1] == sum(prices[:-1])
         word = {"heading": "shop", "Total": "total"}.get(key, key) if scene["receipt"] else key.lower()
-        assert word in _question(item).lower()
+        assert word in question_of(item).lower()
         kinds.add((scene["receipt"], word if word in ("shop", "total") else "line"))
     assert len(kinds) == 4
 
@@ -128,12 +106,12 @@ def test_values_are_on_the_page_where_the_box_is() -> None:
     for page, item in zip(written, _items("transfer_page"), strict=True):
         key = item.truth["scene"]["asked"]["key"]
         number = "heading" if key == "heading" else str([each for each, _ in page.lines].index(key))
-        without.append(_hidden(page.tile, number))
+        without.append(hidden(page.tile, number))
     shots = browser.shoot([*without, written[0].tile], pages.PAGE_CSS)
-    assert shots.pop().picture.tobytes() == _picture(_items("transfer_page")[0]).tobytes()
+    assert shots.pop().picture.tobytes() == picture_of(_items("transfer_page")[0]).tobytes()
     for item, shot in zip(_items("transfer_page"), shots, strict=True):
-        inner, box = _changed(_picture(item), shot.picture), item.truth["scene"]["box_px"]
-        assert box[0] <= inner[0] and box[1] <= inner[1] and inner[2] <= box[2] and inner[3] <= box[3], item
+        inner, box = changed(picture_of(item), shot.picture), item.truth["scene"]["box_px"]
+        assert encloses(box, inner), item
 
 
 @needs_browser
@@ -145,32 +123,16 @@ def test_controls_are_in_their_boxes_and_points_too() -> None:
         controls = item.truth["scene"]["controls"]
         assert len(controls) == len(widgets)  # nothing is cut off
         (target,) = [number for number, each in enumerate(controls) if each["box_px"] == item.truth["box_px"]]
-        assert controls[target]["label"] in item.truth["label"] and item.truth["label"] in _question(item)
-        without.append(_hidden(tile, str(target)))
+        assert controls[target]["label"] in item.truth["label"] and item.truth["label"] in question_of(item)
+        without.append(hidden(tile, str(target)))
         boxes.append(item.truth["box_px"])
     shots = browser.shoot([*without, written[0][0]], pages.SCREEN_CSS)
-    assert shots.pop().picture.tobytes() == _picture(items[0]).tobytes()
+    assert shots.pop().picture.tobytes() == picture_of(items[0]).tobytes()
     for item, box, shot in zip(items, boxes, shots, strict=True):
-        x, y = (
-            int(v) * side / 1000 for v, side in zip(re.findall(r"\d+", item.answer), item.truth["size"], strict=True)
-        )
-        assert box[0] <= x < box[2] and box[1] <= y < box[3]
-        inner = _changed(_picture(item), shot.picture)
-        assert box[0] <= inner[0] and box[1] <= inner[1] and inner[2] <= box[2] and inner[3] <= box[3]
+        assert is_at(re.findall(r"\d+", item.answer), box, item.truth["size"])
+        inner = changed(picture_of(item), shot.picture)
+        assert encloses(box, inner)
         assert (inner[2] - inner[0]) * (inner[3] - inner[1]) > 0.5 * (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _hidden(tile: html.Tile, key: str) -> html.Tile:
-    before = f'data-key="{key}"'
-    assert tile.html.count(before) == 1
-    return replace(tile, html=tile.html.replace(before, f'{before} style="visibility: hidden"'))
-
-
-def _changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
-    """The box of the pixels in which two pictures visibly differ."""
-    apart = np.abs(np.asarray(one).astype(int) - np.asarray(other)).sum(axis=2)
-    ys, xs = np.nonzero(apart > 24)
-    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
 @needs_browser
@@ -179,27 +141,26 @@ def test_lines_are_whole_and_as_many_as_written() -> None:
     for item in _items("transfer_line"):
         lines = item.truth["scene"]["lines"]
         assert item.answer == "\n".join(lines) and " ".join(lines) in item.truth["accept"]
-        grey = np.asarray(_picture(item).convert("L")).astype(int)
+        grey = np.asarray(picture_of(item).convert("L")).astype(int)
         paper = int(np.median(grey))
         inked = abs(grey - paper) > 40
         assert not inked[[0, -1]].any() and not inked[:, [0, -1]].any()
         rows = inked.sum(axis=1) > 0
         starts = int(rows[0]) + int((rows[1:] & ~rows[:-1]).sum())
         assert len(lines) <= starts <= 2 * len(lines)  # the dot of an i may stand alone
-        assert _question(item) in (paragraphs.QUESTIONS["read_line"][-1], paragraphs.QUESTIONS["read_paragraph"][-1])
+        assert question_of(item) in (paragraphs.QUESTIONS["read_line"][-1], paragraphs.QUESTIONS["read_paragraph"][-1])
 
 
 @needs_photos
 def test_words_on_photographs_stand_out_inside_their_box() -> None:
     """The picture differs from its piece of the photograph where the letters are, with a little edge around them."""
     for item in _items("transfer_photo"):
-        scene, picture = item.truth["scene"], _picture(item)
+        scene, picture = item.truth["scene"], picture_of(item)
         assert item.answer == scene["word"] and item.truth["read"] == [item.answer]
         bare = photos._photo(scene["photo"]).resize(picture.size, Image.Resampling.LANCZOS, box=tuple(scene["cut"]))
-        inner, box = _changed(picture, bare), scene["box_px"]
+        inner, box = changed(picture, bare), scene["box_px"]
         edge = {"none": 1, "outline": 3, "shadow": 10, "plate": 5}[scene["edge"]]
-        assert inner[0] >= box[0] - edge and inner[1] >= box[1] - edge
-        assert inner[2] <= box[2] + edge and inner[3] <= box[3] + edge
+        assert encloses((box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge), inner)
         assert inner[2] - inner[0] >= 0.8 * (box[2] - box[0])
 
 

@@ -1,15 +1,11 @@
 """The drawn world: the same pixels from the same seed, disjoint splits, and truths that the pixels bear out."""
 
-import hashlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.nano.world import FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
@@ -19,93 +15,65 @@ from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes import scenes
 from qwen2vl.nano.world.shapes import tasks as scene_tasks
 
+from .checks import (
+    NO_TEXT,
+    are_apart,
+    are_inside,
+    box_of,
+    check_repeatable,
+    digest_of,
+    every_split,
+    is_at,
+    media_of,
+    needs_text,
+    picture_of,
+    question_of,
+)
 
-def _why_no_text() -> str:
-    try:
-        for split in SPLITS:
-            fonts_module.faces(split)
-        words.words("train")
-    except Qwen2VLError as error:
-        return str(error)
-    return ""
-
-
-NO_TEXT = _why_no_text()
-needs_text = pytest.mark.skipif(bool(NO_TEXT), reason=NO_TEXT)
 ALL_TASKS = [
     pytest.param(task, marks=() if task in WITHOUT_FONTS else needs_text, id=task) for task in FIRST_TASKS
 ]  # reading needs fonts, pure text needs the word list
-ALL_SPLITS = pytest.mark.parametrize("split", SPLITS)
 
 
-def _media(item: Item) -> list[Image.Image]:
-    parts = item.messages[0]["content"]
-    return [part["image"] for part in parts if part["type"] == "image"] + [
-        frame for part in parts if part["type"] == "video" for frame in part["video"]
-    ]
-
-
-def _question(item: Item) -> str:
-    return item.messages[0]["content"][-1]["text"]
-
-
-def _digest(tasks: tuple[str, ...], seeds: range) -> str:
-    digest = hashlib.sha256()
-    for task in tasks:
-        for seed in seeds:
-            item = draw(task, seed, "val")
-            digest.update(f"{_question(item)} {item.answer} {item.truth}".encode())
-            for picture in _media(item):
-                digest.update(repr(picture.size).encode() + picture.tobytes())
-    return digest.hexdigest()
+def digest(seeds: range) -> str:
+    tasks = WITHOUT_FONTS if NO_TEXT else FIRST_TASKS
+    return digest_of(draw(task, seed, "val") for task in tasks for seed in seeds)
 
 
 def test_same_seed_same_pixels_in_another_process() -> None:
-    tasks = WITHOUT_FONTS if NO_TEXT else FIRST_TASKS
-    here = _digest(tasks, range(3))
-    assert here == _digest(tasks, range(3))
-    assert here != _digest(tasks, range(3, 6))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_world as t; "
-    code += "print(t._digest(t.WITHOUT_FONTS if t.NO_TEXT else t.FIRST_TASKS, range(3)))"
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder.parents[1])
-    assert other.stdout.strip() == here
+    assert check_repeatable(digest, range(3)) != digest(range(3, 6))
 
 
 def _inside(item: Item) -> None:
     pairs = [(int(x), int(y)) for x, y in re.findall(r"\((\d+),(\d+)\)", item.answer)]
-    x1, y1, x2, y2 = item.truth["box_px"]
-    width, height = item.truth["size"]
-    assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+    box, size = item.truth["box_px"], item.truth["size"]
+    assert are_inside([box], size)
     assert all(0 <= value <= 999 for pair in pairs for value in pair)
     if item.truth["kind"] == "point":
-        ((x, y),) = pairs
-        assert x1 <= x * width / 1000 < x2 and y1 <= y * height / 1000 < y2
+        (point,) = pairs
+        assert is_at(point, box, size)
     else:
-        expected = [
-            min(999, value * 1000 // side) for value, side in zip((x1, y1, x2, y2), (width, height) * 2, strict=False)
-        ]
+        expected = [min(999, value * 1000 // side) for value, side in zip(box, size * 2, strict=True)]
         assert [value for pair in pairs for value in pair] == expected
 
 
 @pytest.mark.parametrize("task", ALL_TASKS)
-@ALL_SPLITS
+@every_split
 def test_every_item_is_well_formed(task: str, split: str) -> None:
     allowed = set(corpus_words())
     for seed in range(200):
         item = draw(task, seed, split)
         assert item.task == task and item.answer
-        assert _question(item).isascii() and item.answer.isascii()
+        assert question_of(item).isascii() and item.answer.isascii()
         if item.truth["kind"] == "text":
             assert item.answer in item.truth["accept"]
         else:
             _inside(item)
-            assert tuple(item.truth["size"]) == _media(item)[0].size
+            assert tuple(item.truth["size"]) == media_of(item)[0].size
         known = allowed | set(item.truth.get("read", ())) | {"object", "ref", "start", "end", "box"}
-        spoken = re.findall(r"[A-Za-z]+", f"{_question(item)} {item.answer}")
+        spoken = re.findall(r"[A-Za-z]+", f"{question_of(item)} {item.answer}")
         assert {word for word in spoken if len(word) > 1} <= known
-        for picture in _media(item):
+        for picture in media_of(item):
             assert picture.mode == "RGB" and min(picture.size) >= 28 and max(picture.size) <= 224
 
 
@@ -115,8 +83,7 @@ def test_boxes_enclose_the_drawn_pixels_tightly() -> None:
         ground = palette.background(rng)
         scene = scenes.scatter(rng, (112, 98), scenes.distinct_names(rng, 1, ground), 14, 60, ground)
         different = (np.asarray(scenes.draw_scene(scene)) != np.array(ground)).any(axis=2)
-        ys, xs = np.nonzero(different)
-        assert scene.shapes[0].box_px == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert scene.shapes[0].box_px == box_of(different)
 
 
 def test_shapes_of_a_scene_do_not_touch() -> None:
@@ -124,8 +91,7 @@ def test_shapes_of_a_scene_do_not_touch() -> None:
         rng = Random(seed)
         ground = palette.background(rng)
         scene = scenes.scatter(rng, (112, 112), [("red", kind) for kind in shapes.KINDS], 18, 34, ground)
-        boxes = [shape.box_px for shape in scene.shapes]
-        assert all(scenes.apart(a, b) for index, a in enumerate(boxes) for b in boxes[:index])
+        assert are_apart([shape.box_px for shape in scene.shapes], 2)
 
 
 def test_counts_equal_the_description(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +120,7 @@ def test_films_move_as_answered() -> None:
     """The middle of what differs from the ground travels along the answered direction."""
     for seed in range(120):
         item = draw("motion", seed)
-        frames = [np.asarray(frame).astype(int) for frame in _media(item)]
+        frames = [np.asarray(frame).astype(int) for frame in media_of(item)]
         ground = np.median(frames[0].reshape(-1, 3), axis=0)
         middles = [np.argwhere(abs(frame - ground).sum(axis=2) > 60).mean(axis=0) for frame in (frames[0], frames[-1])]
         down, right = middles[1] - middles[0]
@@ -165,7 +131,7 @@ def test_films_move_as_answered() -> None:
 def test_same_pictures_are_the_same_pixels() -> None:
     for seed in range(200):
         item = draw("compare", seed)
-        one, two = (np.asarray(picture).astype(int) for picture in _media(item))
+        one, two = (np.asarray(picture).astype(int) for picture in media_of(item))
         if item.answer in ("yes", "same"):
             assert abs(one - two).max() <= 12  # noise of both
         elif item.answer in ("no", "different"):
@@ -173,7 +139,7 @@ def test_same_pictures_are_the_same_pixels() -> None:
 
 
 @needs_text
-@ALL_SPLITS
+@every_split
 def test_read_words_stay_in_their_split(split: str) -> None:
     known = {word for other in SPLITS for word in words.words(other)}
     for task in ("read_word", "page", "screen", "text"):
@@ -204,17 +170,16 @@ def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(screens, "_question", lambda rng, p, t, c: (placed.append(c), original(rng, p, t, c))[1])
     for split in SPLITS:
         for seed in range(150):
-            width, height = _media(draw("screen", seed, split))[0].size
+            size = picture_of(draw("screen", seed, split)).size
             boxes = [control.box_px for control in placed[-1]]
-            assert all(x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in boxes)
-            assert all(scenes.apart(a, b, 0) for index, a in enumerate(boxes) for b in boxes[:index])
+            assert are_inside(boxes, size) and are_apart(boxes)
 
 
 @needs_text
 def test_text_lies_inside_its_picture() -> None:
     """The ink never reaches the rim by more than a face's overhang: a frame of one pixel is mostly paper."""
     for seed in range(300):
-        picture = np.asarray(_media(draw("read_word", seed, ease=0.5))[0]).astype(int)
+        picture = np.asarray(media_of(draw("read_word", seed, ease=0.5))[0]).astype(int)
         paper = np.median(picture.reshape(-1, 3), axis=0)
         rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         assert (abs(rim - paper).sum(axis=1) > 150).mean() < 0.05

@@ -1,0 +1,43 @@
+"""What every module of tasks says of them: their kinds, and wordings that training never shows."""
+
+import re
+
+import pytest
+
+from qwen2vl.data import records
+from qwen2vl.nano.world import palette, wording
+from qwen2vl.nano.world.charts import tasks as charts
+from qwen2vl.nano.world.documents import tasks as documents
+from qwen2vl.nano.world.films import tasks as film_tasks
+from qwen2vl.nano.world.glyphs import tasks as glyphs
+from qwen2vl.nano.world.reading import paragraphs
+from qwen2vl.nano.world.screens import actions
+from qwen2vl.nano.world.shapes import pairs
+from qwen2vl.nano.world.text import instructions
+
+OF_KNOWN_WORDS = (pairs, film_tasks, instructions, documents, paragraphs, charts, glyphs)
+"""Modules whose held-out wordings may use the words of all questions; those of actions are held to their own."""
+
+
+def name_of(module) -> str:
+    return module.__name__.removeprefix("qwen2vl.nano.world.")
+
+
+@pytest.mark.parametrize("module", (*OF_KNOWN_WORDS, actions), ids=name_of)
+def test_every_kind_is_one_of_the_paper(module) -> None:
+    tasks = {*module.MAKERS, *module.LESSONS}
+    assert set(module.KINDS) == tasks and set(module.KINDS.values()) <= set(records.KINDS)
+    assert not tasks & set(palette.COLOURS)
+    assert all(module.QUESTIONS)
+
+
+@pytest.mark.parametrize("module", OF_KNOWN_WORDS, ids=name_of)
+def test_held_out_wordings_are_new_sentences_of_known_words(module) -> None:
+    in_training = {each for group in module.QUESTIONS.values() for each in group[:-2]}
+    elsewhere = {each for group in wording.QUESTIONS.values() for each in group}
+    known = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each)}
+    for group in module.QUESTIONS.values():
+        assert len(group) == len(set(group)) >= 5
+        for held_out in group[-2:]:
+            assert held_out not in in_training | elsewhere
+            assert set(re.findall(r"\w+", held_out)) <= known
