@@ -4,6 +4,6 @@
     python -m benchmarks.tables     the tables of README and docs/benchmarks.md again, from `results/`
 
 Each `bench_*.py` is one question and runs by itself too. `measuring` holds clocks and limits of the machine, `record`
-what a result is, `peer` both models on one set of weights, `drawn` the pictures and the film, `records` the stores of
+what a result is, `peer` both models on one set of weights, `drawn` the images and the video, `records` the stores of
 training records, `packers` other ways of packing them, `gpu/` the same on CUDA.
 """

@@ -1,4 +1,4 @@
-"""The 2B shape: time to the first token of a picture prompt, then tokens per second of greedy decoding.
+"""The 2B shape: time to the first token of an image prompt, then tokens per second of greedy decoding.
 
 End to end from what each side's processor gives (uint8 patches here, normalised floats there) to the chosen token.
 Both sides run a bare loop around the model: no tokenizer, no sampling settings, no generate() around it.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks import record
 from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
-from benchmarks.drawn import picture_prompt
+from benchmarks.drawn import image_prompt
 from benchmarks.measuring import bandwidth, costliest, gemm_rate, interleave, median
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
 from benchmarks.record import Comparison, Result, say
@@ -28,7 +28,7 @@ from qwen2vl.spec.media import decoder_flops, kv_bytes_per_token, tower_flops
 GRID = (1, 32, 32)
 """448x448 pixels, 256 tokens."""
 NUM_TEXT = 20
-"""Words before the picture, and as many after it."""
+"""Words before the image, and as many after it."""
 FIRST_FLOOR, FIRST_AIM = 1.2, 1.6
 DECODE_FLOOR, DECODE_AIM = 1.0, 1.2
 
@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace, device: str = "cpu", config: Qwen2VLCon
     config = config or (SMALL if options.small else Qwen2VLConfig.named("2b"))
     num_new = options.tokens or (4 if options.small else 32)
     grid = (1, 4, 6) if options.small else GRID
-    prompt = picture_prompt(config, grid, 3 if options.small else NUM_TEXT).to(place)
+    prompt = image_prompt(config, grid, 3 if options.small else NUM_TEXT).to(place)
     limits = measured_limits(options.small, place)
     agreement = [check_fp32(shortened(config, depth=2, layers=2), prompt)]
     say(f"  agrees in fp32 ({agreement[0]['largest_relative_difference']:.1e}); building the model in bf16")
@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace, device: str = "cpu", config: Qwen2VLCon
         {"ours": lambda: ours.decode(num_new), "theirs": lambda: theirs.decode(num_new)}, options.repeats, place
     )
     settings = {
-        "prompt_tokens": prompt.num_tokens, "picture_tokens": grid[1] * grid[2] // 4, "decoded_tokens": num_new,
+        "prompt_tokens": prompt.num_tokens, "image_tokens": grid[1] * grid[2] // 4, "decoded_tokens": num_new,
         "blocks": config.vision.depth, "layers": config.text.num_hidden_layers, "width": config.text.hidden_size,
         "vocabulary": config.text.vocab_size, "dtype": "bf16", "attention": "SDPA", "repeats": options.repeats,
         "device": device,
@@ -128,12 +128,12 @@ class Theirs:
 
     def __init__(self, twin: Any, model: Qwen2VL, prompt: ModelInputs) -> None:
         self.twin, self.length, self.device = twin, prompt.num_tokens, model.device
-        is_picture = prompt.ids == model.config.tokens.image_pad
+        is_image = prompt.ids == model.config.tokens.image_pad
         self.inputs = {
             "input_ids": prompt.ids[None],
             "pixel_values": normalised(model, prompt.patches),
             "image_grid_thw": prompt.grids.to(model.device),
-            "mm_token_type_ids": is_picture.int()[None],
+            "mm_token_type_ids": is_image.int()[None],
         }
         self.cache: Any = None
         # Renamed in transformers 5.24; the old name warns since.
@@ -220,7 +220,7 @@ def compare(
     gemm, memory = limits["gemm_gflops_bf16"] * 1e9, limits["read_gb_per_s"] * 1e9
     return [
         Comparison(
-            what=f"First token, {grid[1] * grid[2] // 4}-token picture, prompt of {num_prompt}",
+            what=f"First token, {grid[1] * grid[2] // 4}-token image, prompt of {num_prompt}",
             unit="s",
             **first,
             floor=FIRST_FLOOR,

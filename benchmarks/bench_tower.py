@@ -1,4 +1,4 @@
-"""Vision tower at real width: 16 pictures of mixed sizes, packed in one call.
+"""Vision tower at real width: 16 images of mixed sizes, packed in one call.
 
 Both sides eager and with compiled blocks, turn by turn; the line with a floor compares the best of each side.
 """
@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace) -> Result:
     times = interleave(runs, options.repeats)
     flops = sum(tower_flops(config.vision, grid) for grid in grids)
     settings = {
-        "pictures": len(grids), "patches": sum(h * w for _, h, w in grids), "blocks": config.vision.depth,
+        "images": len(grids), "patches": sum(h * w for _, h, w in grids), "blocks": config.vision.depth,
         "width": config.vision.embed_dim, "dtype": dtype, "attention": "SDPA", "repeats": options.repeats,
         "compile": sorted(compiled),
     }  # fmt: skip
@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace) -> Result:
         settings["profile"] = {name: costliest(run) for name, run in runs.items()}
     return Result(
         name="tower",
-        title=f"Vision tower, {len(grids)} pictures of mixed sizes in one call, {config.vision.depth} blocks",
+        title=f"Vision tower, {len(grids)} images of mixed sizes in one call, {config.vision.depth} blocks",
         settings=settings,
         agreement={"checks": agreement},
         comparisons=compare(times, flops, rates[dtype]),

@@ -1,4 +1,4 @@
-"""Training nano on pictures of mixed sizes: our packed steps beside the usual padded loop with transformers.
+"""Training nano on images of mixed sizes: our packed steps beside the usual padded loop with transformers.
 
 Same weights, same samples in every optimizer step, float32, AdamW: the loss curves must be one. Steps are timed turn by
 turn in one process, reading left out on both sides; peak memory is that of a process for each side.
@@ -82,9 +82,9 @@ def measure(options: argparse.Namespace, folder: Path) -> Result:
         comparisons += compare_memory({side: memory_in_child(side, store, options) for side in IN_CHILD})
     return Result(
         name="training",
-        title="Training nano on pictures of mixed sizes",
+        title="Training nano on images of mixed sizes",
         settings={
-            "picture_tokens": f"{TOKENS[0]} to {TOKENS[1]}", "samples_per_step": round(mean(course.samples)),
+            "image_tokens": f"{TOKENS[0]} to {TOKENS[1]}", "samples_per_step": round(mean(course.samples)),
             "supervised_tokens_per_step": round(mean(course.supervised)), "timed_steps": options.repeats,
             "packs_per_step": run.stage.packs_per_step, "tokens_per_pack": run.stage.budgets.tokens, "dtype": "fp32",
             "share_of_padding": {side: mean(shares) for side, shares in course.padding.items()},

@@ -1,4 +1,4 @@
-"""Inputs that every machine draws alike: a photo-like JPEG, packed patches, a prompt, a long film."""
+"""Inputs that every machine draws alike: a photo-like JPEG, packed patches, a prompt, a long video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ def write_photo(path: Path, width: int, height: int, seed: int = 0) -> None:
     """A JPEG with large soft areas, sharp edges and sensor noise: what makes decoding cost what a photo's does."""
     random = np.random.default_rng(seed)
     soft = random.integers(0, 256, (max(2, height // 64), max(2, width // 64), 3), dtype=np.uint8)
-    picture = Image.fromarray(soft).resize((width, height), Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(soft).resize((width, height), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
     for _ in range(60):
         x, y, size = (int(random.integers(0, bound)) for bound in (width, height, max(2, width // 6)))
         pen.ellipse([x, y, x + size, y + size // 2], fill=tuple(random.integers(0, 256, 3).tolist()))
     noise = random.normal(0, 4, (height, width, 3)).astype(np.int16)
-    pixels = (np.asarray(picture).astype(np.int16) + noise).clip(0, 255).astype(np.uint8)
+    pixels = (np.asarray(image).astype(np.int16) + noise).clip(0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(path, "JPEG", quality=JPEG_QUALITY)
 
 
@@ -38,8 +38,8 @@ def random_patches(grids: Sequence[tuple[int, int, int]], patch_dim: int, seed: 
     return torch.randint(0, 256, (count, patch_dim), dtype=torch.uint8, generator=generator)
 
 
-def picture_prompt(config: Qwen2VLConfig, grid: tuple[int, int, int], num_text: int, seed: int = 0) -> ModelInputs:
-    """Words, one picture, as many words again; ids at random among the plain ones."""
+def image_prompt(config: Qwen2VLConfig, grid: tuple[int, int, int], num_text: int, seed: int = 0) -> ModelInputs:
+    """Words, one image, as many words again; ids at random among the plain ones."""
     random = np.random.default_rng(seed)
     words = plain_ids(config, num_text, random)
     pads = [config.tokens.image_pad] * (int(np.prod(grid)) // config.vision.merge_unit)
@@ -72,8 +72,8 @@ def document(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Film:
-    """A film whose content never stops changing, with a magenta square in its last seconds and nowhere else."""
+class Video:
+    """A video whose content never stops changing, with a magenta square in its last seconds and nowhere else."""
 
     seconds: int = 1200
     width: int = 1280
@@ -84,41 +84,42 @@ class Film:
 
 
 MAGENTA_YUV = (107, 202, 222)
-"""Saturated magenta in the limited range of BT.601; nothing else in the film comes near it."""
+"""Saturated magenta in the limited range of BT.601; nothing else in the video comes near it."""
 
 
-def write_film(path: Path, film: Film, seed: int = 0) -> None:
+def write_video(path: Path, video: Video, seed: int = 0) -> None:
     """Moving blocks on a ground that changes every ten seconds, as H.264 in an MP4.
 
     Planes are filled directly, without drawing in RGB: 6,000 frames of 720p take seconds instead of minutes.
     """
     random = np.random.default_rng(seed)
-    grounds = random.integers(40, 200, (film.seconds // 10 + 1, 3))
+    grounds = random.integers(40, 200, (video.seconds // 10 + 1, 3))
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=film.fps, options={"preset": "ultrafast", "crf": "30"})
-        stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
-        for number in range(film.seconds * film.fps):
-            frame = av.VideoFrame.from_ndarray(film_frame(film, grounds, number), format="yuv420p")
+        stream = container.add_stream("libx264", rate=video.fps, options={"preset": "ultrafast", "crf": "30"})
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        for number in range(video.seconds * video.fps):
+            frame = av.VideoFrame.from_ndarray(video_frame(video, grounds, number), format="yuv420p")
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def film_frame(film: Film, grounds: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
+def video_frame(video: Video, grounds: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
     """One frame as the three planes under each other, [height * 3 / 2, width]."""
-    second = number / film.fps
-    luma = np.full((film.height, film.width), grounds[int(second) // 10, 0], np.uint8)
+    second = number / video.fps
+    luma = np.full((video.height, video.width), grounds[int(second) // 10, 0], np.uint8)
     chroma = [
-        np.full((film.height // 2, film.width // 2), min(150, int(g)), np.uint8) for g in grounds[int(second) // 10, 1:]
+        np.full((video.height // 2, video.width // 2), min(150, int(g)), np.uint8)
+        for g in grounds[int(second) // 10, 1:]
     ]
-    side = film.height // 6 // 2 * 2
+    side = video.height // 6 // 2 * 2
     for block in range(4):
-        x = int((number * (block + 2) * film.width / 160 + block * film.width / 4) % (film.width - side)) // 2 * 2
-        y = (film.height * (2 * block + 1) // 10) // 2 * 2
+        x = int((number * (block + 2) * video.width / 160 + block * video.width / 4) % (video.width - side)) // 2 * 2
+        y = (video.height * (2 * block + 1) // 10) // 2 * 2
         paint(luma, chroma, x, y, side, (60 + 45 * block, 90 + 15 * block, 140 - 15 * block))
-    if second >= film.seconds - film.detail_seconds:
-        paint(luma, chroma, film.width // 2, film.height // 2, 2 * side, MAGENTA_YUV)
-    return np.concatenate([luma, *(plane.reshape(-1, film.width) for plane in chroma)])
+    if second >= video.seconds - video.detail_seconds:
+        paint(luma, chroma, video.width // 2, video.height // 2, 2 * side, MAGENTA_YUV)
+    return np.concatenate([luma, *(plane.reshape(-1, video.width) for plane in chroma)])
 
 
 def paint(

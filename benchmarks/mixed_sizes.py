@@ -1,4 +1,4 @@
-"""A store of nano's records with pictures of every size it takes, and runs over it: what training is timed on."""
+"""A store of nano's records with images of every size it takes, and runs over it: what training is timed on."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,9 +32,9 @@ from qwen2vl.training.state import RunDirectory
 from qwen2vl.training.tally import Tally
 
 TASKS = ("ground", "compare", "count", "motion", "colour_shape")
-"""Boxes, two pictures, numbers, films, names: none of them needs the fonts."""
+"""Boxes, two images, numbers, videos, names: none of them needs the fonts."""
 TOKENS = 4, 256
-"""Of one picture: nano's own limits. Sizes are drawn so that every doubling between them is as frequent as the next."""
+"""Of one image: nano's own limits. Sizes are drawn so that every doubling between them is as frequent as the next."""
 BUDGETS = Budgets(tokens=1024, visual_tokens=1024, media=256)
 """A pack holds what eight samples come to on average, so that its memory can be held against micro-batches of eight."""
 PACKS_PER_STEP = 7
@@ -52,7 +52,7 @@ def write_records(folder: Path, count: int) -> Path:
         task = TASKS[number % len(TASKS)]
         item = draw(task, item_key(0, task, number), "train")
         tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** np.random.default_rng(number).random()
-        item = replace(item, messages=replace_media(item.messages, lambda picture, n=tokens: scaled(picture, n)))
+        item = replace(item, messages=replace_media(item.messages, lambda image, n=tokens: scaled(image, n)))
         messages = conversation(item, media)
         lines.append({"id": str(number), "source": task, "kind": KINDS[task], "messages": messages})
     (folder / "media").mkdir(parents=True)
@@ -62,11 +62,11 @@ def write_records(folder: Path, count: int) -> Path:
     return file
 
 
-def scaled(picture: Image.Image, tokens: float) -> Image.Image:
-    """The picture at about so many tokens of 28x28 pixels."""
-    factor = (tokens * 784 / (picture.width * picture.height)) ** 0.5
-    width, height = (max(28, round(side * factor)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+def scaled(image: Image.Image, tokens: float) -> Image.Image:
+    """The image at about so many tokens of 28x28 pixels."""
+    factor = (tokens * 784 / (image.width * image.height)) ** 0.5
+    width, height = (max(28, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def build_store(folder: Path, count: int) -> Path:

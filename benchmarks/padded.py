@@ -62,7 +62,7 @@ def labels_of(sample: ModelInputs) -> Tensor:
 
 
 def media_of(config: Qwen2VLConfig, sample: ModelInputs) -> Iterator[tuple[bool, Tensor, Tensor]]:
-    """(is a video, patches, grid) of every picture and film of one sample, in textual order."""
+    """(is a video, patches, grid) of every image and video of one sample, in textual order."""
     if not len(sample.grids):
         return
     begins = (sample.ids == config.tokens.vision_start).nonzero().squeeze(1)

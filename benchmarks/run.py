@@ -17,7 +17,7 @@ SCRIPTS = {
     "first_token": 150,
     "preprocess": 30,
     "prompt_memory": 80,
-    "long_film": 120,
+    "long_video": 120,
     "planning": 30,
     "loader": 240,
     "training": 270,

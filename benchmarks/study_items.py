@@ -13,7 +13,7 @@ from qwen2vl.processing.grounding import FRAME, Places, parse_places
 
 SPLIT = "test"
 NEAR = 0.1
-"""Of the picture's sides: a point counts as found within it, on both axes."""
+"""Of the image's sides: a point counts as found within it, on both axes."""
 BATCH = 32
 MAX_NEW_TOKENS = 128
 
@@ -42,7 +42,7 @@ def ask(model: Answers, source: str, count: int) -> tuple[list[float], list[int]
 def share_right(answer: str, reply: str) -> float:
     """Share of the parts of an answer that the reply has at their place: its lines, and what commas part in them.
 
-    A box counts from an overlap of one half on, a point within a tenth of the picture. Parts too many count as wrong.
+    A box counts from an overlap of one half on, a point within a tenth of the image. Parts too many count as wrong.
     """
     pairs = list(zip_longest(parts(answer), parts(reply), fillvalue=""))
     return sum(is_right(wanted, given) for wanted, given in pairs) / len(pairs)
@@ -64,5 +64,5 @@ def is_right(wanted: str, given: str) -> bool:
 
 
 def places(text: str) -> Places:
-    """On a picture of a thousand thousandths: overlaps and shares of sides are the same on any other."""
+    """On an image of a thousand thousandths: overlaps and shares of sides are the same on any other."""
     return parse_places(text, [(FRAME, FRAME)])

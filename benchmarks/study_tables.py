@@ -12,7 +12,7 @@ from qwen2vl.recipes.studies import LENGTHS, STUDIES, TRAINED_FRAMES, WATCHED
 
 NOT_YET = "Not measured yet: `python -m benchmarks.studies {name}` does it.\n"
 LEARNT = 0.5
-"""What the shortest films must surely reach before longer ones are held against them."""
+"""What the shortest videos must surely reach before longer ones are held against them."""
 
 Result = dict[str, Any]
 Score = Mapping[str, Any]
@@ -114,7 +114,7 @@ def mrope(result: Result) -> list[Finding]:
     better = [source for source in titles if over(scores["mrope"][source], scores["1d"][source])]
     gains = {source: scores["mrope"][source]["score"] - scores["1d"][source]["score"] for source in titles}
     most = max(gains, key=gains.__getitem__)
-    is_film = most.partition("@")[0] in WATCHED
+    is_video = most.partition("@")[0] in WATCHED
     return [
         Finding(
             claim="M-RoPE is better than 1D positions on most tasks",
@@ -123,10 +123,10 @@ def mrope(result: Result) -> list[Finding]:
             contradicts=bool(worse),
         ),
         Finding(
-            claim="It gains most on films",
+            claim="It gains most on videos",
             here=f"The largest gain is {100 * gains[most]:.1f} points ({titles[most]}).",
-            supports=most in better and is_film,
-            contradicts=most in better and not is_film,
+            supports=most in better and is_video,
+            contradicts=most in better and not is_video,
         ),
     ]
 
@@ -140,8 +140,8 @@ def length(result: Result) -> list[Finding]:
     longest = {part: frames for part, frames in mrope.items() if frames}
     return [
         Finding(
-            claim="A model keeps its score on films of five times the length of training",
-            here=f"Trained on films of up to {TRAINED_FRAMES} frames, it scores as on those (the intervals overlap) up to this "
+            claim="A model keeps its score on videos of five times the length of training",
+            here=f"Trained on videos of up to {TRAINED_FRAMES} frames, it scores as on those (the intervals overlap) up to this "
             f"many frames. M-RoPE: {listed(mrope)}. 1D: {listed(one_axis)}.",
             supports=any(frames >= 5 * TRAINED_FRAMES for frames in longest.values()),
             contradicts=any(frames < 5 * TRAINED_FRAMES for frames in longest.values()),
@@ -157,7 +157,7 @@ FINDINGS: dict[str, Callable[[Result], list[Finding]]] = {
 
 
 def kept_until(scores: Sequence[Score]) -> int:
-    """Frames of the longest films up to which no score lies surely under that of the first column; 0 if that was not learnt."""
+    """Frames of the longest videos up to which no score lies surely under that of the first column; 0 if that was not learnt."""
     if scores[0]["low"] < LEARNT:
         return 0
     lost = (place for place, score in enumerate(scores) if over(scores[0], score))

@@ -1,1 +1,1 @@
-"""Pictures and a film that nano has never seen, and the demo that asks about them."""
+"""Images and a video that nano has never seen, and the demo that asks about them."""

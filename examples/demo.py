@@ -22,20 +22,20 @@ def main() -> None:
     for number, example in enumerate(json.loads((FOLDER / "questions.json").read_text()), 1):
         ask(console, chat, number, example)
     console.print("\nAsk your own:  [bold].venv/bin/qwen2vl chat --image examples/scene.png --draw out.png[/]")
-    console.print("Other pictures like these work; photographs do not: nano has only ever seen its drawn world.")
+    console.print("Other images like these work; photographs do not: nano has only ever seen its drawn world.")
 
 
 def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
-    """One question: its files, the streamed answer, and the picture with what the answer points at."""
+    """One question: its files, the streamed answer, and the image with what the answer points at."""
     files = [FOLDER / name for name in example["files"]]
     shown = " ".join(
         str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file) for file in files
     )
     console.print(f"\n[bold]{number}. {escape(example['question'])}[/]   [dim]{escape(shown)}[/]")
-    films = [file for file in files if file.suffix == ".mp4"]
-    pictures = [file for file in files if file not in films]
-    content = [{"type": "image", "image": str(file)} for file in pictures]
-    content += [{"type": "video", "video": str(file)} for file in films]
+    videos = [file for file in files if file.suffix == ".mp4"]
+    images = [file for file in files if file not in videos]
+    content = [{"type": "image", "image": str(file)} for file in images]
+    content += [{"type": "video", "video": str(file)} for file in videos]
     content.append({"type": "text", "text": example["question"]})
     stream = chat.stream([{"role": "user", "content": content}], max_new_tokens=64)
     console.print("   ", end="")
@@ -46,8 +46,8 @@ def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
         console.print(f"   [dim]drawn as: {escape(example['right'])}[/]")
     if example["draw_to"]:
         target = OUTPUT / example["draw_to"]
-        with Image.open(pictures[-1]) as picture:
-            draw(picture.convert("RGB"), stream.answer.boxes, stream.answer.points).save(target)
+        with Image.open(images[-1]) as image:
+            draw(image.convert("RGB"), stream.answer.boxes, stream.answer.points).save(target)
         console.print(f"    drawn: [cyan]{target}[/]")
 
 

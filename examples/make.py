@@ -18,7 +18,7 @@ from qwen2vl.nano.world import draw
 FOLDER = Path(__file__).resolve().parent
 FRAMES_PER_SECOND = 10
 SECONDS_PER_FRAME = 0.5
-"""The drawn frames stand for half a second each, which is how films are sampled."""
+"""The drawn frames stand for half a second each, which is how videos are sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ EXAMPLES = (
     Example(task="screen", seed=229, files=("screen.png",), draw_to="screen-answer.png"),
     Example(task="ground", seed=215, files=("scene.png",), draw_to="scene-answer.png"),
     Example(task="compare", seed=210, files=("pair-1.png", "pair-2.png")),
-    Example(task="motion", seed=202, files=("film.mp4",)),
+    Example(task="motion", seed=202, files=("video.mp4",)),
 )
 
 
-def write_film(frames: list[Image.Image], path: Path) -> None:
-    """An H.264 film of the drawn frames, nearly lossless because the shapes are small."""
+def write_video(frames: list[Image.Image], path: Path) -> None:
+    """An H.264 video of the drawn frames, nearly lossless because the shapes are small."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = *frames[0].size, "yuv420p"
@@ -59,7 +59,7 @@ def main() -> None:
         media = item.messages[0]["content"][:-1]
         for part, name in zip(media, example.files, strict=True):
             if part["type"] == "video":
-                write_film(part["video"], FOLDER / name)
+                write_video(part["video"], FOLDER / name)
             else:
                 part["image"].save(FOLDER / name)
         question = item.messages[0]["content"][-1]["text"]

@@ -29,7 +29,7 @@ TAUGHT = {
 
 @pytest.fixture(scope="session")
 def photo() -> Image.Image:
-    """A picture of 140x84 pixels with a red dot."""
+    """An image of 140x84 pixels with a red dot."""
     pixels = np.full((84, 140, 3), 255, dtype=np.uint8)
     pixels[20:40, 20:60] = (255, 0, 0)
     return Image.fromarray(pixels)

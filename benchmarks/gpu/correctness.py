@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import check_exact, check_rounded
-from benchmarks.drawn import document, picture_prompt, random_patches
+from benchmarks.drawn import document, image_prompt, random_patches
 from benchmarks.peer import random_model
 from qwen2vl.model.attention import AttentionPlan, Segment, attend, choose_backend, plan_attention, plan_packed
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -70,7 +70,7 @@ def plans(part: str, lengths: Sequence[int], device: torch.device) -> dict[str, 
 
 @torch.inference_mode()
 def check_packing(config: Qwen2VLConfig, device: torch.device, dtype: torch.dtype) -> list[dict[str, Any]]:
-    """Tower and whole model: documents and pictures in one row give what they give one by one."""
+    """Tower and whole model: documents and images in one row give what they give one by one."""
     model = random_model(config, dtype, device)
     grids = [(1, 4, 6), (1, 8, 4), (2, 4, 4), (1, 4, 6)]
     patches = random_patches(grids, config.vision.patch_dim)
@@ -83,7 +83,7 @@ def check_packing(config: Qwen2VLConfig, device: torch.device, dtype: torch.dtyp
         for a, b, grid in zip(ends[:-1], ends[1:], grids, strict=True)
     ]
     packed = model.visual(patches.to(device), torch.tensor(grids))
-    rows = [picture_prompt(config, grid, 3 + i, seed=i) for i, grid in enumerate(grids[:2])]
+    rows = [image_prompt(config, grid, 3 + i, seed=i) for i, grid in enumerate(grids[:2])]
     rows.append(document(config, rows[0].ids[:3].numpy(), [], patches[:0]))
     return [
         judge(f"tower packed, {name}", packed, torch.cat(single), dtype),
@@ -100,7 +100,7 @@ def both_ways(model: Qwen2VL, rows: Sequence[ModelInputs], device: torch.device)
 def check_devices(config: Qwen2VLConfig, device: torch.device) -> dict[str, Any]:
     """The same weights and the same prompt on the CPU and here, in fp32."""
     model = random_model(config, torch.float32)
-    prompt = picture_prompt(config, (1, 8, 6), 5)
+    prompt = image_prompt(config, (1, 8, 6), 5)
     expected = model(prompt).logits
     found = model.to(device)(prompt.to(device)).logits
     return check_exact("whole model, this device and CPU, float32", found, expected, EXACT_ON_GPU * 10)

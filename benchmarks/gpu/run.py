@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace) -> Result:
 def tower(
     config: Qwen2VLConfig, device: torch.device, options: argparse.Namespace, rate: float, checks: list[dict[str, Any]]
 ) -> Comparison:
-    """The whole tower (32 blocks) over 16 pictures, both eager."""
+    """The whole tower (32 blocks) over 16 images, both eager."""
     grids = [(1, *size) for size in (SIZES[5:8] if options.small else SIZES)]
     model = random_model(shortened(config, layers=1), torch.bfloat16, device)
     paths, _ = tower_paths(model, transformers_twin(model), grids)
@@ -80,7 +80,7 @@ def tower(
     times = interleave(runs(paths), options.repeats, device)
     flops = sum(tower_flops(config.vision, grid) for grid in grids)
     return Comparison(
-        what=f"Vision tower, {len(grids)} pictures, {config.vision.depth} blocks",
+        what=f"Vision tower, {len(grids)} images, {config.vision.depth} blocks",
         unit="s",
         ours=times["ours"],
         theirs=times["transformers"],

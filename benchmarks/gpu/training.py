@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.agreement import Disagreement
-from benchmarks.drawn import picture_prompt
+from benchmarks.drawn import image_prompt
 from benchmarks.measuring import interleave, median
 from benchmarks.record import Comparison
 from qwen2vl.model.init import new_model
@@ -21,7 +21,7 @@ from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
 
 GRID = (1, 12, 12)
-"""168x168 pixels, 36 tokens: about what the drawn world's pictures have."""
+"""168x168 pixels, 36 tokens: about what the drawn world's images have."""
 NUM_TEXT, NUM_SUPERVISED = 20, 8
 STEPS = 5
 """In one timed run."""
@@ -83,8 +83,8 @@ class Trainer:
 
 
 def supervised(config: Qwen2VLConfig, seed: int) -> ModelInputs:
-    """One picture between words, of which the last are the reply."""
-    row = picture_prompt(config, GRID, NUM_TEXT, seed)
+    """One image between words, of which the last are the reply."""
+    row = image_prompt(config, GRID, NUM_TEXT, seed)
     labels = np.full(row.num_tokens, -100)
     labels[-NUM_SUPERVISED:] = row.ids[-NUM_SUPERVISED:].numpy()
     return replace(row, labels=torch.from_numpy(labels))

@@ -1,4 +1,4 @@
-"""`qwen2vl chat`: one question about pictures and films, or a conversation."""
+"""`qwen2vl chat`: one question about images and videos, or a conversation."""
 
 import json as jsonlib
 import sys
@@ -13,12 +13,12 @@ import tyro
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, told_as
 from qwen2vl.cli.terminal import ReadableText, describe_place, working
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions(CommonOptions):
-    """Ask about pictures and films.
+    """Ask about images and videos.
 
     Without a question: what is piped in is the question; on a terminal a conversation begins.
     """
@@ -30,13 +30,13 @@ class ChatOptions(CommonOptions):
     adapter: Annotated[Path | None, told_as("DIR")] = None
     """A LoRA adapter of that model, folded into it: as fast as without."""
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """A picture: path, data: URL, or https:// URL of an allowed host."""
+    """An image: path, data: URL, or https:// URL of an allowed host."""
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """A film, likewise."""
+    """A video, likewise."""
     system: Annotated[str | None, told_as("TEXT")] = None
     """Who the model is to be, in place of "You are a helpful assistant."."""
     draw: Annotated[Path | None, told_as("OUT.png")] = None
-    """Write the picture with the places that the answer names drawn on it."""
+    """Write the image with the places that the answer names drawn on it."""
     json: bool = False
     """Print one JSON object in place of text."""
     max_new_tokens: Annotated[int | None, told_as("N")] = None
@@ -52,17 +52,17 @@ class ChatOptions(CommonOptions):
     stop: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")] = ()
     """End the reply before this text."""
     min_pixels: Annotated[int | None, told_as("N")] = None
-    """Enlarge pictures to at least this area; 784 pixels are one token."""
+    """Enlarge images to at least this area; 784 pixels are one token."""
     max_pixels: Annotated[int | None, told_as("N")] = None
-    """Shrink pictures to at most this area."""
+    """Shrink images to at most this area."""
     fps: Annotated[float | None, told_as("X")] = None
-    """Frames per second that are taken from films, 2 unless given."""
+    """Frames per second that are taken from videos, 2 unless given."""
     dtype: Annotated[str | None, told_as("fp32|bf16")] = None
     """Precision; by default what suits the device."""
     device: Annotated[str | None, told_as("cpu|cuda")] = None
     """Where to run; by default a GPU if there is one."""
     allow_host: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="HOST")] = ()
-    """A host from which pictures and films may be fetched; none otherwise."""
+    """A host from which images and videos may be fetched; none otherwise."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -89,7 +89,7 @@ def check_together(options: ChatOptions, question: str | None) -> None:
     if question is None and (options.json or options.draw):
         raise UsageError("--json and --draw need a question: write one, in quotes")
     if options.fps is not None and not options.video and question is not None:
-        raise UsageError(f"--fps {options.fps} has an effect on films only: name one with --video or leave --fps out")
+        raise UsageError(f"--fps {options.fps} has an effect on videos only: name one with --video or leave --fps out")
     if options.draw is not None:
         check_target(options.draw, bool(options.image))
 
@@ -97,9 +97,9 @@ def check_together(options: ChatOptions, question: str | None) -> None:
 def check_target(path: Path, has_image: bool) -> None:
     """Raises UsageError when a drawing could not be made or written."""
     if not has_image:
-        raise UsageError(f"--draw {path} needs a picture to draw on: name one with --image")
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"--draw {path} has no known ending: use one of {', '.join(PICTURE_SUFFIXES)}")
+        raise UsageError(f"--draw {path} needs an image to draw on: name one with --image")
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UsageError(f"--draw {path} has no known ending: use one of {', '.join(IMAGE_SUFFIXES)}")
     if not path.parent.is_dir():
         raise UsageError(f"--draw {path} cannot be written: there is no directory {path.parent}, make it first")
     if path.is_dir():
@@ -128,9 +128,9 @@ def answer_once(options: ChatOptions, question: str) -> int:
 
     params = SamplingParams.from_keywords(sampling_of(options))
     processor = load_processor(options.model, options.min_pixels, options.max_pixels, options.allow_host)
-    with working("reading pictures and films"):
+    with working("reading images and videos"):
         images: list[Any] = list(options.image)
-        if options.draw is not None:  # the drawing needs the same pictures again
+        if options.draw is not None:  # the drawing needs the same images again
             images = [read_image(image, processor.settings, processor.allowed_hosts) for image in images]
         messages = question_messages(question, images, list(options.video), options.system, video_options_of(options))
         prepared = processor.prepare(messages, with_digests=False)
@@ -173,9 +173,9 @@ def show(stream: Any, waiting: str, quiet: bool) -> None:
 
 def report(answer: Any, drawn: Sequence[Path] = ()) -> None:
     """Places on stdout below the text; what else should be known on stderr."""
-    num_pictures = sum(info.kind == "image" for info in answer.media_sizes)
+    num_images = sum(info.kind == "image" for info in answer.media_sizes)
     for place in (*answer.boxes, *answer.points):
-        print(describe_place(place, num_pictures))
+        print(describe_place(place, num_images))
     for path in drawn:
         print(f"drawn: {path}", file=sys.stderr)
     if answer.finish_reason != "stop":

@@ -1,4 +1,4 @@
-"""`qwen2vl cost`: what pictures and films will cost, from their headers alone; no model is loaded."""
+"""`qwen2vl cost`: what images and videos will cost, from their headers alone; no model is loaded."""
 
 import json as jsonlib
 import re
@@ -16,25 +16,25 @@ from qwen2vl.spec.config import NAMED, Qwen2VLConfig
 from qwen2vl.spec.media import MediaPlan, MediaSettings, choose_num_frames, decoder_flops, plan_media
 
 CLIP_FPS = 30.0
-"""Rate of a film that is only given as WxHxSECONDS."""
+"""Rate of a video that is only given as WxHxSECONDS."""
 MARKS = 2
-"""Tokens around every picture and film: its start and its end."""
+"""Tokens around every image and video: its start and its end."""
 _SIZE = re.compile(r"(\d+)x(\d+)", re.ASCII)
 _CLIP = re.compile(r"(\d+)x(\d+)x(\d+(?:\.\d+)?)", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostOptions(CommonOptions):
-    """Tokens, work and memory of pictures and films, before anything is asked about them."""
+    """Tokens, work and memory of images and videos, before anything is asked about them."""
 
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """A picture."""
+    """An image."""
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """A film."""
+    """A video."""
     size: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="WxH")] = ()
-    """A picture of this size in pixels, as 1920x1080."""
+    """An image of this size in pixels, as 1920x1080."""
     clip: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="WxHxSECONDS")] = ()
-    """A film of this size and length at 30 frames per second, as 1280x720x60."""
+    """A video of this size and length at 30 frames per second, as 1280x720x60."""
     model: Annotated[str, tyro.conf.arg(metavar="2b|7b|72b|nano|DIR")] = "nano"
     """The model that is to be asked: a published size, the packaged one, or a checkpoint directory."""
     json: bool = False
@@ -43,7 +43,7 @@ class CostOptions(CommonOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of one picture or film, or of all together."""
+    """Of one image or video, or of all together."""
 
     tokens: int
     """In the decoder, without the marks of start and end."""
@@ -81,29 +81,29 @@ def run(argv: Sequence[str]) -> int:
 
 
 def model_of(name: str) -> tuple[Qwen2VLConfig, MediaSettings]:
-    """Numbers of a model and its limits for pictures. Raises ConfigError."""
+    """Numbers of a model and its limits for images. Raises ConfigError."""
     if name in NAMED:
         return Qwen2VLConfig.named(name), MediaSettings.load("nano") if name == "nano" else MediaSettings()
     return Qwen2VLConfig.load(name), MediaSettings.load(name)
 
 
 def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSettings) -> list[Item]:
-    """Everything that was named: pictures, films, sizes, clips. Raises MediaError, UsageError."""
+    """Everything that was named: images, videos, sizes, clips. Raises MediaError, UsageError."""
     items = []
     for name in options.image:
-        items.append(picture(name, image_header(name, settings), config, settings))
+        items.append(image_item(name, image_header(name, settings), config, settings))
     for name in options.video:
-        from qwen2vl.processing.video import video_header  # brings FFmpeg, which pictures do not need
+        from qwen2vl.processing.video import video_header  # brings FFmpeg, which images do not need
 
         header = video_header(name, settings)
-        items.append(film(name, (header.width, header.height), header.frames, header.fps, config, settings))
+        items.append(video_item(name, (header.width, header.height), header.frames, header.fps, config, settings))
     for name in options.size:
         width, height = parse(name, "--size", _SIZE, "640x480")
-        items.append(picture(name, (int(width), int(height)), config, settings))
+        items.append(image_item(name, (int(width), int(height)), config, settings))
     for name in options.clip:
         width, height, seconds = parse(name, "--clip", _CLIP, "1280x720x60")
         frames = max(1, round(float(seconds) * CLIP_FPS))
-        items.append(film(name, (int(width), int(height)), frames, CLIP_FPS, config, settings))
+        items.append(video_item(name, (int(width), int(height)), frames, CLIP_FPS, config, settings))
     return items
 
 
@@ -114,12 +114,12 @@ def parse(text: str, option: str, form: re.Pattern[str], example: str) -> tuple[
     return found.groups()
 
 
-def picture(name: str, size: tuple[int, int], config: Qwen2VLConfig, settings: MediaSettings) -> Item:
+def image_item(name: str, size: tuple[int, int], config: Qwen2VLConfig, settings: MediaSettings) -> Item:
     plan = plan_media(size[1], size[0], config=config, settings=settings)
     return Item(name=name, kind="image", original_size=size, plan=plan)
 
 
-def film(
+def video_item(
     name: str, size: tuple[int, int], frames: int, fps: float, config: Qwen2VLConfig, settings: MediaSettings
 ) -> Item:
     chosen = choose_num_frames(frames, fps, settings)

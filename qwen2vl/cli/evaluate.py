@@ -28,7 +28,7 @@ class EvalOptions(CommonOptions):
     """Answer every held-out item of an exam, greedily, and score the answers with 95 % intervals."""
 
     exam: Annotated[tyro.conf.Positional[Literal["exam", "nano"]], tyro.conf.arg(metavar="EXAM")]
-    """exam: seeing, reading, pointing, counting, watching, with tasks whose pictures other programs drew. nano: the
+    """exam: seeing, reading, pointing, counting, watching, with tasks whose images other programs drew. nano: the
     earlier, smaller one. No training run sees the items of either."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
     """The shipped model, or a checkpoint directory."""
@@ -37,7 +37,7 @@ class EvalOptions(CommonOptions):
     out: Annotated[Path | None, tyro.conf.arg(metavar="OUT.json")] = None
     """Also write the scores as JSON."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="OUT.html")] = None
-    """Also write a page of scores and of items, failures first, with their pictures."""
+    """Also write a page of scores and of items, failures first, with their images."""
     report_items: Annotated[int, tyro.conf.arg(metavar="N")] = SHOWN_PER_TASK
     """Items of every task on that page, at most."""
     answers: Annotated[Path | None, tyro.conf.arg(metavar="OUT.jsonl")] = None

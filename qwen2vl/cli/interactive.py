@@ -13,8 +13,8 @@ from qwen2vl.spec.media import kv_bytes_per_token
 
 HELP = """\
 Ask a question, or:
-  /image FILE   show a picture with the next question
-  /video FILE   show a film with the next question
+  /image FILE   show an image with the next question
+  /video FILE   show a video with the next question
   /reset        forget what was said and shown
   /cost         tokens and memory so far
   /help         this list
@@ -89,7 +89,7 @@ class Conversation:
 
     def _ask(self, question: str) -> None:
         images, videos, self._images, self._videos = self._images, self._videos, [], []
-        with working("reading pictures and films"):
+        with working("reading images and videos"):
             stream = self._session.ask(
                 question, images, videos, video_options_of(self._options), **sampling_of(self._options)
             )
@@ -125,7 +125,7 @@ class Conversation:
 
     def _cost(self, argument: str) -> None:
         answer, config = self._session.last, self._chat.model.config
-        waiting = f"; waiting: {len(self._images)} pictures, {len(self._videos)} films"
+        waiting = f"; waiting: {len(self._images)} images, {len(self._videos)} videos"
         if answer is None:
             print(f"nothing said yet{waiting}", file=sys.stderr)
             return

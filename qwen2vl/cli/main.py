@@ -25,8 +25,8 @@ class Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "chat": Verb(help="ask about pictures and films, or talk", module="qwen2vl.cli.chat"),
-    "cost": Verb(help="tokens, work and memory of pictures and films, before asking", module="qwen2vl.cli.cost"),
+    "chat": Verb(help="ask about images and videos, or talk", module="qwen2vl.cli.chat"),
+    "cost": Verb(help="tokens, work and memory of images and videos, before asking", module="qwen2vl.cli.cost"),
     "convert": Verb(help="rewrite a checkpoint in the published layout", module="qwen2vl.cli.convert"),
     "plan": Verb(help="what a run will need and read, before it begins", module="qwen2vl.cli.plan"),
     "train": Verb(help="train a recipe, or go on with it", module="qwen2vl.cli.train"),
@@ -78,7 +78,7 @@ def guarded(verb: str, run: Callable[[], int], debug: bool) -> int:
 
 def fault(error: Exception) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "the memory is not enough: use --max-pixels, fewer pictures, a shorter film or a smaller model"
+        return "the memory is not enough: use --max-pixels, fewer images, a shorter video or a smaller model"
     return f"a fault of this program ({type(error).__name__}): run it again with --debug and report what it shows"
 
 

@@ -1,4 +1,4 @@
-"""`qwen2vl report`: the curves of a run as a picture."""
+"""`qwen2vl report`: the curves of a run as an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -93,10 +93,10 @@ class ReadableText:
         return _CONTROL.sub("", text)
 
 
-def describe_place(place: Box | Point, num_pictures: int) -> str:
+def describe_place(place: Box | Point, num_images: int) -> str:
     """A box or point in words, in pixels of the original: "red circle: (24,33)-(60,71) px"."""
     label = f"{_CONTROL.sub('', place.label)}: " if place.label else ""
-    where = f", picture {place.image_index + 1}" if num_pictures > 1 else ""
+    where = f", image {place.image_index + 1}" if num_images > 1 else ""
     if isinstance(place, Point):
         return f"{label}{_pair(*place.xy_px)} px{where}"
     corners = place.quad or (place.xyxy_px[:2], place.xyxy_px[2:])

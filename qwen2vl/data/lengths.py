@@ -1,6 +1,6 @@
 """How long the samples of a store are under the limits of a run: tokens, visual tokens, FLOPs, without opening a file.
 
-A sample over a budget is brought under it by lower pixel limits of its own (`caps`), or refused where no picture can
+A sample over a budget is brought under it by lower pixel limits of its own (`caps`), or refused where no image can
 give way; both are counted. Text inside a sample is never cut.
 """
 

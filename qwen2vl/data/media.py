@@ -64,7 +64,7 @@ class MediaFacts:
     """What the index knows of one image or video."""
 
     uris: tuple[str, ...]
-    """One, or those of the frames of a video that is a list of pictures."""
+    """One, or those of the frames of a video that is a list of images."""
     is_video: bool
     is_list: bool
     width: int
@@ -120,16 +120,16 @@ def probe(part: ImagePart | VideoPart, reader: MediaReader, settings: MediaSetti
         )
     for source in sources:
         locate(source, "video", settings)
-    film = video_header(sources if is_list else sources[0], settings)
+    video = video_header(sources if is_list else sources[0], settings)
     return MediaFacts(
         uris=tuple(uris),
         is_video=True,
         is_list=is_list,
-        width=film.width,
-        height=film.height,
+        width=video.width,
+        height=video.height,
         orientation=1,
-        frames=film.frames,
-        fps=film.fps,
-        duration_s=film.duration_s,
+        frames=video.frames,
+        fps=video.fps,
+        duration_s=video.duration_s,
         options=part.options,
     )

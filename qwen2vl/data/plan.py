@@ -5,7 +5,7 @@
     window      2,048 draws of a stream, packed under the budgets by themselves                      packing
     step        the next `packs_per_step` packs, dealt to the processes by cost                      deal
 
-Nothing here opens a record or a picture: lengths come from the index. Every process computes the same plan, whatever
+Nothing here opens a record or an image: lengths come from the index. Every process computes the same plan, whatever
 their number, so all have equally many steps; where a run stands is a few numbers (`Cursor`).
 """
 

@@ -1,7 +1,7 @@
 """Packed rows as a page for people: every token, what it learns, where it stands, and the pixels behind placeholders.
 
 The pixels are put together again from the patches, so what is shown is what the model gets. All text of records is
-escaped, and the page forbids itself everything but its own pictures.
+escaped, and the page forbids itself everything but its own images.
 """
 
 import base64
@@ -116,7 +116,7 @@ class _Row:
         )
 
     def pieces(self, begin: int, end: int) -> Iterator[str]:
-        """Tokens and pictures of one document. A character of several tokens stands in the last of them."""
+        """Tokens and images of one document. A character of several tokens stands in the last of them."""
         text, at = StreamDecoder(self.tokenizer, SPECIAL_TOKENS), begin
         while at < end:
             if self.ids[at] in (self.image, self.video):
@@ -147,13 +147,13 @@ class _Row:
         frames = unpatchify(self.patches[first : first + int(self.sizes[number])], grid)
         frames = frames if is_video else frames[:1]  # an image stands for both frames of its pair
         count = min(len(frames), MOST_FRAMES)
-        pictures = "".join(_picture(frames[place * len(frames) // count]) for place in range(count))
+        images = "".join(_image(frames[place * len(frames) // count]) for place in range(count))
         shown = f"{count} of {len(frames)} frames" if is_video else "image"
         span = self.positions[:, begin:end]
         axes = ", ".join(f"{axis} {line.min()} to {line.max()}" for axis, line in zip("thw", span, strict=True))
         height, width = frames.shape[1:3]
         return (
-            f'<figure class="{self.mark(begin, "supervised")}">{pictures}<figcaption>'
+            f'<figure class="{self.mark(begin, "supervised")}">{images}<figcaption>'
             f"{_text(VIDEO_PAD if is_video else IMAGE_PAD)} × {end - begin}, id {self.ids[begin]}: {shown}, "
             f"{width}x{height} pixels, grid {','.join(map(str, grid))}, positions {axes}</figcaption></figure>"
         )
@@ -163,7 +163,7 @@ def _text(text: str) -> str:
     return escape(text.translate(_VISIBLE))
 
 
-def _picture(frame: NDArray[np.uint8]) -> str:
+def _image(frame: NDArray[np.uint8]) -> str:
     """One frame [H, W, 3], without loss."""
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "PNG")

@@ -6,7 +6,7 @@
     {"kind": "point", "box_px": [x1, y1, x2, y2], ...}           within the box
     {"kind": "action", "name": "Tap", "box_px": ..., "text": ...}  the call of an agent: its name, its point and its text where given
 
-Boxes are pixels of the last picture, or of what the answer calls "Picture 2".
+Boxes are pixels of the last image, or of what the answer calls "Picture 2".
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ METRICS: dict[str, Metric] = {"number": "number", "box": "iou", "point": "point"
 TOLERANCE = 0.05
 """Of numbers whose truth names none."""
 Place = tuple[int, tuple[float, ...]]
-"""Which picture, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
+"""Which image, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Reply(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The answer to one item, without the item's pictures, so that thousands of them are small."""
+    """The answer to one item, without the item's images, so that thousands of them are small."""
 
     id: str
     task: str
@@ -122,8 +122,8 @@ def first_call(text: str) -> Call | None:
 
 
 def touched(call: Call | None, item: ExamItem) -> tuple[Place, ...]:
-    """The argument "point", thousandths, as a place on the last picture; none where it is no point."""
-    seen = pictures(item.messages)
+    """The argument "point", thousandths, as a place on the last image; none where it is no point."""
+    seen = images(item.messages)
     size = item.truth.get("size") or (seen[-1].size if seen else None)
     point = call.arguments.get("point") if call else None
     if size is None or not isinstance(point, list) or len(point) != 2 or not all(map(_is_number, point)):
@@ -147,7 +147,7 @@ def action_match(call: Call | None, places: Sequence[Place], truth: Mapping[str,
     return text is None or (isinstance(written, str) and written.strip() == text)
 
 
-def pictures(messages: Sequence[Mapping[str, Any]]) -> list[Image.Image]:
-    """The images of a conversation in their order, without the frames of films."""
+def images(messages: Sequence[Mapping[str, Any]]) -> list[Image.Image]:
+    """The images of a conversation in their order, without the frames of videos."""
     parts = [part for message in messages if not isinstance(message["content"], str) for part in message["content"]]
     return [part["image"] for part in parts if part["type"] == "image"]

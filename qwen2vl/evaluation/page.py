@@ -1,7 +1,7 @@
 """A report for people: one HTML page without other files, of scores and of items with what was asked, answered and true.
 
-Failures come first. All text of items and answers is escaped, and the page forbids itself everything but its own pictures;
-its size is bounded, whatever the pictures.
+Failures come first. All text of items and answers is escaped, and the page forbids itself everything but its own images;
+its size is bounded, whatever the images.
 """
 
 import base64
@@ -22,13 +22,13 @@ from qwen2vl.evaluation.report import Aims, Scores, gaps, measure, missed, verdi
 MOST_BYTES = 12_000_000
 """Of the page's items; every task has an equal share of it, and always one item."""
 MOST_FRAMES = 12
-"""Of a film; equal ones that follow each other are one."""
+"""Of a video; equal ones that follow each other are one."""
 SHARE_RIGHT = 4
 """One in so many of the items that are shown is a right one, where there are enough."""
 WIDE, IMAGE, FRAME = 640, 224, 100
-"""Pixels: larger pictures are shown smaller, images and frames of films that are small enlarged up to these."""
+"""Pixels: larger images are shown smaller, images and frames of videos that are small enlarged up to these."""
 LOSSLESS_BYTES = 40_000
-"""Pictures whose lossless file is larger are shown as JPEG."""
+"""Images whose lossless file is larger are shown as JPEG."""
 LONGEST_TEXT = 1_500
 """Signs of one text that are shown."""
 
@@ -113,7 +113,7 @@ def _gap_table(scores: Scores, aims: Aims) -> str:
             wanted,
         )
         rows.append(_row(cells, "missed" if line["gap"] > aims.gap[0] else ""))
-    head = ("pictures of another renderer", "its twin", "measure", "points under it", "95 % interval", "at most (aim)")
+    head = ("images of another renderer", "its twin", "measure", "points under it", "95 % interval", "at most (aim)")
     return f"<h2>Transfer</h2>\n{_table(head, rows)}" if rows else ""
 
 
@@ -191,22 +191,22 @@ def in_words(truth: Mapping[str, Any]) -> str:
 
 
 def _media(item: ExamItem, result: Judged) -> Iterator[str]:
-    """All pictures and films with the places on them: pictures are counted, films only where there are no pictures."""
+    """All images and videos with the places on them: images are counted, videos only where there are no images."""
     parts = [p for message in item.messages if not isinstance(message["content"], str) for p in message["content"]]
     media = [part for part in parts if part["type"] in ("image", "video")]
     counted = [part for part in media if part["type"] == "image"] or media
     truth: Any = item.truth.get("box_px")
     for part in media:
         index = next((i for i, other in enumerate(counted) if other is part), None)
-        answers = [coordinates for picture, coordinates in result.places if picture == index]
+        answers = [coordinates for image, coordinates in result.places if image == index]
         wanted = truth if index == len(counted) - 1 else None
         if part["type"] == "image":
-            yield f"<figure>{_picture(part['image'], answers, wanted, IMAGE)}</figure>"
+            yield f"<figure>{_image(part['image'], answers, wanted, IMAGE)}</figure>"
         else:
-            yield f'<div class="film">{"".join(_film(part["video"], answers, wanted))}</div>'
+            yield f'<div class="video">{"".join(_video(part["video"], answers, wanted))}</div>'
 
 
-def _film(
+def _video(
     frames: Sequence[Image.Image], answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None
 ) -> Iterator[str]:
     """Its frames, one for each stretch of equal ones; of too many stretches some, spread evenly."""
@@ -217,22 +217,20 @@ def _film(
         stretch = stretches[place * len(stretches) // count]
         first, last = stretch[0] + 1, stretch[-1] + 1
         name = f"{first}" if first == last else f"{first}-{last}"
-        yield f"<figure>{_picture(frames[stretch[0]], answers, truth, FRAME)}<figcaption>{name}</figcaption></figure>"
+        yield f"<figure>{_image(frames[stretch[0]], answers, truth, FRAME)}<figcaption>{name}</figcaption></figure>"
     if count < len(stretches):
         yield f"<p>{count} of {len(stretches)} different frames</p>"
 
 
-def _picture(
-    picture: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None, wanted: int
-) -> str:
-    """A picture with places drawn over it, small ones enlarged."""
-    width, height = picture.size
+def _image(image: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None, wanted: int) -> str:
+    """An image with places drawn over it, small ones enlarged."""
+    width, height = image.size
     zoom = min(WIDE / max(width, height), max(1, wanted // max(width, height)))
     marks = _mark(truth, "truth") if truth else ""
     marks += "".join(_mark(answer, "answer") for answer in answers[:20])
     over = f'<svg viewBox="0 0 {width} {height}">{marks}</svg>' if marks else ""
     size = f"width:{width * zoom:.0f}px;aspect-ratio:{width}/{height}"
-    return f'<span class="picture" style="{size}"><img src="{_uri(picture, zoom)}" alt="">{over}</span>'
+    return f'<span class="image" style="{size}"><img src="{_uri(image, zoom)}" alt="">{over}</span>'
 
 
 def _mark(place: Sequence[float], kind: str) -> str:
@@ -243,9 +241,9 @@ def _mark(place: Sequence[float], kind: str) -> str:
     return f'<rect class="{kind}" x="{left:.1f}" y="{top:.1f}" {size}/>'
 
 
-def _uri(picture: Image.Image, zoom: float) -> str:
+def _uri(image: Image.Image, zoom: float) -> str:
     """As a data: URL; reduced where it is shown smaller than it is."""
-    shown = picture.convert("RGB")
+    shown = image.convert("RGB")
     if zoom < 1:
         shown = shown.resize((max(1, round(shown.width * zoom)), max(1, round(shown.height * zoom))))
     content, form = io.BytesIO(), "webp"
@@ -275,8 +273,8 @@ _PAGE = """\
 <h1>{title}</h1>
 <p>{facts}</p>
 <p><b>{verdict}</b></p>
-{scores}{gaps}<p class="legend">On pictures: <span class="truth">what is true</span>,
-<span class="answer">what was answered</span>. Under frames of films: their numbers.</p>
+{scores}{gaps}<p class="legend">On images: <span class="truth">what is true</span>,
+<span class="answer">what was answered</span>. Under frames of videos: their numbers.</p>
 {tasks}</body>
 </html>
 """
@@ -294,12 +292,12 @@ a { color: #1857a4 }
 article { border: 1px solid #ccc; border-top: 4px solid #c62828; padding: 8px; max-width: 420px; border-radius: 3px }
 article.right { border-top-color: #2e7d32 } article.partly { border-top-color: #ef9a1a }
 figure { display: inline-block; margin: 0 4px 4px 0; vertical-align: top } figcaption { font-size: 11px; color: #666 }
-.film figure { margin-right: 2px }
-.picture { position: relative; display: block; max-width: 100%; outline: 1px solid #ddd }
-.picture img, .picture svg { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated }
-.picture rect, .picture circle { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
-.picture .truth { stroke: #00a03c } .picture .answer { stroke: #e00000; stroke-dasharray: 5 3 }
-.picture circle.answer { fill: #e00000; stroke: #fff; stroke-dasharray: none; paint-order: stroke }
+.video figure { margin-right: 2px }
+.image { position: relative; display: block; max-width: 100%; outline: 1px solid #ddd }
+.image img, .image svg { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated }
+.image rect, .image circle { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
+.image .truth { stroke: #00a03c } .image .answer { stroke: #e00000; stroke-dasharray: 5 3 }
+.image circle.answer { fill: #e00000; stroke: #fff; stroke-dasharray: none; paint-order: stroke }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 8px; margin: 4px 0 }
 dt { color: #666 } dd { margin: 0; white-space: pre-wrap } dd.truth, .legend .truth { color: #007a2e }
 article.wrong dd.answer, .legend .answer { color: #c00000 }

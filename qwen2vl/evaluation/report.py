@@ -1,4 +1,4 @@
-"""Scores per task with their intervals, what they should be, and both as tables. As a page with pictures: `page`."""
+"""Scores per task with their intervals, what they should be, and both as tables. As a page with images: `page`."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Aims:
     floors: Mapping[str, tuple[float, float]]
     """Task -> score that is the least, score that is aimed at."""
     twins: Mapping[str, str] = field(default_factory=dict)
-    """Task whose pictures another renderer made -> the task that asks the same of our own."""
+    """Task whose images another renderer made -> the task that asks the same of our own."""
     gap: tuple[float, float] = (0.25, 0.08)
     """So much may a task be under its twin at most, and so much is aimed at."""
 

@@ -21,7 +21,7 @@ def run_exam(
     max_new_tokens: int = 64,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[Judged]:
-    """All items in order, greedy; they are read as they are asked, so their pictures need not all be in memory.
+    """All items in order, greedy; they are read as they are asked, so their images need not all be in memory.
 
     on_progress is told how many are done.
     """

@@ -1,4 +1,4 @@
-"""What comes back: text, places on the original pictures, why it ended, what it cost, and what really held."""
+"""What comes back: text, places on the original images, why it ended, what it cost, and what really held."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,10 +31,10 @@ class Answer:
     text: str
     """Marks of references and boxes included, end tokens not."""
     boxes: tuple[Box, ...]
-    """Places that the text names, in pixels of the original picture.
+    """Places that the text names, in pixels of the original image.
 
-    `image_index` counts the pictures of the conversation from 0. Markup does not say which picture it means:
-    "Picture 2" in the words before it decides, else it is the last one. Where there are films only, they are counted.
+    `image_index` counts the images of the conversation from 0. Markup does not say which image it means:
+    "Picture 2" in the words before it decides, else it is the last one. Where there are videos only, they are counted.
     """
     points: tuple[Point, ...]
     finish_reason: FinishReason
@@ -48,8 +48,8 @@ class Answer:
 
 def build_answer(text: str, reply: Reply, media: Sequence[MediaInfo], cached_tokens: int = 0) -> Answer:
     """The answer of a reply that has ended, or was left before: then it counts as interrupted."""
-    pictures = [info.original_size for info in media if info.kind == "image"]
-    places = parse_places(text, pictures or [info.original_size for info in media])
+    images = [info.original_size for info in media if info.kind == "image"]
+    places = parse_places(text, images or [info.original_size for info in media])
     return Answer(
         text=text,
         boxes=places.boxes,

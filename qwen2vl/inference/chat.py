@@ -70,7 +70,7 @@ class Stream:
 
 
 class Chat:
-    """A model that answers questions about pictures and films."""
+    """A model that answers questions about images and videos."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Chat:
         system: str | None = None,
         **sampling: Any,
     ) -> Answer:
-        """One question about pictures and films, which stand before it in this order. Nothing is remembered.
+        """One question about images and videos, which stand before it in this order. Nothing is remembered.
 
         `sampling` are the fields of SamplingParams. Raises MessageError, MediaError, LengthError, ConfigError.
         """
@@ -190,7 +190,7 @@ def question_messages(
     system: str | None = None,
     video_options: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """The message form of one question: pictures, films, then the text. Raises MessageError when a list is none."""
+    """The message form of one question: images, videos, then the text. Raises MessageError when a list is none."""
     for name, value in (("images", images), ("videos", videos)):
         if not isinstance(value, list | tuple):
             raise MessageError(f"{name} is of type {type(value).__name__}: give a list, [{name[:-1]}]")

@@ -47,7 +47,7 @@ def room_for_reply(num_tokens: int, config: Qwen2VLConfig) -> int:
     if num_tokens >= context:
         raise LengthError(
             f"the prompt has {num_tokens} tokens but the context holds {context}: "
-            "ask with smaller pictures (max_pixels), fewer frames (fps) or less text"
+            "ask with smaller images (max_pixels), fewer frames (fps) or less text"
         )
     return context - num_tokens
 

@@ -1,7 +1,7 @@
-"""A conversation that goes on: keys and values of earlier turns stay, the tower sees each picture and film once.
+"""A conversation that goes on: keys and values of earlier turns stay, the tower sees each image and video once.
 
 What may be kept is decided by comparison, never by trust: the longest common beginning of the old and the new ids, cut
-where a picture or film is not the very same one, byte for byte. The rest is computed anew.
+where an image or video is not the very same one, byte for byte. The rest is computed anew.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class CachedRow:
 def common_prefix(old: CachedRow, new: Prepared, config: Qwen2VLConfig) -> int:
     """How many tokens of the new prompt an old row stands for; never all of them, since the last one gives the logits.
 
-    The ids alone do not tell pictures apart: all placeholders are equal. A picture whose digest differs, and all after
+    The ids alone do not tell images apart: all placeholders are equal. An image whose digest differs, and all after
     it, is new; one that is cut by the end of what is common is new as well.
     """
     ids = new.inputs.ids.numpy()

@@ -2,7 +2,7 @@
 
 A packed row holds many segments (frames in the tower, documents in the decoder, cached sequences while decoding).
 A plan is made once per forward from their boundaries and shared by all layers. It gathers segments of similar length
-into buckets, each of which is one batched call: a film of 64 frames is one call, and no N x N mask over the row exists.
+into buckets, each of which is one batched call: a video of 64 frames is one call, and no N x N mask over the row exists.
 
 Shape legend: T = query rows, S = key rows, N = query heads, M = key/value heads, K = head size, B = segments in a
 bucket, Q and L = longest query and key segment in it.

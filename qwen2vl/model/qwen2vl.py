@@ -23,7 +23,7 @@ from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
 
 MAX_PATCHES_PER_RUN = 16384
-"""Without a graph the tower runs over at most this many patches at once (4,096 tokens), so a long film needs no more memory."""
+"""Without a graph the tower runs over at most this many patches at once (4,096 tokens), so a long video needs no more memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

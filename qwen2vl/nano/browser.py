@@ -72,9 +72,9 @@ Promise.allSettled(fonts.map(font => font.load())).then(() => {
 class Shot:
     """A page as the browser drew it."""
 
-    picture: Image.Image
+    image: Image.Image
     boxes: dict[str, Box]
-    """Key to the box in pixels of the picture; what reaches over the picture's rim is left out."""
+    """Key to the box in pixels of the image; what reaches over the image's rim is left out."""
 
 
 def shoot(tiles: Sequence[Tile], css: str = "") -> list[Shot]:
@@ -123,7 +123,7 @@ def _shoot_sheet(tiles: Sequence[Tile], css: str) -> list[Shot]:
         with Image.open(image) as opened:
             drawn = opened.convert("RGB")
     return [
-        Shot(picture=drawn.crop((x, y, x + tile.size[0], y + tile.size[1])), boxes=_whole_boxes(boxes, tile.size))
+        Shot(image=drawn.crop((x, y, x + tile.size[0], y + tile.size[1])), boxes=_whole_boxes(boxes, tile.size))
         for tile, (x, y), boxes in zip(tiles, corners, state["tiles"], strict=True)
     ]
 
@@ -181,7 +181,7 @@ def _run(folder: Path, sheet: str, *flags: str) -> dict[str, Any]:
 
 
 def _whole_boxes(boxes: dict[str, list[float]], size: tuple[int, int]) -> dict[str, Box]:
-    """Boxes of whole pixels that enclose those of fractions, where they lie inside the picture."""
+    """Boxes of whole pixels that enclose those of fractions, where they lie inside the image."""
     whole = {
         key: (floor(left + 0.01), floor(top + 0.01), ceil(right - 0.01), ceil(bottom - 0.01))
         for key, (left, top, right, bottom) in boxes.items()
@@ -211,13 +211,13 @@ def screen_of(window: Window, shot: Shot) -> Screen:
         for key, widget in enumerate(window.widgets)
         if str(key) in shot.boxes
     ]
-    return Screen(picture=shot.picture, title=window.title, controls=tuple(controls))
+    return Screen(image=shot.image, title=window.title, controls=tuple(controls))
 
 
 def _dialogue(rng: Random, screen: Screen) -> Item:
-    turns = [ask_point(rng, control, screen.picture.size)[:2] for control in screen.controls]
+    turns = [ask_point(rng, control, screen.image.size)[:2] for control in screen.controls]
     turns += [ask_state(rng, control) for control in screen.controls if control.kind in ("checkbox", "field")]
     turns.append((ask(rng, "window_title"), screen.title))
     rng.shuffle(turns)
-    item = dialogue_item("screen_html", screen.picture, turns[:MAX_TURNS])
+    item = dialogue_item("screen_html", screen.image, turns[:MAX_TURNS])
     return replace(item, truth=item.truth | {"scene": described(screen)})

@@ -1,9 +1,9 @@
 """nano's exams: held-out items, stored, so that scores repeat exactly and need no fonts, no browser, no plotting library.
 
 EXAM.zip / items.jsonl    one item a line; media are names of files beside it
-         / media/*        pictures as lossless WebP, or as JPEG where noise would make that far larger
-A film is {"strip": picture of its different frames one under the other, "frames": [0, 0, 1, ...]}, which of them come when.
-In the exam `nano`, which is older, it is a list of pictures. What is equal is stored once.
+         / media/*        images as lossless WebP, or as JPEG where noise would make that far larger
+A video is {"strip": image of its different frames one under the other, "frames": [0, 0, 1, ...]}, which of them come when.
+In the exam `nano`, which is older, it is a list of images. What is equal is stored once.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ MOST_BYTES = 25_000_000
 """Of one archive: it travels with the package."""
 JPEG_QUALITY = 90
 JPEG_SAVES = 0.8
-"""A JPEG must be under this share of the lossless file to be taken; only noisy pictures and photographs are."""
+"""A JPEG must be under this share of the lossless file to be taken; only noisy images and photographs are."""
 LONGEST_STRIP = 16_383
 """Pixels; the most that WebP holds."""
 
@@ -115,7 +115,7 @@ def write_exam(
 ) -> dict[str, int]:
     """Make so many items of every task and store them under its name, those of `drawers` last; returns bytes of media by task.
 
-    Item n of a task comes from Random("test/TASK/n"). `exact` are tasks whose pictures are never stored as JPEG. The
+    Item n of a task comes from Random("test/TASK/n"). `exact` are tasks whose images are never stored as JPEG. The
     description of the drawn scene is left out of the truth: scoring needs none of it. The archive appears whole or not at
     all. on_progress: items made, of how many. Raises Qwen2VLError over MOST_BYTES.
     """
@@ -152,8 +152,8 @@ def _line(id: str, task: str, item: Item, media: "_Media", exact: bool) -> str:
     truth = {key: value for key, value in item.truth.items() if key != "scene"}
     messages = _replace_parts(
         item.messages,
-        lambda picture: media.store(picture, exact),
-        lambda frames: media.store_film(frames, exact),
+        lambda image: media.store(image, exact),
+        lambda frames: media.store_video(frames, exact),
     )
     return json.dumps({"id": id, "task": task, "messages": messages, "truth": truth}, ensure_ascii=False) + "\n"
 
@@ -164,13 +164,13 @@ def _refuse_large(path: Path, sizes: Mapping[str, int]) -> None:
         largest = sorted(sizes, key=lambda task: -sizes[task])[:5]
         told = ", ".join(f"{task} {sizes[task] / 1e6:.1f}" for task in largest)
         raise Qwen2VLError(
-            f"the exam would have {size / 1e6:.1f} MB, over {MOST_BYTES / 1e6:.0f}: draw fewer items or smaller pictures; "
+            f"the exam would have {size / 1e6:.1f} MB, over {MOST_BYTES / 1e6:.0f}: draw fewer items or smaller images; "
             f"the largest are {told} MB"
         )
 
 
 class _Media:
-    """Puts pictures into an archive, each but once."""
+    """Puts images into an archive, each but once."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
@@ -178,23 +178,23 @@ class _Media:
         self.bytes = 0
         """Stored so far."""
 
-    def store(self, picture: Image.Image, exact: bool) -> str:
-        """The name under which the picture is stored."""
-        picture = picture.convert("RGB")
-        key = _digest(picture), exact
+    def store(self, image: Image.Image, exact: bool) -> str:
+        """The name under which the image is stored."""
+        image = image.convert("RGB")
+        key = _digest(image), exact
         if key not in self.names:
-            ending, content = encode(picture, exact)
+            ending, content = encode(image, exact)
             self.names[key] = f"media/{len(self.names):05d}.{ending}"
             self.archive.writestr(zipfile.ZipInfo(self.names[key]), content)
             self.bytes += len(content)
         return self.names[key]
 
-    def store_film(self, frames: list[Image.Image], exact: bool) -> dict[str, Any]:
+    def store_video(self, frames: list[Image.Image], exact: bool) -> dict[str, Any]:
         places: dict[bytes, int] = {}
         order = [places.setdefault(_digest(frame), len(places)) for frame in frames]
         different = [frames[order.index(place)] for place in range(len(places))]
         width, height = frames[0].size
-        assert all(frame.size == (width, height) for frame in frames), "frames of one film have one size"
+        assert all(frame.size == (width, height) for frame in frames), "frames of one video have one size"
         assert height * len(different) <= LONGEST_STRIP, (
             f"{len(different)} frames of {height} pixels are too tall a strip"
         )
@@ -204,20 +204,20 @@ class _Media:
         return {"strip": self.store(strip, exact), "frames": order}
 
 
-def _digest(picture: Image.Image) -> bytes:
-    return hashlib.sha256(repr((picture.size, picture.mode)).encode() + picture.tobytes()).digest()
+def _digest(image: Image.Image) -> bytes:
+    return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).digest()
 
 
-def encode(picture: Image.Image, exact: bool) -> tuple[str, bytes]:
-    """Ending and content of the file of an RGB picture: lossless, unless `exact` is False and a JPEG is far smaller."""
-    lossless = _saved(picture, "WEBP", lossless=True, quality=100, method=4, exact=True)
-    jpeg = b"" if exact else _saved(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+def encode(image: Image.Image, exact: bool) -> tuple[str, bytes]:
+    """Ending and content of the file of an RGB image: lossless, unless `exact` is False and a JPEG is far smaller."""
+    lossless = _saved(image, "WEBP", lossless=True, quality=100, method=4, exact=True)
+    jpeg = b"" if exact else _saved(image, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
     return ("jpg", jpeg) if jpeg and len(jpeg) < JPEG_SAVES * len(lossless) else ("webp", lossless)
 
 
-def _saved(picture: Image.Image, form: str, **options: Any) -> bytes:
+def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
     content = io.BytesIO()
-    picture.save(content, form, **options)
+    image.save(content, form, **options)
     return content.getvalue()
 
 
@@ -233,7 +233,7 @@ def count_items(path: Path) -> dict[str, int]:
 def read_exam(
     path: Path, tasks: Collection[str] | None = None, ids: Collection[str] | None = None
 ) -> Iterator[ExamItem]:
-    """The stored items in their order, pictures as PIL images: all of them, those of these tasks, those with these ids.
+    """The stored items in their order, images as PIL images: all of them, those of these tasks, those with these ids.
 
     Raises Qwen2VLError for what is no exam.
     """
@@ -242,16 +242,16 @@ def read_exam(
         def load(name: str) -> Image.Image:
             return Image.open(io.BytesIO(archive.read(name))).convert("RGB")
 
-        def load_film(film: dict[str, Any] | list[str]) -> list[Image.Image]:
-            if isinstance(film, list):
-                return [load(name) for name in film]
-            strip = load(film["strip"])
-            height = strip.height // (max(film["frames"]) + 1)
-            return [strip.crop((0, place * height, strip.width, (place + 1) * height)) for place in film["frames"]]
+        def load_video(video: dict[str, Any] | list[str]) -> list[Image.Image]:
+            if isinstance(video, list):
+                return [load(name) for name in video]
+            strip = load(video["strip"])
+            height = strip.height // (max(video["frames"]) + 1)
+            return [strip.crop((0, place * height, strip.width, (place + 1) * height)) for place in video["frames"]]
 
         for line in _lines(archive):
             if (tasks is None or line["task"] in tasks) and (ids is None or line["id"] in ids):
-                yield ExamItem(**line | {"messages": _replace_parts(line["messages"], load, load_film)})
+                yield ExamItem(**line | {"messages": _replace_parts(line["messages"], load, load_video)})
 
 
 @contextmanager
@@ -274,10 +274,10 @@ def _lines(archive: zipfile.ZipFile) -> Iterator[dict[str, Any]]:
 
 
 def _replace_parts(
-    messages: list[dict[str, Any]], picture: Callable[[Any], Any], film: Callable[[Any], Any]
+    messages: list[dict[str, Any]], image: Callable[[Any], Any], video: Callable[[Any], Any]
 ) -> list[dict[str, Any]]:
-    """A copy of the messages with every image put through one function and every film through the other."""
-    change = {"image": picture, "video": film}
+    """A copy of the messages with every image put through one function and every video through the other."""
+    change = {"image": image, "video": video}
 
     def part(content: dict[str, Any]) -> dict[str, Any]:
         kind = content["type"]

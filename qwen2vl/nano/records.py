@@ -1,7 +1,7 @@
 """The drawn world as training records on the disk, so that a run can read it like any other data.
 
     OUT/SOURCE-0000.jsonl        up to 2,000 records of a source; `data build OUT/*.jsonl` takes all of them
-    OUT/media/SOURCE-0000.bin    their pictures, PNG files one after the other
+    OUT/media/SOURCE-0000.bin    their images, PNG files one after the other
     OUT/drawn.json               seed and split: a folder holds one of each
 
 A source is a task at an ease, "read_word@0.25". Its item number n depends on seed, split, source and n alone.
@@ -46,7 +46,7 @@ class Shard:
 
     @property
     def lines(self) -> Path:
-        """Its records; written last, so that where they are the pictures are too."""
+        """Its records; written last, so that where they are the images are too."""
         return self.out / f"{self.name}.jsonl"
 
     def is_drawn(self) -> bool:
@@ -150,29 +150,29 @@ def item_key(seed: int, source: str, number: int) -> int:
 
 
 class Media:
-    """The pictures of a shard, one after the other."""
+    """The images of a shard, one after the other."""
 
     def __init__(self, name: str) -> None:
         """name: of the file, as records shall write it."""
         self.name, self.content = name, bytearray()
 
-    def add(self, picture: Image.Image) -> str:
-        """Take up a picture; returns its URI."""
+    def add(self, image: Image.Image) -> str:
+        """Take up an image; returns its URI."""
         encoded = io.BytesIO()
-        picture.save(encoded, "PNG", compress_level=1)
+        image.save(encoded, "PNG", compress_level=1)
         first = len(self.content)
         self.content += encoded.getbuffer()
         return f"{self.name}#bytes={first}-{len(self.content) - 1}"
 
 
 def conversation(item: Item, media: Media) -> list[dict[str, Any]]:
-    """Messages of a record; a picture that the item shows again, like a frame in which nothing moves, is stored once."""
+    """Messages of a record; an image that the item shows again, like a frame in which nothing moves, is stored once."""
     stored: dict[tuple[tuple[int, int], bytes], str] = {}
 
-    def store(picture: Image.Image) -> str:
-        pixels = picture.size, picture.tobytes()
+    def store(image: Image.Image) -> str:
+        pixels = image.size, image.tobytes()
         if pixels not in stored:
-            stored[pixels] = media.add(picture)
+            stored[pixels] = media.add(image)
         return stored[pixels]
 
     return [*replace_media(item.messages, store), {"role": "assistant", "content": item.answer}]

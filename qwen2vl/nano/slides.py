@@ -1,10 +1,10 @@
-"""Films of slides, for the study of length: every two frames show another shape, and one question asks for one of them.
+"""Videos of slides, for the study of length: every two frames show another shape, and one question asks for one of them.
 
-    slides_list@4-8     every slide named, line by line, in films of 4 to 8 frames
+    slides_list@4-8     every slide named, line by line, in videos of 4 to 8 frames
     slides_first@4-8    the first one; slides_last, slides_after ("after the red circle") likewise
 
-What an answer needs does not change with the length of the film: an answer is one name, however long the film is, and
-every slide is one visual token in a frame of four. So what a model loses on long films it loses to their length.
+What an answer needs does not change with the length of the video: an answer is one name, however long the video is, and
+every slide is one visual token in a frame of four. So what a model loses on long videos it loses to their length.
 Not a part of the world that nano learns: source names are those of `nano.records`, with frames in place of an ease.
 """
 
@@ -18,7 +18,7 @@ from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import write_atomically
 from qwen2vl.nano.records import ITEMS_PER_SHARD, Media, conversation
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, film_item, text_truth
+from qwen2vl.nano.world.item import Item, text_truth, video_item
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import PATCH, Placed, Scene, draw_scene, in_cell, make_shape
 
@@ -38,7 +38,7 @@ _SOURCE = re.compile(r"slides_(\w+)@(\d+)-(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slides:
-    """A source of such films."""
+    """A source of such videos."""
 
     asked: str
     """One of QUESTIONS."""
@@ -80,7 +80,7 @@ def draw_slides(source: str, number: int, split: str = "train") -> Item:
         "after": slides[before + 1].name,
     }[wanted.asked]
     truth = text_truth(answer, scene={"slides": [slide.name for slide in slides]})
-    return film_item(source, frames, QUESTIONS[wanted.asked].format(name=slides[before].name), answer, truth)
+    return video_item(source, frames, QUESTIONS[wanted.asked].format(name=slides[before].name), answer, truth)
 
 
 def _placed(rng: Random, colour: str, kind: str) -> Placed:

@@ -1,5 +1,5 @@
-"""From messages with pictures and films to what the model eats, and from its text back to boxes.
+"""From messages with images and videos to what the model eats, and from its text back to boxes.
 
-`sources` opens pictures, `images` turns pixels into patches, `video` chooses and decodes frames; all three know numpy
+`sources` opens images, `images` turns pixels into patches, `video` chooses and decodes frames; all three know numpy
 and no torch. Sizes, grids and limits come from `qwen2vl.spec.media` and are decided nowhere else.
 """

@@ -1,7 +1,7 @@
-"""Compressed films through PyAV: what their packets say, and decoding no more of them than the chosen frames need.
+"""Compressed videos through PyAV: what their packets say, and decoding no more of them than the chosen frames need.
 
-    survey    one pass over the packets, undecoded but for the first frame: times and key frames of the whole film
-    decode    a second pass; groups of pictures without a chosen frame are dropped undecoded
+    survey    one pass over the packets, undecoded but for the first frame: times and key frames of the whole video
+    decode    a second pass; groups of images without a chosen frame are dropped undecoded
 
 Which frames are chosen is `video`. Packets are dropped and never sought: seeking lands elsewhere in every container.
 """
@@ -32,18 +32,18 @@ DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf
 """What FFmpeg may read. Left out are formats that name other files or addresses (playlists): it would open those."""
 
 MAX_THREADS = 4
-"""Each decoding thread holds frames of its own: 64 of them on a large machine would cost more than the film."""
+"""Each decoding thread holds frames of its own: 64 of them on a large machine would cost more than the video."""
 
 _NO_VIDEO = "{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Facts of a film's packets, in the order in which they lie in the file."""
+    """Facts of a video's packets, in the order in which they lie in the file."""
 
     first: VideoFrame
     times: NDArray[np.int64]
-    """In units of the stream; packet numbers in the order of showing where the film states no times."""
+    """In units of the stream; packet numbers in the order of showing where the video states no times."""
     is_key: NDArray[np.bool_]
     is_shown: NDArray[np.bool_]
     """False for packets that an edit list cuts away."""
@@ -51,8 +51,8 @@ class Survey:
 
 
 @contextlib.contextmanager
-def open_film(located: Located, settings: MediaSettings) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its film, closed in every case: decoding threads outlive a forgotten container and block."""
+def open_video(located: Located, settings: MediaSettings) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video, closed in every case: decoding threads outlive a forgotten container and block."""
     name = located.name
     # "file:" keeps FFmpeg from taking a path like "concat:a|b" or "http:x" for one of its protocols.
     file = io.BytesIO(located.file) if isinstance(located.file, bytes) else f"file:{located.file}"
@@ -61,10 +61,10 @@ def open_film(located: Located, settings: MediaSettings) -> Iterator[tuple[Input
         with av.open(file, "r", options=safe, metadata_errors="replace") as container:
             if not len(container.streams):  # cut off before its table of contents, where that stands at the end
                 raise MediaError(_NO_VIDEO.format(name=name))
-            films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
-            if not films:
-                raise MediaError(f"{name} holds no film, only sound or other data: name a video file")
-            stream = films[0]
+            videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+            if not videos:
+                raise MediaError(f"{name} holds no video, only sound or other data: name a video file")
+            stream = videos[0]
             if stream.codec_context is None:
                 raise MediaError(f"{name} is in a coding that cannot be decoded: convert it to MP4 with H.264")
             if stream.width * stream.height > settings.max_decoded_pixels:
@@ -99,7 +99,7 @@ def _decoded(stream: VideoStream, packet: "Packet[VideoStream] | None") -> list[
         return []
 
 
-def survey_film(container: InputContainer, stream: VideoStream, name: str, whole: bool = True) -> Survey:
+def survey_video(container: InputContainer, stream: VideoStream, name: str, whole: bool = True) -> Survey:
     first: VideoFrame | None = None
     facts: list[tuple[int | None, bool, bool]] = []
     for packet in _packets(container, stream):
@@ -130,19 +130,19 @@ def decode_frames(
     The quick pass drops what its targets do not lean on. Where a target does not come out of it (a damaged packet, a
     stream whose key frames are none) or there are no times, everything is decoded and the nearest frame taken.
     """
-    pictures = np.empty((len(targets), *size, 3), dtype=np.uint8)
+    images = np.empty((len(targets), *size, 3), dtype=np.uint8)
     everything = np.ones(len(survey.times), dtype=bool)
     if survey.is_timed:
         needed = _needed(survey, targets)
         starts = survey.times[1:][needed[1:] & ~needed[:-1]]
-        if _pick(_trusted(_frames(located, settings, survey, needed, targets), starts), targets, pictures):
-            return pictures
-    _pick(_frames(located, settings, survey, everything, survey.times), targets, pictures)
-    return pictures
+        if _pick(_trusted(_frames(located, settings, survey, needed, targets), starts), targets, images):
+            return images
+    _pick(_frames(located, settings, survey, everything, survey.times), targets, images)
+    return images
 
 
 def _needed(survey: Survey, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Packets to decode: of each group of pictures that holds a target, all up to the last target.
+    """Packets to decode: of each group of images that holds a target, all up to the last target.
 
     A target that is shown before its group's key frame also leans on the group before (open groups), so that one is
     taken whole. In the order of the file, K = key frame, x = target:
@@ -173,7 +173,7 @@ def _frames(
 
     Frames that no other frame leans on and that are no targets are left out.
     """
-    with open_film(located, settings) as (container, stream):
+    with open_video(located, settings) as (container, stream):
         frames = _feed(container, stream, feed, np.isin(survey.times, targets))
         if not survey.is_timed:
             yield from enumerate(frames)
@@ -205,7 +205,7 @@ def _feed(
 def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
     """End early where decoding took up again at a "key frame" that is none.
 
-    Streams without whole intra pictures (refreshed stripe by stripe) mark such places, where pixels are nearly right.
+    Streams without whole intra images (refreshed stripe by stripe) mark such places, where pixels are nearly right.
     """
     upcoming = 0
     for time, frame in frames:
@@ -216,8 +216,8 @@ def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]
         yield time, frame
 
 
-def _pick(frames: Iterator[tuple[int, VideoFrame]], targets: NDArray[np.int64], pictures: Frames) -> bool:
-    """Fill `pictures` with the frames nearest to `targets`; whether each was there exactly."""
+def _pick(frames: Iterator[tuple[int, VideoFrame]], targets: NDArray[np.int64], images: Frames) -> bool:
+    """Fill `images` with the frames nearest to `targets`; whether each was there exactly."""
     upcoming, is_exact = 0, True
     previous: tuple[int, VideoFrame] | None = None
     for time, frame in frames:
@@ -226,17 +226,17 @@ def _pick(frames: Iterator[tuple[int, VideoFrame]], targets: NDArray[np.int64], 
             nearest = (time, frame)
             if previous is not None and target - previous[0] <= time - target:
                 nearest = previous
-            pictures[upcoming] = _picture(nearest[1], pictures.shape[1:3])
+            images[upcoming] = _image(nearest[1], images.shape[1:3])
             is_exact &= nearest[0] == target
             upcoming += 1
         previous = (time, frame)
     if upcoming == len(targets) or previous is None:
         return is_exact and upcoming == len(targets)
-    pictures[upcoming:] = _picture(previous[1], pictures.shape[1:3])
+    images[upcoming:] = _image(previous[1], images.shape[1:3])
     return False
 
 
-def _picture(frame: VideoFrame, size: tuple[int, ...]) -> NDArray[np.uint8]:
+def _image(frame: VideoFrame, size: tuple[int, ...]) -> NDArray[np.uint8]:
     """One frame upright, RGB, alpha over white, resized to (height, width)."""
     has_alpha = any(component.is_alpha for component in frame.format.components)
     pixels = frame.to_ndarray(format="rgba" if has_alpha else "rgb24")
@@ -245,7 +245,7 @@ def _picture(frame: VideoFrame, size: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def turn_upright(frame: VideoFrame, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Turn and mirror [H, W, ...] as the film's display matrix says: quarter turns only, others go to the nearest."""
+    """Turn and mirror [H, W, ...] as the video's display matrix says: quarter turns only, others go to the nearest."""
     side_data: Mapping[str, Any] = frame.side_data  # PyAV's stub knows motion vectors only
     if "DISPLAYMATRIX" not in side_data:
         return pixels

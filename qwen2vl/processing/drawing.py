@@ -1,4 +1,4 @@
-"""Boxes and points of an answer drawn onto the picture, legible from 56 to 4,000 pixels and over any colours."""
+"""Boxes and points of an answer drawn onto the image, legible from 56 to 4,000 pixels and over any colours."""
 
 from collections.abc import Sequence
 
@@ -27,11 +27,11 @@ PADDING = 2
 
 
 def draw(image: Image.Image, boxes: Sequence[Box] = (), points: Sequence[Point] = ()) -> Image.Image:
-    """A copy of the picture, RGB, with every box and point framed and labelled; the picture itself is left as it is.
+    """A copy of the image, RGB, with every box and point framed and labelled; the image itself is left as it is.
 
     All of them are drawn, whatever their `image_index`. The font that Pillow carries has Latin letters; others are drawn as
-    empty frames. Lines grow with the picture and have a white outline. Labels
-    stay inside the picture; one that is too long is set smaller, then cut with an ellipsis. Equal labels share a colour.
+    empty frames. Lines grow with the image and have a white outline. Labels
+    stay inside the image; one that is too long is set smaller, then cut with an ellipsis. Equal labels share a colour.
     """
     canvas = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(canvas)
@@ -72,7 +72,7 @@ def _draw_point(pen: ImageDraw.ImageDraw, point: Point, line: int, colour: Colou
 
 
 def _draw_label(pen: ImageDraw.ImageDraw, size: tuple[int, int], place: Box | Point, line: int, colour: Colour) -> None:
-    """White letters on the colour of the frame: above the box, else below its top edge, or beside the spot; always in the picture."""
+    """White letters on the colour of the frame: above the box, else below its top edge, or beside the spot; always in the image."""
     text, font = _fitted(pen, " ".join(place.label.split()), size)
     width, height = _extent(pen, text, font)
     if isinstance(place, Box):

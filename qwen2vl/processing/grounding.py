@@ -1,6 +1,6 @@
-"""Places in pictures as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
+"""Places in images as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
 
-Coordinates in text are whole thousandths of the original picture, 0..999 [paper 5.2]. One pair in a box is a point, two
+Coordinates in text are whole thousandths of the original image, 0..999 [paper 5.2]. One pair in a box is a point, two
 are left-top and right-bottom, four in a quad are corners. Drawing them is `drawing.py`.
 """
 
@@ -25,9 +25,9 @@ class Box:
     label: str
     """What the answer says is there; may be empty."""
     image_index: int
-    """Which picture, from 0, in the order in which they were given."""
+    """Which image, from 0, in the order in which they were given."""
     xyxy_px: tuple[float, float, float, float]
-    """Left, top, right, bottom in pixels of the original picture."""
+    """Left, top, right, bottom in pixels of the original image."""
     xyxy_1000: tuple[int, int, int, int]
     """The same in thousandths, as the model wrote them (but left before right, top before bottom)."""
     quad: Quad | None = None
@@ -41,7 +41,7 @@ class Point:
     label: str
     image_index: int
     xy_px: tuple[float, float]
-    """In pixels of the original picture."""
+    """In pixels of the original image."""
     xy_1000: tuple[int, int]
     """In thousandths, as the model wrote it."""
 
@@ -55,9 +55,9 @@ class Places:
 
 
 def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ...]:
-    """x, y, x, y, ... in pixels of a picture to whole thousandths, rounded down, 0..999.
+    """x, y, x, y, ... in pixels of an image to whole thousandths, rounded down, 0..999.
 
-    (320, 120, 640, 480) on a picture of 640x480 gives (500, 250, 999, 999).
+    (320, 120, 640, 480) on an image of 640x480 gives (500, 250, 999, 999).
     """
     # The tiny addend makes thousandths -> pixels -> thousandths exact in floating point.
     scaled = (int(value * FRAME / size[axis % 2] + 1e-6) for axis, value in enumerate(coordinates_px))
@@ -65,7 +65,7 @@ def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ..
 
 
 def to_pixels(thousandths: Sequence[int], size: Size) -> tuple[float, ...]:
-    """x, y, x, y, ... in thousandths to pixels of a picture of this size."""
+    """x, y, x, y, ... in thousandths to pixels of an image of this size."""
     return tuple(value * size[axis % 2] / FRAME for axis, value in enumerate(thousandths))
 
 
@@ -96,22 +96,22 @@ _MARKER = re.compile(
 )
 _PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_PICTURE = re.compile(r"\bPicture (\d{1,4})\b")
+_IMAGE = re.compile(r"\bPicture (\d{1,4})\b")
 
 
 def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> Places:
-    """Boxes and points in an answer, on pictures of these original sizes.
+    """Boxes and points in an answer, on images of these original sizes.
 
-    Text names no picture inside the markup. "Picture 2" in the words before it decides; else `default_index` does,
-    by default the last picture. Several boxes may follow one label. Whatever is unfinished or malformed is left out,
+    Text names no image inside the markup. "Picture 2" in the words before it decides; else `default_index` does,
+    by default the last image. Several boxes may follow one label. Whatever is unfinished or malformed is left out,
     because a model writes what it writes; this never raises for any text.
     """
     boxes: list[Box] = []
     points: list[Point] = []
     if not sizes:
         return Places(boxes=(), points=())
-    for label, picture, pairs, is_quad in _segments(text):
-        index = picture - 1 if picture is not None and 0 < picture <= len(sizes) else default_index % len(sizes)
+    for label, image, pairs, is_quad in _segments(text):
+        index = image - 1 if image is not None and 0 < image <= len(sizes) else default_index % len(sizes)
         size = sizes[index]
         if is_quad:
             boxes += [_quad(label, index, pairs, size)] if len(pairs) == 4 else []
@@ -123,14 +123,14 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
 
 
 def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
-    """(label, number of the picture named before, pairs, is a quad) of every well-formed box or quad. Linear."""
-    label, picture, opened, content, used = "", None, "", "", False
+    """(label, number of the image named before, pairs, is a quad) of every well-formed box or quad. Linear."""
+    label, image, opened, content, used = "", None, "", "", False
     for i, piece in enumerate(_MARKER.split(text)):
         if i % 2 == 0:
             content = piece
             if not opened:
-                named = _PICTURE.findall(piece)
-                picture = int(named[-1]) if named else picture
+                named = _IMAGE.findall(piece)
+                image = int(named[-1]) if named else image
                 if used and any(sign.isalpha() for sign in piece):
                     label = ""  # words after a box end the reach of its label, a comma does not
         elif piece in (REF_START, BOX_START, QUAD_START):
@@ -143,7 +143,7 @@ def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
                 pairs = _pairs(content)
                 if pairs:
                     used = True
-                    yield label, picture, pairs, opened == QUAD_START
+                    yield label, image, pairs, opened == QUAD_START
             opened = ""
 
 

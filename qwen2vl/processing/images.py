@@ -1,4 +1,4 @@
-"""Pixels of a picture: to upright RGB, to a size, to patches. Opening files is `sources`, films are `video`."""
+"""Pixels of an image: to upright RGB, to a size, to patches. Opening files is `sources`, videos are `video`."""
 
 import struct
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture of each EXIF orientation upright."""
+"""What makes an image of each EXIF orientation upright."""
 
 
 def patchify(frames: Frames) -> NDArray[np.uint8]:
@@ -71,7 +71,7 @@ def unpatchify(patches: NDArray[np.uint8], grid: Sequence[int]) -> Frames:
 def resize(image: Image.Image, height: int, width: int, threads: int = 1) -> Image.Image:
     """Bicubic with antialiasing, as the reference does it; the same object when the size is already right.
 
-    Large pictures are resized in strips, one for each of `threads`, up to four: it is the dearest step, 90 of 130 ms for
+    Large images are resized in strips, one for each of `threads`, up to four: it is the dearest step, 90 of 130 ms for
     12 megapixels on one core, and Pillow lets go of the interpreter in it.
     """
     if image.size == (width, height):
@@ -88,7 +88,7 @@ THREADED_PIXELS = 500_000
 def can_be_split(image: Image.Image, height: int, width: int) -> bool:
     """Whether strips give the very same pixels, and are worth it.
 
-    Strips resize the rows first. A whole picture does so too, except that Pillow 13 begins with the columns where the
+    Strips resize the rows first. A whole image does so too, except that Pillow 13 begins with the columns where the
     height loses over twice as many pixels as the width, and another order rounds otherwise. The rule is Pillow's own,
     found by trying: it held for each of 6,000 sizes, near the old one and far from it.
     """
@@ -132,11 +132,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def exif_orientation(image: Image.Image) -> int:
     """1..8; 1 = upright, also when there is no EXIF block, a broken one, or another number in it."""
     try:
-        # The base class's method: PNG's own decodes the whole picture when it finds no EXIF before the pixels.
+        # The base class's method: PNG's own decodes the whole image when it finds no EXIF before the pixels.
         orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
         return orientation if orientation in TRANSPOSE else 1
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
-        return 1  # a picture with a damaged EXIF block is still a picture
+        return 1  # an image with a damaged EXIF block is still an image
 
 
 def _drop_mode(image: Image.Image) -> Image.Image:

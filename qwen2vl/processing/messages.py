@@ -40,7 +40,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePart:
-    """One picture, not yet opened."""
+    """One image, not yet opened."""
 
     source: Any
     """Path, `file://`, `data:` or http(s) URL, bytes, PIL image or numpy array."""
@@ -49,7 +49,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoPart:
-    """One film, not yet opened."""
+    """One video, not yet opened."""
 
     source: Any
     """As for images, or a list of frames in any image form."""
@@ -61,7 +61,7 @@ class BoxPart:
     """A place that the writer points out."""
 
     box: tuple[int, int, int, int]
-    """Left, top, right, bottom in thousandths of the picture."""
+    """Left, top, right, bottom in thousandths of the image."""
     label: str = ""
 
 
@@ -70,7 +70,7 @@ class PointPart:
     """A spot that the writer points out."""
 
     point: tuple[int, int]
-    """x, y in thousandths of the picture."""
+    """x, y in thousandths of the image."""
     label: str = ""
 
 
@@ -214,7 +214,7 @@ def _thousandths(where: str, key: str, value: Any, count: int) -> list[int]:
     if len(numbers) != count or not all(type(n) is int and 0 <= n <= 1000 for n in numbers):
         raise MessageError(
             f'{where} has the "{key}" {value!r}: it must be {count} whole numbers from 0 to 1000, '
-            "thousandths of the picture's width and height"
+            "thousandths of the image's width and height"
         )
     return numbers
 

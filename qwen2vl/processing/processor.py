@@ -1,4 +1,4 @@
-"""The processor: a conversation with pictures and films to `ModelInputs`.
+"""The processor: a conversation with images and videos to `ModelInputs`.
 
     messages -> parse (messages) -> spans (chat) -> pixels of every slot (sources, images, video) -> ids -> positions
 
@@ -51,7 +51,7 @@ class MediaInfo:
     """SHA-256 of the resized pixels and their shape: equal digests are equal input for the tower. May be left out: ""."""
     num_frames: int = 1
     timestamps_s: tuple[float, ...] = ()
-    """Seconds from the film's beginning of every frame taken; empty for images."""
+    """Seconds from the video's beginning of every frame taken; empty for images."""
 
 
 LoadedMedia = tuple[MediaInfo, NDArray[np.uint8]]
@@ -125,11 +125,11 @@ class Processor:
         with_digests: bool = True,
         earlier: Prepared | None = None,
     ) -> Prepared:
-        """Inputs of one conversation, and what became of its pictures and films.
+        """Inputs of one conversation, and what became of its images and videos.
 
         add_generation_prompt: end with the opening of a reply. add_vision_id: "Picture 1: " before each. with_labels:
         supervise the assistant's replies. with_digests=False saves the hashing, measured at 2 ms per megapixel out of
-        about 15 for an undecoded picture. earlier: what this conversation gave when it was shorter; its media are the
+        about 15 for an undecoded image. earlier: what this conversation gave when it was shorter; its media are the
         first of this one and are not opened again. Raises MessageError, MediaError.
         """
         spans = chat.render(
@@ -252,7 +252,7 @@ def _loaded_before(prepared: Prepared) -> Iterator[LoadedMedia]:
 
 def _join(patches: list[NDArray[np.uint8]], patch_dim: int) -> NDArray[np.uint8]:
     if len(patches) == 1:
-        return patches[0]  # the usual case, and a film can have 77 MB: not copied
+        return patches[0]  # the usual case, and a video can have 77 MB: not copied
     return np.concatenate([np.zeros((0, patch_dim), np.uint8), *patches])
 
 

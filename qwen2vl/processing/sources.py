@@ -1,6 +1,6 @@
-"""Opening pictures in every form that a message may hold, with all ceilings looked at before anything is decoded.
+"""Opening images in every form that a message may hold, with all ceilings looked at before anything is decoded.
 
-`locate` serves films too: it turns paths, URLs and bytes into one thing that can be opened. Turning modes and
+`locate` serves videos too: it turns paths, URLs and bytes into one thing that can be opened. Turning modes and
 orientations into upright RGB is `images`, connections are `fetch`.
 """
 
@@ -71,7 +71,7 @@ class Located:
 
 
 def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Image.Image:
-    """The picture as upright 8-bit RGB; of an animated file the first frame.
+    """The image as upright 8-bit RGB; of an animated file the first frame.
 
     Raises MediaError when it cannot be found or read, is damaged or truncated, is of another format than JPEG, PNG,
     WebP, GIF, BMP and TIFF, or is over a ceiling of `settings`.
@@ -83,7 +83,7 @@ def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[
 
 
 class ImageHeader(NamedTuple):
-    """What a picture says about itself; width and height are upright."""
+    """What an image says about itself; width and height are upright."""
 
     width: int
     height: int
@@ -92,13 +92,13 @@ class ImageHeader(NamedTuple):
 
 
 def probe_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> ImageHeader:
-    """Size and orientation of a picture, without decoding it. Raises MediaError like `read_image`."""
+    """Size and orientation of an image, without decoding it. Raises MediaError like `read_image`."""
     with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
         return ImageHeader(*upright_size(image), exif_orientation(image))
 
 
 def image_header(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> tuple[int, int]:
-    """Width and height of the upright picture, without decoding it. Raises MediaError like `read_image`."""
+    """Width and height of the upright image, without decoding it. Raises MediaError like `read_image`."""
     return probe_image(source, settings, allowed_hosts)[:2]
 
 
@@ -110,7 +110,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str]) -> Iterator[tuple[Image.Image, str]]:
-    """The picture before decoding, with its header judged, and its name for messages."""
+    """The image before decoding, with its header judged, and its name for messages."""
     if isinstance(source, Image.Image | np.ndarray):
         image = source if isinstance(source, Image.Image) else from_array(source)
         _check_size(image, "the image in memory", settings)
@@ -158,7 +158,7 @@ def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
 
 
 def from_array(values: NDArray[Any]) -> Image.Image:
-    """An array [H, W] or [H, W, 1 | 3 | 4] as a picture: uint8 as it is, bool, uint16 in full range, floats 0..1.
+    """An array [H, W] or [H, W, 1 | 3 | 4] as an image: uint8 as it is, bool, uint16 in full range, floats 0..1.
 
     Raises MediaError for other shapes and types, and for floats outside 0..1.
     """

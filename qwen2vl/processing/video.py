@@ -1,9 +1,9 @@
-"""Films: which frames the model sees, how large, and when they are shown. Lists of pictures are films too.
+"""Videos: which frames the model sees, how large, and when they are shown. Lists of images are videos too.
 
 Number of frames and their size come from the header by the rules of `spec.media`, so a preview of the cost knows them
 without decoding; wanted times run evenly from the first to the last timestamp, and the frame nearest to each is taken.
 Timestamps decide, never frame numbers: phones and screen recorders write variable rates. Decoding is `decoding`; only
-the chosen frames are kept, already resized, so memory does not grow with the film.
+the chosen frames are kept, already resized, so memory does not grow with the video.
 """
 
 import logging
@@ -19,16 +19,16 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing.decoding import Survey, decode_frames, open_film, survey_film, turn_upright
+from qwen2vl.processing.decoding import Survey, decode_frames, open_video, survey_video, turn_upright
 from qwen2vl.processing.images import Frames, resize
 from qwen2vl.processing.sources import Source, image_header, locate, read_image
 from qwen2vl.spec.media import MediaOptions, MediaSettings, choose_num_frames, frame_size
 
 VideoSource = Source | Sequence[Source]
-"""Path, URL or bytes of a film; or its frames: a sequence of pictures in any form, or an array [F, H, W, 3]."""
+"""Path, URL or bytes of a video; or its frames: a sequence of images in any form, or an array [F, H, W, 3]."""
 
 GUESSED_FPS = 25.0
-"""Rate of a film that states none, as FFmpeg assumes."""
+"""Rate of a video that states none, as FFmpeg assumes."""
 
 MOST_FRAMES = 2**31 - 1
 """No file holds so many; a header that announces more is no measure of anything."""
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """The chosen frames of a film, an even number of them."""
+    """The chosen frames of a video, an even number of them."""
 
     frames: Frames
     """[F, H, W, 3], already of the size that the model sees."""
     timestamps_s: tuple[float, ...]
-    """When each frame is shown, from the film's beginning."""
+    """When each frame is shown, from the video's beginning."""
     original_size: tuple[int, int]
     """Width and height before resizing, upright."""
     fps: float
@@ -51,7 +51,7 @@ class Video:
 
 
 class VideoHeader(NamedTuple):
-    """What a film says about itself; width and height are upright."""
+    """What a video says about itself; width and height are upright."""
 
     width: int
     height: int
@@ -66,20 +66,20 @@ def read_video(
     options: MediaOptions | None = None,
     allowed_hosts: Sequence[str] = (),
 ) -> Video:
-    """Choose, decode and resize the frames of a film [paper 4.4, 4.5].
+    """Choose, decode and resize the frames of a video [paper 4.4, 4.5].
 
     n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the frame nearest to each. A
     file that breaks off before the frames its header announces repeats the last one, so n stays as announced. Lists of
     frames are taken whole, the last one twice where their number is odd, unless `options` asks for a number or rate.
 
-    Raises MediaError when there is no such file, it holds no film, is over a ceiling, or start and end leave nothing.
+    Raises MediaError when there is no such file, it holds no video, is over a ceiling, or start and end leave nothing.
     """
     options = options or MediaOptions()
     if not isinstance(source, str | bytes | Path):
         return _read_list(_as_list(source), settings, options, allowed_hosts)
     located = locate(source, "video", settings, allowed_hosts)
-    with open_film(located, settings) as (container, stream):
-        survey = survey_film(container, stream, located.name)
+    with open_video(located, settings) as (container, stream):
+        survey = survey_video(container, stream, located.name)
         header = _header(container, stream, survey, located.name)
         unit = float(stream.time_base or 1) if survey.is_timed else 1 / header.fps
         is_short = len(survey.times) < stream.frames
@@ -106,20 +106,20 @@ def read_video(
 def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> VideoHeader:
     """Size, duration, rate and number of frames, from the header and the first frame. Raises MediaError.
 
-    Only films whose header states no duration are read (not decoded) to their end.
+    Only videos whose header states no duration are read (not decoded) to their end.
     """
     if not isinstance(source, str | bytes | Path):
-        pictures = _as_list(source)
-        width, height = image_header(pictures[0], settings, allowed_hosts)
-        return VideoHeader(width, height, len(pictures) / settings.fps, settings.fps, len(pictures))
+        images = _as_list(source)
+        width, height = image_header(images[0], settings, allowed_hosts)
+        return VideoHeader(width, height, len(images) / settings.fps, settings.fps, len(images))
     located = locate(source, "video", settings, allowed_hosts)
-    with open_film(located, settings) as (container, stream):
-        survey = survey_film(container, stream, located.name, whole=_stated_duration(container, stream) is None)
+    with open_video(located, settings) as (container, stream):
+        survey = survey_video(container, stream, located.name, whole=_stated_duration(container, stream) is None)
         return _header(container, stream, survey, located.name)
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
-    """How many frames `read_video` takes of a film with this header: known before anything is decoded.
+    """How many frames `read_video` takes of a video with this header: known before anything is decoded.
 
     Raises MediaError when start and end leave nothing.
     """
@@ -177,7 +177,7 @@ def _range(header: VideoHeader, options: MediaOptions) -> tuple[float, float, in
 def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, promised: float) -> NDArray[np.intp]:
     """Index of the frame nearest to each wanted time; the earlier one where two are equally near.
 
-    `promised` is the last time that the header of a broken-off film announces, else 0. Wanted times run that far, so
+    `promised` is the last time that the header of a broken-off video announces, else 0. Wanted times run that far, so
     the sampling rate stays the announced one and the last frame stands for what is missing.
     """
     inside = seconds[(seconds >= begin) & (seconds <= end)]
@@ -204,10 +204,10 @@ def _as_list(source: Any) -> Sequence[Source]:
 def _read_list(
     sources: Sequence[Source], settings: MediaSettings, options: MediaOptions, allowed_hosts: Sequence[str]
 ) -> Video:
-    """Frames as pictures carry no times: they count as taken at `settings.fps`. Other sizes go to the first one's."""
+    """Frames as images carry no times: they count as taken at `settings.fps`. Other sizes go to the first one's."""
     if options.video_start is not None or options.video_end is not None:
         raise MediaError(
-            "video_start and video_end need a film with times, not a list of frames: leave frames out of it"
+            "video_start and video_end need a video with times, not a list of frames: leave frames out of it"
         )
     total = len(sources)
     count = planned_list(total, settings, options)

@@ -45,7 +45,7 @@ def source_name(task: str, ease: float) -> str:
 
 READING = {"read_lines": 2, "read_word": 1}
 PLACES = {"place_dialogue": 2, "ground": 1, "point": 1}
-FILMS = {"motion": 1, "order": 1}
+VIDEOS = {"motion": 1, "order": 1}
 SCREENS = {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}
 CURRICULUM = (
     Lessons(500, (Mix(1.0, {"read_word": 1}),)),
@@ -80,7 +80,7 @@ CURRICULUM = (
         Mix(0.5, READING),
         Mix(0.7, {"tell_apart": 1}),
         Mix(0.6, {"place_cells": 1}),
-        Mix(0.8, FILMS),
+        Mix(0.8, VIDEOS),
         Mix(0.8, {"place_dialogue": 1, "ground": 1, "point": 1}),
         Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
         Mix(0.8, {"colour_shape": 1, "count": 1, "relate": 1}),
@@ -94,7 +94,7 @@ CURRICULUM = (
         Mix(0.5, PLACES),
         Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
         Mix(0.5, {"count": 1}),
-        Mix(0.5, FILMS),
+        Mix(0.5, VIDEOS),
         Mix(0.4, READING),
         Mix(0.5, {"name_dialogue": 1}),
         Mix(0.6, {"place_cells": 1}),
@@ -108,7 +108,7 @@ CURRICULUM = (
         Mix(0.8, {"count": 1}),
         Mix(0.5, READING),
         Mix(0.8, {"ground": 2, "point": 1}),
-        Mix(0.8, FILMS),
+        Mix(0.8, VIDEOS),
         Mix(0.6, {"place_cells": 1}),
         Mix(0.5, {"compare": 1, "relate": 1}),
     )),
@@ -131,7 +131,7 @@ CURRICULUM = (
         Mix(0.0, SCREENS),
         Mix(0.25, {"read_lines": 1, "read_word": 2}),
         Mix(0.0, {"count": 1}),
-        Mix(0.0, FILMS),
+        Mix(0.0, VIDEOS),
         Mix(0.0, READING),
         Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
         Mix(0.0, {"name_dialogue": 1}),

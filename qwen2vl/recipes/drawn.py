@@ -29,7 +29,7 @@ MEDIA = MediaSettings(
     image_mean=NANO.vision.image_mean,
     image_std=NANO.vision.image_std,
 )
-"""nano's own limits: it has only seen small pictures and short films."""
+"""nano's own limits: it has only seen small images and short videos."""
 
 BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
 """Two packs a step are about 26 conversations."""

@@ -1,4 +1,4 @@
-"""Fine-tuning a checkpoint on one's own pictures: `qwen2vl train finetune --model DIR --data FILE`. See docs/finetune.md.
+"""Fine-tuning a checkpoint on one's own images: `qwen2vl train finetune --model DIR --data FILE`. See docs/finetune.md.
 
 All weights of the chosen parts, or small adapters beside them (LoRA, --lora-rank). Records may be in the forms of other
 projects; the store is built inside the run's folder, once.

@@ -57,7 +57,7 @@ def plan_run(
     num_workers: int = 1,
     max_steps: int | None = None,
 ) -> RunPlan:
-    """Builds no model and reads no picture. Raises ConfigError for what cannot be planned."""
+    """Builds no model and reads no image. Raises ConfigError for what cannot be planned."""
     model, settings = prepared.outline(), prepared.processor.settings
     data = None
     if prepared.has_store:

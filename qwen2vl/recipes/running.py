@@ -227,7 +227,7 @@ def tell_of_budgets(stage: Stage, index: Index) -> None:
     """Count what does not fit a pack as it is."""
     if index.caps:
         log.warning(
-            "stage %s: the pictures of %d samples shrink so that they fit a pack of %d tokens, %d of them visual",
+            "stage %s: the images of %d samples shrink so that they fit a pack of %d tokens, %d of them visual",
             stage.name,
             len(index.caps),
             stage.budgets.tokens,

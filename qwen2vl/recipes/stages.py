@@ -3,7 +3,7 @@
 stage    trained          frozen     data
 1        tower            decoder    pairs of images and text, OCR, classification
 2        everything       -          interleaved articles, questions, many tasks, text alone
-3        decoder, merger  tower      instructions: dialogue, documents, several images, films, agents
+3        decoder, merger  tower      instructions: dialogue, documents, several images, videos, agents
 
 The paper states no rates, no merger in stages 1 and 3, no batch: the defaults follow Qwen-VL, where the adapter is trained
 in all stages. Where the mixture is not given, sources are drawn by their size.

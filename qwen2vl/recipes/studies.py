@@ -171,14 +171,14 @@ def sources_of(lessons: tuple[Lesson, ...], each: int) -> dict[str, int]:
 
 
 def fixed(tokens: int) -> MediaSettings:
-    """Every picture at about so many visual tokens, whatever its size; sides keep their ratio."""
+    """Every image at about so many visual tokens, whatever its size; sides keep their ratio."""
     return replace(MEDIA, min_pixels=tokens * FACTOR**2, max_pixels=tokens * FACTOR**2)
 
 
 SEEN = {"read_lines": 0.75, "shape_rows": 0.5, "place_cells": 0.75}
-"""Image tasks that leave chance soon, and the ease at which their pictures have 6 to 42 tokens. Reading takes longest."""
+"""Image tasks that leave chance soon, and the ease at which their images have 6 to 42 tokens. Reading takes longest."""
 FIXED_TOKENS = (4, 16, 36)
-"""Far under, about and far over the 14 tokens that the pictures have on average as they are."""
+"""Far under, about and far over the 14 tokens that the images have on average as they are."""
 SEEN_COLUMNS = (
     Column(title="lines read", source="read_lines@0.75"),
     Column(title="shapes named", source="shape_rows@0.5"),
@@ -211,7 +211,7 @@ MROPE = Study(
     ),
     columns=(
         *SEEN_COLUMNS,
-        Column(title="films told", source="film_rows@0.5"),
+        Column(title="videos told", source="film_rows@0.5"),
         Column(title="motion tracked", source="track@0.75"),
     ),
     records=sources_of(taught(SEEN | WATCHED), 12_000),
@@ -219,12 +219,12 @@ MROPE = Study(
 
 TRAINED_FRAMES, LONGEST = 8, 64
 LENGTHS = (8, 16, 24, 32, 40, 64)
-"""Frames of the films that are asked about. The paper's longest has five times the tokens of training."""
+"""Frames of the videos that are asked about. The paper's longest has five times the tokens of training."""
 ASKED = {"first": "first slide", "last": "last slide", "after": "slide after another"}
 
 
 def of_slides(most: int) -> tuple[Lesson, ...]:
-    """First only naming all slides, then also one of them, in films of 4 to `most` frames."""
+    """First only naming all slides, then also one of them, in videos of 4 to `most` frames."""
     named, *asked = ({f"slides_{what}@4-{most}": 1} for what in ("list", *ASKED))
     mixed = {source: 1 for mixture in asked for source in mixture}
     return (Lesson(share=0.4, mixtures=(named,)), Lesson(share=0.6, mixtures=(mixed, named, mixed)))
@@ -232,11 +232,11 @@ def of_slides(most: int) -> tuple[Lesson, ...]:
 
 LENGTH = Study(
     name="length",
-    title="Films longer than those of training",
+    title="Videos longer than those of training",
     variants=(
-        Variant(name="1d-8", title="1D, films of up to 8 frames", lessons=of_slides(TRAINED_FRAMES), config=ONE_AXIS),
-        Variant(name="mrope-8", title="M-RoPE, films of up to 8 frames", lessons=of_slides(TRAINED_FRAMES)),
-        Variant(name="mrope-64", title="M-RoPE, films of up to 64 frames", lessons=of_slides(LONGEST)),
+        Variant(name="1d-8", title="1D, videos of up to 8 frames", lessons=of_slides(TRAINED_FRAMES), config=ONE_AXIS),
+        Variant(name="mrope-8", title="M-RoPE, videos of up to 8 frames", lessons=of_slides(TRAINED_FRAMES)),
+        Variant(name="mrope-64", title="M-RoPE, videos of up to 64 frames", lessons=of_slides(LONGEST)),
     ),
     columns=tuple(
         Column(title=f"{frames} frames", source=f"slides_{asked}@{frames}-{frames}", part=title)

@@ -142,7 +142,7 @@ class Qwen2VLConfig:
 
 
 def read_preprocessor(folder: Path, kind: Literal["image", "video"]) -> dict[str, Any]:
-    """What a checkpoint says of its pictures or films, {} when it says nothing.
+    """What a checkpoint says of its images or videos, {} when it says nothing.
 
     A file of its own in the published layout; transformers >= 5 nests both in `processor_config.json` when it saves.
     """

@@ -1,6 +1,6 @@
 """Sizes and costs of images and videos: the resize rule, frame rules and `plan_media`, the one cost function.
 
-Everything that must know how large a picture becomes asks here: processor, cost preview, packing, admission, metrics.
+Everything that must know how large an image becomes asks here: processor, cost preview, packing, admission, metrics.
 """
 
 import math
@@ -69,7 +69,7 @@ class MediaSettings:
     max_file_bytes: int = 256 * 2**20
     """Ceiling of a file, looked at before it is opened."""
     max_decoded_pixels: int = 100_000_000
-    """Ceiling of a picture's own size, read from its header before decoding (a small file can unpack to gigapixels)."""
+    """Ceiling of an image's own size, read from its header before decoding (a small file can unpack to gigapixels)."""
 
     def __post_init__(self) -> None:
         for small, large in (("min_pixels", "max_pixels"), ("video_min_pixels", "video_max_pixels")):
@@ -173,7 +173,7 @@ class MediaOptions:
     min_frames: int | None = None
     max_frames: int | None = None
     video_start: float | None = None
-    """Seconds from the film's beginning."""
+    """Seconds from the video's beginning."""
     video_end: float | None = None
 
     def __post_init__(self) -> None:
@@ -209,10 +209,10 @@ def image_size(
 
 
 def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
-    """How many frames of a film are taken: even, at least 2 [paper 4.4, rule of 0.0.14].
+    """How many frames of a video are taken: even, at least 2 [paper 4.4, rule of 0.0.14].
 
-    total frames at fps per second -> total / fps * wanted fps, within min_frames and max_frames and the film itself.
-    A film of one frame gives 2: the frame is shown twice. Raises MediaError when nframes asks for under 2.
+    total frames at fps per second -> total / fps * wanted fps, within min_frames and max_frames and the video itself.
+    A video of one frame gives 2: the frame is shown twice. Raises MediaError when nframes asks for under 2.
     """
     options = options or MediaOptions()
     if options.nframes is not None:
@@ -232,7 +232,7 @@ def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: 
 def frame_size(
     height: int, width: int, num_frames: int, settings: MediaSettings, options: MediaOptions | None = None
 ) -> tuple[int, int]:
-    """Height and width of every frame of a film [paper 4.5], never over `video_max_tokens` in all.
+    """Height and width of every frame of a video [paper 4.5], never over `video_max_tokens` in all.
 
     Where the per-frame minimum would burst the cap (over 243 frames at the published constants) the minimum gives way.
     Raises MediaError when even frames of one token each, or frames of the size asked for, are over the cap.
@@ -303,7 +303,7 @@ def plan_media(
     num_frames: int | None = None,
     options: MediaOptions | None = None,
 ) -> MediaPlan:
-    """Size, grid, tokens, FLOPs and bytes of an image (num_frames None) or of a film of `num_frames` chosen frames.
+    """Size, grid, tokens, FLOPs and bytes of an image (num_frames None) or of a video of `num_frames` chosen frames.
 
     The one cost function: processor, packing, cost preview, admission and MFU all call it. Raises MediaError.
     """

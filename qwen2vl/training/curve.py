@@ -1,4 +1,4 @@
-"""The curves of a run as a picture: losses, what they are made of, rates and gradients, speed, held-out answers.
+"""The curves of a run as an image: losses, what they are made of, rates and gradients, speed, held-out answers.
 
 Panels whose figures a run has not logged are left out. Figures of steps are averaged: one step holds too few answers.
 """

@@ -27,8 +27,8 @@ Recompute = Literal["none", "selective", "full"]
 Learning = Literal["trained", "passed", "silent"]
 """Of a part: its weights learn; they do not, but gradients pass through it; neither."""
 
-PICTURE_TOKENS = 1024
-"""Of a picture, where nothing is known but the budgets: about 900 x 900 pixels."""
+IMAGE_TOKENS = 1024
+"""Of an image, where nothing is known but the budgets: about 900 x 900 pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +44,10 @@ class Row:
 
     @classmethod
     def full(cls, budgets: Budgets, packs: int, settings: MediaSettings) -> "Row":
-        """As much as the budgets allow: a document a pack, pictures of up to `PICTURE_TOKENS`."""
+        """As much as the budgets allow: a document a pack, images of up to `IMAGE_TOKENS`."""
         visual = min(budgets.visual_tokens, budgets.tokens)
-        picture = min(PICTURE_TOKENS, settings.max_pixels // FACTOR**2, visual)
-        return cls(
-            tokens=packs * budgets.tokens, patches=4 * packs * visual, document=budgets.tokens, frame=4 * picture
-        )
+        image = min(IMAGE_TOKENS, settings.max_pixels // FACTOR**2, visual)
+        return cls(tokens=packs * budgets.tokens, patches=4 * packs * visual, document=budgets.tokens, frame=4 * image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

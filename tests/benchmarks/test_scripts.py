@@ -12,7 +12,7 @@ import torch
 from benchmarks import (
     bench_first_token,
     bench_loader,
-    bench_long_film,
+    bench_long_video,
     bench_planning,
     bench_preprocess,
     bench_prompt_memory,
@@ -22,7 +22,7 @@ from benchmarks import (
     run,
 )
 from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
-from benchmarks.drawn import picture_prompt
+from benchmarks.drawn import image_prompt
 from benchmarks.gpu import run as gpu
 from benchmarks.measuring import gemm_rate, interleave, median
 from benchmarks.mixed_sizes import build_store
@@ -89,8 +89,8 @@ def test_prompt_memory_of_one_side(tmp_path: Path, capsys: pytest.CaptureFixture
     assert all(one["growth"] >= 0 and one["before"] > 0 for one in found.values())
 
 
-def test_long_film(tmp_path: Path) -> None:
-    result = small(bench_long_film, tmp_path)
+def test_long_video(tmp_path: Path) -> None:
+    result = small(bench_long_video, tmp_path)
     assert result["settings"]["cases"]["own"]["end_is_seen"]
     assert result["settings"]["cases"]["own"]["middle_is_without"]
     assert result["comparisons"][0]["ceiling"] == 1500
@@ -175,7 +175,7 @@ def test_weights_are_a_pool_laid_round_and_round() -> None:
 
 
 def test_words_of_a_prompt_are_never_placeholders() -> None:
-    prompt = picture_prompt(SMALL, (1, 4, 4), 200)
+    prompt = image_prompt(SMALL, (1, 4, 4), 200)
     assert int((prompt.ids == SMALL.tokens.image_pad).sum()) == 4
 
 

@@ -33,7 +33,7 @@ SHARE = 0.002
 
 @pytest.fixture
 def slight(monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A study of a model of one layer, on films that need no fonts, and a few steps a run."""
+    """A study of a model of one layer, on videos that need no fonts, and a few steps a run."""
     monkeypatch.setitem(studies.STUDIES, "length", replace(SLIGHT, work=SLIGHT.work / SHARE))
     monkeypatch.setattr(studies, "FEWEST_RECORDS", 12)
     monkeypatch.setattr(study_items, "MAX_NEW_TOKENS", 6)
@@ -175,8 +175,8 @@ def test_tables_have_the_papers_shape() -> None:
     assert "| M-RoPE | 14 | 60.0% (55.0% to 65.0%) |" in text
     assert "Mean of the seeds 0, 1;" in text
     assert "60 TFLOP in 10 to 12 steps, 20 to 20 minutes of one thread. Measured on A CPU" in text
-    films = {variant.name: [0.5] * 18 for variant in LENGTH.variants}
-    text = study_tables.block("length")({"study_length": result_of(LENGTH, films)})
+    videos = {variant.name: [0.5] * 18 for variant in LENGTH.variants}
+    text = study_tables.block("length")({"study_length": result_of(LENGTH, videos)})
     assert "| variant | asked for | visual tokens | 8 frames | 16 frames |" in text
     assert text.count("| first slide |") == 3
 

@@ -45,7 +45,7 @@ def run(capsys, monkeypatch):
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory, photo):
-    """A directory with a picture, a film and broken ones."""
+    """A directory with an image, a video and broken ones."""
     folder = tmp_path_factory.mktemp("files")
     photo.save(folder / "photo.png")
     (folder / "empty.png").touch()
@@ -53,8 +53,8 @@ def files(tmp_path_factory, photo):
     (folder / "cut.png").write_bytes((folder / "photo.png").read_bytes()[:-100])
     (folder / "empty.mp4").touch()
     (folder / "notes.mp4").write_text("these are words")
-    write_film(folder / "film.mp4", 8)
-    with av.open(str(folder / "sound.wav"), "w") as container:  # a film file without a film in it
+    write_video(folder / "video.mp4", 8)
+    with av.open(str(folder / "sound.wav"), "w") as container:  # a video file without a video in it
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         frame.rate = 8000
@@ -62,7 +62,7 @@ def files(tmp_path_factory, photo):
     return folder
 
 
-def write_film(path, count, width=96, height=64):
+def write_video(path, count, width=96, height=64):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=4)
         stream.width, stream.height = width, height

@@ -55,8 +55,8 @@ def test_drawing(ask, tmp_path, photo):
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
-def test_drawing_picks_the_picture_that_the_places_are_on(ask, files, tmp_path, photo):
-    """Two pictures: the last one, as nothing in the answer names another."""
+def test_drawing_picks_the_image_that_the_places_are_on(ask, files, tmp_path, photo):
+    """Two images: the last one, as nothing in the answer names another."""
     Image.new("RGB", (280, 168), "blue").save(files / "blue.png")
     result = ask("--image", files / "blue.png", "Where?", "--draw", tmp_path / "out.jpg", "--json")
     assert json.loads(result.out)["drawn"] == [str(tmp_path / "out.jpg")]
@@ -64,7 +64,7 @@ def test_drawing_picks_the_picture_that_the_places_are_on(ask, files, tmp_path, 
         assert drawn.size == (280, 168)
 
 
-def test_an_answer_without_places_draws_the_picture_as_it_is(ask, tmp_path, photo):
+def test_an_answer_without_places_draws_the_image_as_it_is(ask, tmp_path, photo):
     assert ask("Greet", "--draw", tmp_path / "out.png", "--max-new-tokens", "1").code == 0
     with Image.open(tmp_path / "out.png") as drawn:
         assert np.array_equal(np.asarray(drawn), np.asarray(photo))
@@ -81,10 +81,10 @@ def test_settings_reach_the_model(ask):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_film_and_its_rate(ask, files):
+def test_a_video_and_its_rate(ask, files):
     sizes = []
     for fps in ("2", "4"):
-        result = ask("--video", files / "film.mp4", "--fps", fps, "Hm?", "--json", "--max-new-tokens", "1")
+        result = ask("--video", files / "video.mp4", "--fps", fps, "Hm?", "--json", "--max-new-tokens", "1")
         sizes.append(json.loads(result.out)["media"][1]["num_frames"])
     assert sizes == [4, 8]
 

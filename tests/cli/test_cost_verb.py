@@ -16,7 +16,7 @@ def cost(run, *argv):
     return json.loads(result.out)
 
 
-def test_the_reference_picture(run):
+def test_the_reference_image(run):
     told = cost(run, "--size", "224x224", "--model", "2b")
     assert (told["tokens"], told["prompt_tokens"]) == (64, 66)
     assert told["kv_bytes"] == 64 * 28672
@@ -34,7 +34,7 @@ def test_it_is_plan_media(run, model):
         assert told["tower_tflops"] == pytest.approx(plan.tower_flops / 1e12)
 
 
-def test_a_film_of_ten_minutes_stays_under_its_cap(run):
+def test_a_video_of_ten_minutes_stays_under_its_cap(run):
     told = cost(run, "--clip", "1280x720x600", "--model", "7b")
     (item,) = told["items"]
     assert item["num_frames"] == 768
@@ -43,7 +43,7 @@ def test_a_film_of_ten_minutes_stays_under_its_cap(run):
 
 def test_several_add_up(run, files):
     told = cost(
-        run, "--image", files / "photo.png", "--video", files / "film.mp4", "--size", "56x56", "--clip", "56x56x2.5"
+        run, "--image", files / "photo.png", "--video", files / "video.mp4", "--size", "56x56", "--clip", "56x56x2.5"
     )
     assert [item["kind"] for item in told["items"]] == ["image", "video", "image", "video"]
     for key in ("tokens", "prompt_tokens", "tower_tflops", "pixel_bytes", "kv_bytes"):
@@ -52,9 +52,9 @@ def test_several_add_up(run, files):
 
 
 def test_the_preview_is_what_chat_then_has(run, files, taught_directory):
-    told = cost(run, "--image", files / "photo.png", "--video", files / "film.mp4", "--model", taught_directory)
+    told = cost(run, "--image", files / "photo.png", "--video", files / "video.mp4", "--model", taught_directory)
     processor = load_processor(taught_directory)
-    media = [{"type": "image", "image": str(files / "photo.png")}, {"type": "video", "video": str(files / "film.mp4")}]
+    media = [{"type": "image", "image": str(files / "photo.png")}, {"type": "video", "video": str(files / "video.mp4")}]
     prepared = processor.prepare([{"role": "user", "content": media}])
     assert [item["tokens"] for item in told["items"]] == [info.num_tokens for info in prepared.media]
     assert [tuple(item["grid"]) for item in told["items"]] == [info.grid for info in prepared.media]

@@ -47,7 +47,7 @@ TAGS = {
 }
 
 
-def picture(path, width, height, seed):
+def image_file(path, width, height, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return {"type": "image", "image": path.name}
@@ -60,12 +60,12 @@ def record(name, *parts, answer="a red circle", **more):
 
 
 def records_in(folder):
-    first, second = picture(folder / "a.png", 90, 60, 1), picture(folder / "b.png", 64, 120, 2)
-    frames = [picture(folder / f"f{number}.png", 56, 56, number)["image"] for number in range(4)]
+    first, second = image_file(folder / "a.png", 90, 60, 1), image_file(folder / "b.png", 64, 120, 2)
+    frames = [image_file(folder / f"f{number}.png", 56, 56, number)["image"] for number in range(4)]
     return [
         record("one", first, "What is it?"),
         record("two", first, second, "Which is larger?", answer="The second."),
-        record("film", {"type": "video", "video": frames}, "Where?", source="films", kind="video"),
+        record("video", {"type": "video", "video": frames}, "Where?", source="videos", kind="video"),
         record("text", "Say cat.\n", answer="cat ✿", source="text", kind="text"),
         record(EVIL, f"{EVIL}\u0000<b>", answer=EVIL, source='" onload="x', kind="text"),
         {
@@ -99,11 +99,11 @@ def store(run, tmp_path, lines):
 
 
 class Seen(HTMLParser):
-    """What a browser would make of a page: its elements, pictures, and tokens with their classes."""
+    """What a browser would make of a page: its elements, images, and tokens with their classes."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.handlers, self.pictures, self.tokens = set(), set(), [], []
+        self.tags, self.handlers, self.images, self.tokens = set(), set(), [], []
         self.inside, self.titles = "", []
         self.feed(text)
 
@@ -115,7 +115,7 @@ class Seen(HTMLParser):
         if tag == "img":
             kind, data = found["src"].split(",")
             assert kind == "data:image/png;base64"
-            self.pictures.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))))
+            self.images.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))))
         if tag == "span" and "title" in found:
             self.tokens.append([found["class"], "", found["title"]])
 
@@ -218,23 +218,23 @@ def test_check_counts_and_finds_damage(run, store):
     assert json.loads(run("data", "check", store, "--json").out)["problems"]
 
 
-def test_pictures_of_the_page_are_the_resized_pixels(run, store, tmp_path):
+def test_images_of_the_page_are_the_resized_pixels(run, store, tmp_path):
     processor = load_processor("nano", max_pixels=8 * 784)
     page = shown(run, store, tmp_path / "a.html", "--row", 1, "--max-pixels", 8 * 784)
-    assert len(page.pictures) == 2
-    for name, pixels in zip(("a.png", "b.png"), page.pictures, strict=True):
+    assert len(page.images) == 2
+    for name, pixels in zip(("a.png", "b.png"), page.images, strict=True):
         image = Image.open(tmp_path / name)
         height, width = image_size(image.height, image.width, processor.settings)
         assert height * width <= 8 * 784
         assert (pixels == np.asarray(resize(image, height, width))).all()
 
 
-def test_a_film_shows_its_frames(run, store, tmp_path):
-    page = shown(run, store, tmp_path / "a.html", "--id", "film")
+def test_a_video_shows_its_frames(run, store, tmp_path):
+    page = shown(run, store, tmp_path / "a.html", "--id", "video")
     info, _ = load_processor().load_media(Store(store).sample(2).media[0].part(Store(store).reader(2)))
-    assert len(page.pictures) == info.num_frames == 4
-    assert page.pictures[0].shape == (*info.resized[::-1], 3)
-    assert not np.array_equal(page.pictures[0], page.pictures[1])
+    assert len(page.images) == info.num_frames == 4
+    assert page.images[0].shape == (*info.resized[::-1], 3)
+    assert not np.array_equal(page.images[0], page.images[1])
 
 
 def test_supervised_tokens_are_marked_and_no_others(run, store, tmp_path):
@@ -261,9 +261,9 @@ def test_a_packed_row_of_many_documents(store):
     pack = SampleReader(opened, processor).pack(PackRequest(step=0, rows=(5, 2, 3, 1)))
     text = page("A row", [show_row(pack.inputs, processor.tokenizer, titles_of(opened, pack))])
     seen = Seen(text)
-    assert seen.titles == ["page", "film", "text", "two"]
+    assert seen.titles == ["page", "video", "text", "two"]
     assert text.count('<section class="document">') == 4
-    assert len(seen.pictures) == 1 + 4 + 2
+    assert len(seen.images) == 1 + 4 + 2
     assert text.count("<figure") == len(pack.inputs.grids) == 4
     visual = len(pack.inputs.patches) // 4
     assert len(seen.tokens) == pack.inputs.num_tokens - visual
@@ -278,12 +278,12 @@ def test_what_cannot_be_read_is_shown_as_silence(run, store, tmp_path):
     (tmp_path / "b.png").unlink()
     page = shown(run, store, tmp_path / "a.html", "--row", 1)
     assert "could not be read, so it is silence: there is no file" in (tmp_path / "a.html").read_text()
-    assert not any(pixels.any() for pixels in page.pictures)
+    assert not any(pixels.any() for pixels in page.images)
     assert not page.text(lambda kinds: "supervised" in kinds)
 
 
 def test_records_are_chosen_by_source_and_spread_evenly(run, store, tmp_path):
-    assert shown(run, store, tmp_path / "a.html", "--limit", 3).titles == ["one", "film", EVIL]
+    assert shown(run, store, tmp_path / "a.html", "--limit", 3).titles == ["one", "video", EVIL]
     assert shown(run, store, tmp_path / "a.html", "--source", "pairs").titles == ["one", "two"]
     assert shown(run, store, tmp_path / "a.html", "--row", 3, "--id", "one").titles == ["text", "one"]
 
@@ -336,7 +336,7 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
         (["bench", "{new}"], ["is no store"]),
         (["show", "{store}", "--id", "nobody"], ['no record with the id "nobody"']),
         (["show", "{store}", "--row", "6"], ["--row is 6", "rows 0 to 5"]),
-        (["show", "{store}", "--source", "nowhere"], ['--source is "nowhere"', "films, news, pairs, text"]),
+        (["show", "{store}", "--source", "nowhere"], ['--source is "nowhere"', "news, pairs, text, videos"]),
         (["show", "{store}", "--source", "pairs", "--row", "1"], ["one or the other"]),
         (["show", "{store}", "--limit", "0"], ["--limit is 0: it must be at least 1"]),
         (["show", "{store}", "--out", "{new}/a.html"], ["does not exist: create it"]),

@@ -10,34 +10,34 @@ from PIL import Image
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.report import Aims
 from qwen2vl.nano import exam as exams
-from qwen2vl.nano.world.item import picture_item, place_truth, text_truth
+from qwen2vl.nano.world.item import image_item, place_truth, text_truth
 from tests.cli.test_cli_docs import documented_keys, keys_of
 from tests.cli.test_wrong_input import refused
 
 AIMS = Aims(floors={"red": (0.5, 0.9)}, twins={"other": "mixed"})
 
 
-def picture(rng):
+def image(rng):
     return Image.new("RGB", (56, 56), (200, rng.randrange(60), 0))
 
 
 def red(rng):
-    return picture_item("red", [picture(rng)], "Which colour?", "red", text_truth("red"))
+    return image_item("red", [image(rng)], "Which colour?", "red", text_truth("red"))
 
 
 def place(rng):
     truth = place_truth("box", (0, 0, 20, 20), (56, 56), "it")
-    return picture_item("place", [picture(rng)], "Where is it?", "it", truth)
+    return image_item("place", [image(rng)], "Where is it?", "it", truth)
 
 
 def mixed(rng):
     if rng.random() < 0.5:
         return red(rng)
-    return picture_item("mixed", [picture(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
+    return image_item("mixed", [image(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
 
 
 def other(rng):
-    return picture_item("other", [picture(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
+    return image_item("other", [image(rng)], "Point.", "it", place_truth("point", (0, 0, 9, 9), (56, 56), "it"))
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def talk(capsys, monkeypatch, taught_directory):
     return call
 
 
-def test_questions_pictures_and_cost(talk, files):
+def test_questions_images_and_cost(talk, files):
     code, out, err = talk(
         [
             f"/image {files / 'photo.png'}",
@@ -59,13 +59,13 @@ def test_questions_pictures_and_cost(talk, files):
     assert "never" not in out
 
 
-def test_pictures_and_films_from_the_command_line(talk, files):
+def test_images_and_videos_from_the_command_line(talk, files):
     code, out, err = talk(["Where?"], "--image", files / "photo.png")
     assert (code, out) == (0, "red dot\nred dot: (14,17)-(70,50) px\n")
-    code, _, err = talk(["/video " + str(files / "film.mp4"), "/cost"])
+    code, _, err = talk(["/video " + str(files / "video.mp4"), "/cost"])
     assert code == 0
     assert "96x64 pixels, 2.0 s" in err
-    assert "waiting: 0 pictures, 1 films" in err
+    assert "waiting: 0 images, 1 videos" in err
     code, _, err = talk(["Where?"], "--image", files / "notes.txt")
     assert code == 2
 

@@ -62,20 +62,20 @@ def test_a_text_cannot_steer_the_terminal():
 
 
 @pytest.mark.parametrize(
-    ("markup", "pictures", "said"),
+    ("markup", "images", "said"),
     [
         ("<|object_ref_start|>red\x1b dot<|object_ref_end|><|box_start|>(100,200),(500,600)<|box_end|>", 1,
          "red dot: (14,17)-(70,50) px"),
-        ("<|box_start|>(100,200),(500,600)<|box_end|>", 2, "(14,17)-(70,50) px, picture 2"),
-        ("Picture 1: <|box_start|>(500,250)<|box_end|>", 2, "(70,21) px, picture 1"),
+        ("<|box_start|>(100,200),(500,600)<|box_end|>", 2, "(14,17)-(70,50) px, image 2"),
+        ("Picture 1: <|box_start|>(500,250)<|box_end|>", 2, "(70,21) px, image 1"),
         ("<|quad_start|>(0,0),(500,0),(500,500),(0,500)<|quad_end|>", 1, "(0,0)-(70,0)-(70,42)-(0,42) px"),
     ],
 )  # fmt: skip
-def test_places_in_words(markup, pictures, said):
-    places = parse_places(markup, [(140, 84)] * pictures)
+def test_places_in_words(markup, images, said):
+    places = parse_places(markup, [(140, 84)] * images)
     (place,) = (*places.boxes, *places.points)
     assert isinstance(place, Box | Point)
-    assert describe_place(place, pictures) == said
+    assert describe_place(place, images) == said
 
 
 def test_counting_in_a_pipe_tells_of_every_tenth(capsys):

@@ -32,7 +32,7 @@ IMAGES = [
     ("empty.png", ["empty.png is empty, 0 bytes", "save or download it again"]),
     ("notes.txt", ["notes.txt is not in a supported image format", "convert it to JPEG"]),
     ("cut.png", ["cut.png is damaged or truncated"]),
-    ("film.mp4", ["film.mp4 is not in a supported image format"]),
+    ("video.mp4", ["video.mp4 is not in a supported image format"]),
     ("", ["is a directory, not a file", "name one image"]),
 ]
 VIDEOS = [
@@ -122,19 +122,19 @@ def test_an_unknown_verb_names_the_valid_ones(run):
         (["--max-new-tokens", "0"], "max_new_tokens is 0"),
         (["--stop", ""], "stop is"),
         (["--min-pixels", "100", "--max-pixels", "50"], "max_pixels"),
-        (["--fps", "0", "--video", "{film}"], "fps 0.0 is too low"),
-        (["--fps", "2"], "--fps 2.0 has an effect on films only"),
+        (["--fps", "0", "--video", "{video}"], "fps 0.0 is too low"),
+        (["--fps", "2"], "--fps 2.0 has an effect on videos only"),
         (["--device", "tpu"], 'device "tpu"'),
         (["--dtype", "int3"], 'dtype "int3" is unknown'),
         (["--dtype", "fp16"], "fp16"),
-        (["--draw", "{new}/out.png"], "needs a picture to draw on"),
+        (["--draw", "{new}/out.png"], "needs an image to draw on"),
         (["--image", "{photo}", "--draw", "{new}/out.png"], "there is no directory"),
         (["--image", "{photo}", "--draw", "{folder}/out.gifx"], "no known ending"),
         (["--image", "{photo}", "--draw", "{folder}"], "no known ending"),
     ],
 )
 def test_settings_that_cannot_be(run, files, taught_directory, argv, said):
-    places = {"film": files / "film.mp4", "photo": files / "photo.png", "folder": files, "new": files / "new"}
+    places = {"video": files / "video.mp4", "photo": files / "photo.png", "folder": files, "new": files / "new"}
     before = sorted(files.iterdir())
     refused(run("chat", "--model", taught_directory, *(word.format(**places) for word in argv), "What?"), said)
     assert sorted(files.iterdir()) == before

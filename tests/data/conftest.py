@@ -1,4 +1,4 @@
-"""Records with pictures and films on the disk, and a store built from them."""
+"""Records with images and videos on the disk, and a store built from them."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media import MediaSettings
 
 
-def picture(path: Path, width: int, height: int, seed: int = 0) -> str:
+def image_file(path: Path, width: int, height: int, seed: int = 0) -> str:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path.name
 
 
 def records_in(folder: Path) -> list[dict]:
-    """One record of every form: one picture, two, a film of frames, text alone, a document, a masked dialogue."""
-    first, second = picture(folder / "a.png", 90, 60, 1), picture(folder / "b.jpg", 64, 120, 2)
-    frames = [picture(folder / f"f{number}.png", 56, 56, number) for number in range(3)]
+    """One record of every form: one image, two, a video of frames, text alone, a document, a masked dialogue."""
+    first, second = image_file(folder / "a.png", 90, 60, 1), image_file(folder / "b.jpg", 64, 120, 2)
+    frames = [image_file(folder / f"f{number}.png", 56, 56, number) for number in range(3)]
     image = {"type": "image", "image": first}
 
     def ask(*parts: dict | str, answer: str = "a red circle", **more: object) -> list[dict]:
@@ -34,7 +34,7 @@ def records_in(folder: Path) -> list[dict]:
     return [
         {"id": "one", "source": "pairs", "kind": "caption", "messages": ask(image, "What is it?")},
         {"id": "two", "source": "many", "kind": "multi_image", "messages": ask(*two, "Are they the same?", answer="no")},
-        {"id": "film", "source": "films", "kind": "video", "messages": ask({"type": "video", "video": frames}, "Where?")},
+        {"id": "video", "source": "videos", "kind": "video", "messages": ask({"type": "video", "video": frames}, "Where?")},
         {"id": "text", "source": "text", "kind": "text", "messages": ask("Say cat.", answer="cat")},
         {
             "id": "page",

@@ -30,13 +30,13 @@ from qwen2vl.processing.chat import IGNORED
 from qwen2vl.processing.processor import Processor
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings
-from tests.processing.test_video import write_film
+from tests.processing.test_video import write_video
 
-from .conftest import picture, write_lines
+from .conftest import image_file, write_lines
 
 RECORDS = 5000
 BAD_EVERY, BAD_AT = 50, 17
-FILM_EVERY, TEXT_EVERY = 40, 9
+VIDEO_EVERY, TEXT_EVERY = 40, 9
 BUDGETS = Budgets(tokens=2000, visual_tokens=2000, media=200)
 
 Damage = Callable[[Path], object]
@@ -87,14 +87,14 @@ def enlarge(path: Path) -> None:
 
 
 def blank(path: Path) -> None:
-    """A film that has a header and packets, and nothing in them."""
+    """A video that has a header and packets, and nothing in them."""
     content = path.read_bytes()
     begin, end = content.index(b"\xff\xd8\xff"), content.index(b"moov") - 4
     path.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
 
 
 def mute(path: Path) -> None:
-    """Sound without a film."""
+    """Sound without a video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
@@ -104,17 +104,17 @@ def mute(path: Path) -> None:
 
 
 BEFORE: dict[str, tuple[str, Damage, str]] = {
-    "beheaded picture": ("plain.jpg", behead, "damaged or truncated"),
-    "empty picture": ("plain.png", empty, "is empty, 0 bytes"),
+    "beheaded image": ("plain.jpg", behead, "damaged or truncated"),
+    "empty image": ("plain.png", empty, "is empty, 0 bytes"),
     "garbage": ("plain.png", garbage, "not in a supported image format"),
-    "huge picture": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
-    "thin picture": ("plain.png", thin, "sides in a ratio over 200"),
-    "missing picture": ("plain.png", Path.unlink, "there is no file"),
-    "truncated film": ("plain.mp4", cut, "no video in a supported format, or damaged"),
-    "empty film": ("plain.mp4", empty, "is empty, 0 bytes"),
-    "film of sound": ("plain.mp4", mute, "only sound"),
-    "film without frames": ("motion.mov", blank, "no frame that can be decoded"),
-    "missing film": ("plain.mp4", Path.unlink, "there is no file"),
+    "huge image": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
+    "thin image": ("plain.png", thin, "sides in a ratio over 200"),
+    "missing image": ("plain.png", Path.unlink, "there is no file"),
+    "truncated video": ("plain.mp4", cut, "no video in a supported format, or damaged"),
+    "empty video": ("plain.mp4", empty, "is empty, 0 bytes"),
+    "video of sound": ("plain.mp4", mute, "only sound"),
+    "video without frames": ("motion.mov", blank, "no frame that can be decoded"),
+    "missing video": ("plain.mp4", Path.unlink, "there is no file"),
 }
 """Name -> which file is copied, what is done to it, and a piece of the reason that must be given."""
 
@@ -122,26 +122,26 @@ UNSEEN = ("plain.jpg", cut, "damaged or truncated")
 """Also done before the build, whose look at the header cannot find it."""
 
 AFTER: dict[str, tuple[str, Damage, str]] = {
-    "truncated picture": ("plain.jpg", cut, "damaged or truncated"),
-    "empty picture": ("plain.png", empty, "is empty, 0 bytes"),
+    "truncated image": ("plain.jpg", cut, "damaged or truncated"),
+    "empty image": ("plain.png", empty, "is empty, 0 bytes"),
     "garbage": ("plain.png", garbage, "not in a supported image format"),
-    "huge picture": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
-    "thin picture": ("plain.png", thin, "sides in a ratio over 200"),
-    "missing picture": ("plain.png", Path.unlink, "there is no file"),
-    "turned picture": ("plain.jpg", turn, "not what it was when the store was built"),
-    "other picture": ("plain.png", enlarge, "not what it was when the store was built"),
-    "truncated film": ("plain.mp4", cut, "no video in a supported format, or damaged"),
-    "truncated film without times": ("raw.h264", cut, "not what it was when the store was built"),
-    "film of sound": ("plain.mp4", mute, "only sound"),
-    "film without frames": ("motion.mov", blank, "no frame that can be decoded"),
-    "missing film": ("plain.mp4", Path.unlink, "there is no file"),
+    "huge image": ("plain.png", huge, "20000x10000 pixels, over the ceiling"),
+    "thin image": ("plain.png", thin, "sides in a ratio over 200"),
+    "missing image": ("plain.png", Path.unlink, "there is no file"),
+    "turned image": ("plain.jpg", turn, "not what it was when the store was built"),
+    "other image": ("plain.png", enlarge, "not what it was when the store was built"),
+    "truncated video": ("plain.mp4", cut, "no video in a supported format, or damaged"),
+    "truncated video without times": ("raw.h264", cut, "not what it was when the store was built"),
+    "video of sound": ("plain.mp4", mute, "only sound"),
+    "video without frames": ("motion.mov", blank, "no frame that can be decoded"),
+    "missing video": ("plain.mp4", Path.unlink, "there is no file"),
 }
 
 
 def good_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Pictures and films that all can be read: plain ones, and every odd kind."""
-    pictures = [picture(folder / f"plain.{kind}", 90, 60, 1) for kind in ("png", "jpg", "gif", "bmp", "tif", "webp")]
-    pictures += [picture(folder / f"{number}.png", 40 + 9 * number, 100 - 7 * number, number) for number in range(10)]
+    """Images and videos that all can be read: plain ones, and every odd kind."""
+    images = [image_file(folder / f"plain.{kind}", 90, 60, 1) for kind in ("png", "jpg", "gif", "bmp", "tif", "webp")]
+    images += [image_file(folder / f"{number}.png", 40 + 9 * number, 100 - 7 * number, number) for number in range(10)]
     noise = np.random.default_rng(5).integers(0, 65536, (50, 70), dtype=np.uint16)
     grey = Image.fromarray((noise >> 8).astype(np.uint8))
     colour = Image.merge("RGB", (grey, grey.rotate(180), grey))
@@ -157,15 +157,15 @@ def good_files(folder: Path) -> tuple[list[str], list[str]]:
     for name, image in odd.items():
         image.save(folder / name, **({"transparency": 3} if name == "palette.png" else {}))
     turned = [f"turned-{orientation}.jpg" for orientation in range(1, 10)]
-    for orientation, name in enumerate(turned, 1):  # 9 is none: such a picture counts as upright
+    for orientation, name in enumerate(turned, 1):  # 9 is none: such an image counts as upright
         colour.save(folder / name, exif=orientated(orientation))
-    films = [
-        write_film(folder / "plain.mp4", num_frames=12),
-        write_film(folder / "motion.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=12),
-        write_film(folder / "raw.h264", codec="libx264", num_frames=60, options={"g": "8"}),
-        write_film(folder / "phone.mkv", num_frames=12, times_ms=[90 * n * n for n in range(12)]),
+    videos = [
+        write_video(folder / "plain.mp4", num_frames=12),
+        write_video(folder / "motion.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=12),
+        write_video(folder / "raw.h264", codec="libx264", num_frames=60, options={"g": "8"}),
+        write_video(folder / "phone.mkv", num_frames=12, times_ms=[90 * n * n for n in range(12)]),
     ]
-    return [*pictures, *odd, *turned], [film.name for film in films]
+    return [*images, *odd, *turned], [video.name for video in videos]
 
 
 @dataclass(frozen=True)
@@ -185,22 +185,22 @@ class Records:
 
 def records_in(folder: Path) -> Records:
     """One record in fifty is bad, in turn by what is done before the build and by what is done after it."""
-    pictures, films = good_files(folder)
-    good = {False: cycle(pictures), True: cycle(films)}
+    images, videos = good_files(folder)
+    good = {False: cycle(images), True: cycle(videos)}
     before, after = cycle([*BEFORE.values(), UNSEEN]), cycle(AFTER.values())
     found = Records(folder / "all.jsonl", {}, {}, frozenset(), [])
     unseen: set[str] = set()
     records = []
     for number in range(RECORDS):
         if number % BAD_EVERY != BAD_AT:
-            is_film = number % FILM_EVERY == 0
-            records.append(record(number, "" if number % TEXT_EVERY == 1 else next(good[is_film]), is_film))
+            is_video = number % VIDEO_EVERY == 0
+            records.append(record(number, "" if number % TEXT_EVERY == 1 else next(good[is_video]), is_video))
             continue
         is_early = number // BAD_EVERY % 2 == 0
         original, damage, reason = chosen = next(before if is_early else after)
         own = folder / f"own-{number}{Path(original).suffix}"
         shutil.copy(folder / original, own)
-        records.append(record(number, own.name, original in films))
+        records.append(record(number, own.name, original in videos))
         if is_early:
             damage(own)
         else:
@@ -214,11 +214,11 @@ def records_in(folder: Path) -> Records:
     return replace(found, unseen=frozenset(unseen))
 
 
-def record(number: int, media: str, is_film: bool) -> dict:
-    part = {"type": "video", "video": media} if is_film else {"type": "image", "image": media}
+def record(number: int, media: str, is_video: bool) -> dict:
+    part = {"type": "video", "video": media} if is_video else {"type": "image", "image": media}
     content = [*([part] if media else []), {"type": "text", "text": f"What is number {number}?"}]
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": f"a red circle {number}"}]
-    kind = "text" if not media else "video" if is_film else "caption"
+    kind = "text" if not media else "video" if is_video else "caption"
     return {"id": f"r{number}", "source": "all", "kind": kind, "messages": messages}
 
 

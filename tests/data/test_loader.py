@@ -24,7 +24,7 @@ from qwen2vl.spec.media import MediaSettings
 
 from .conftest import records_in, write_lines
 
-NAMES = ("pairs", "many", "films", "text", "news", "talk")
+NAMES = ("pairs", "many", "videos", "text", "news", "talk")
 BUDGETS = Budgets(tokens=400, visual_tokens=200, media=8)
 CONFIG = PlanConfig(phases=(Phase(mixtures=(dict.fromkeys(NAMES, 1),)),), budgets=BUDGETS, packs_per_step=3, window=64)
 
@@ -158,7 +158,7 @@ def test_workers_that_die_again_and_again_end_the_run_in_one_sentence(built, pro
 
 @pytest.fixture
 def damaged(tmp_path, processor) -> Store:
-    """A store whose second picture was cut off after it was built, and whose third one has become larger."""
+    """A store whose second image was cut off after it was built, and whose third one has become larger."""
     folder = tmp_path / "records"
     folder.mkdir()
     records = records_in(folder)
@@ -199,7 +199,7 @@ def test_items_that_fail_are_listed_and_replaced_and_all_others_stand(damaged, b
 
 
 def test_resume_replays_the_list_instead_of_trying_again(damaged, processor, tmp_path):
-    """The picture is whole again, but the resumed run sees the silence that the first one saw."""
+    """The image is whole again, but the resumed run sees the silence that the first one saw."""
     reader, folder = SampleReader(damaged, processor), tmp_path / "quarantine"
     request = PackRequest(step=4, rows=(6, 7))
     first = reader.pack(request)

@@ -89,7 +89,7 @@ def test_documents_need_text(document):
         parse_record(ARTICLE | {"document": document})
 
 
-def test_a_llava_entry_becomes_a_record_with_its_picture_in_place():
+def test_a_llava_entry_becomes_a_record_with_its_image_in_place():
     turns = [{"from": "human", "value": "<image>\nWhat is this?"}, {"from": "gpt", "value": "A lamp."}]
     record = to_record({"id": 7, "image": "a.png", "conversations": turns}, "line 1", "web")
     assert record == TALK | {"id": "7"}

@@ -14,7 +14,7 @@ from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.spec.media import MediaSettings
 
-from .conftest import picture, records_in, write_lines
+from .conftest import image_file, records_in, write_lines
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_document_is_supervised_in_all_of_its_text_but_the_first_token(built, 
 
 def test_sources_list_their_rows(built):
     assert len(built) == 60
-    assert built.sources["films"].tolist() == list(range(2, 60, 6))
+    assert built.sources["videos"].tolist() == list(range(2, 60, 6))
 
 
 def test_building_is_the_same_with_any_number_of_processes_and_skips_what_is_there(tmp_path, settings, monkeypatch):
@@ -149,7 +149,7 @@ def test_what_a_record_asks_for_cannot_end_a_build(tmp_path, settings, media, fi
 
 def test_files_of_other_projects_are_read(tmp_path, settings, processor):
     """LLaVA writes one JSON list."""
-    picture(tmp_path / "a.png", 64, 64)
+    image_file(tmp_path / "a.png", 64, 64)
     entry = {
         "id": 7,
         "image": "a.png",
@@ -174,8 +174,8 @@ def test_facts_are_upright(tmp_path, settings):
     assert (facts.width, facts.height, facts.orientation) == (40, 80, 6)
 
 
-def test_a_part_of_a_file_is_a_picture(tmp_path, settings, processor):
-    picture(tmp_path / "a.png", 90, 60, 1)
+def test_a_part_of_a_file_is_an_image(tmp_path, settings, processor):
+    image_file(tmp_path / "a.png", 90, 60, 1)
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "pack.bin").write_bytes(b"x" * 10 + content + b"y" * 10)
     whole, part = (
@@ -201,7 +201,7 @@ def test_check_finds_what_was_damaged(tmp_path, settings, built):
         Store(copy).sample(0)
 
 
-def test_a_store_can_be_moved_with_its_pictures(tmp_path, built, processor):
+def test_a_store_can_be_moved_with_its_images(tmp_path, built, processor):
     shutil.copytree(built.path.parent, tmp_path / "elsewhere")
     moved = SampleReader(Store(tmp_path / "elsewhere" / "store"), processor)
     assert moved.read(0).patches.equal(SampleReader(built, processor).read(0).patches)

@@ -27,14 +27,14 @@ class Scripted:
         return [self.replies.pop(0) for _ in conversations]
 
 
-def make_item(task, *pictures, id=None, **truth) -> ExamItem:
-    content = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": "?"}]
+def make_item(task, *images, id=None, **truth) -> ExamItem:
+    content = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": "?"}]
     return ExamItem(id=id or task, task=task, messages=[{"role": "user", "content": content}], truth=truth)
 
 
-def box(*xyxy, picture=0) -> Box:
-    return Box(label="", image_index=picture, xyxy_px=xyxy, xyxy_1000=(0, 0, 0, 0))
+def box(*xyxy, image=0) -> Box:
+    return Box(label="", image_index=image, xyxy_px=xyxy, xyxy_1000=(0, 0, 0, 0))
 
 
-def point(*xy, picture=0) -> Point:
-    return Point(label="", image_index=picture, xy_px=xy, xy_1000=(0, 0))
+def point(*xy, image=0) -> Point:
+    return Point(label="", image_index=image, xy_px=xy, xy_1000=(0, 0))

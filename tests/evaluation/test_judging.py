@@ -52,7 +52,7 @@ def test_a_point_must_lie_inside():
 
 
 def test_places_that_the_answer_names_are_kept():
-    reply = Reply(boxes=(box(0, 0, 10, 4),), points=(point(3, 4, picture=1),))
+    reply = Reply(boxes=(box(0, 0, 10, 4),), points=(point(3, 4, image=1),))
     assert judge(make_item("t", kind="text", accept=["x"]), reply).places == ((0, (0, 0, 10, 4)), (1, (3, 4)))
 
 
@@ -88,7 +88,7 @@ def test_the_first_of_several_calls_counts():
     assert not judge(make_item("a", SCREEN, **DONE), both).right
 
 
-def test_without_a_size_in_the_truth_the_last_picture_gives_it():
+def test_without_a_size_in_the_truth_the_last_image_gives_it():
     truth = {key: value for key, value in TAP.items() if key != "size"}
     reply = call("Tap", '{"point": [550, 500]}')
     judged = judge(make_item("a", Image.new("RGB", (9, 9)), SCREEN, **truth), reply)

@@ -1,4 +1,4 @@
-"""The page says what is true, shows every picture with its places, escapes all text and stays within its size."""
+"""The page says what is true, shows every image with its places, escapes all text and stays within its size."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from tests.evaluation.conftest import Reply, box, make_item, point
 
 HEADING = Heading(exam="exam", digest="abc123", model="a <b> model")
 AIMS = Aims(floors={"t": (0.7, 0.9)}, twins={"other": "t"})
-PICTURE = Image.effect_noise((60, 40), 50).convert("RGB")
+IMAGE = Image.effect_noise((60, 40), 50).convert("RGB")
 
 
 def make_page(*asked, per_task=12, aims=AIMS):
@@ -24,13 +24,13 @@ def make_page(*asked, per_task=12, aims=AIMS):
     return page(HEADING, score(results), aims, choose(results, per_task), items)
 
 
-def pictures_of(text):
+def images_of(text):
     found = re.findall(r'src="data:image/\w+;base64,([^"]+)"', text)
     return [Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB") for content in found]
 
 
-def text_item(id, *pictures):
-    return make_item(id.split("-")[0], *pictures, id=id, kind="text", accept=["x"])
+def text_item(id, *images):
+    return make_item(id.split("-")[0], *images, id=id, kind="text", accept=["x"])
 
 
 def test_scores_floors_and_gaps_are_told():
@@ -46,7 +46,7 @@ def test_scores_floors_and_gaps_are_told():
 
 def test_question_answer_and_truth_are_shown_and_escaped():
     evil = "<script>alert(1)</script>\x00\x1b"
-    item = make_item("t", PICTURE, kind="text", accept=["<i>&"])
+    item = make_item("t", IMAGE, kind="text", accept=["<i>&"])
     item.messages[0]["content"][-1]["text"] = evil
     text = make_page((item, Reply(evil)))
     assert "<script" not in text
@@ -58,7 +58,7 @@ def test_question_answer_and_truth_are_shown_and_escaped():
 def test_earlier_turns_stand_before_the_question():
     messages = [
         {"role": "system", "content": "be <brief>"},
-        {"role": "user", "content": [{"type": "image", "image": PICTURE}, {"type": "text", "text": "one?"}]},
+        {"role": "user", "content": [{"type": "image", "image": IMAGE}, {"type": "text", "text": "one?"}]},
         {"role": "assistant", "content": "1"},
         {"role": "user", "content": [{"type": "text", "text": "two?"}]},
     ]
@@ -66,41 +66,41 @@ def test_earlier_turns_stand_before_the_question():
     text = make_page((item, Reply("2")))
     assert "system: be &lt;brief&gt;\nuser: one?\nassistant: 1</pre>" in text
     assert "<dd>two?</dd>" in text
-    assert len(pictures_of(text)) == 1
+    assert len(images_of(text)) == 1
 
 
-def test_pictures_are_what_they_were_with_places_over_them():
-    item = make_item("b", PICTURE, kind="box", box_px=[10, 5, 30, 20])
+def test_images_are_what_they_were_with_places_over_them():
+    item = make_item("b", IMAGE, kind="box", box_px=[10, 5, 30, 20])
     text = make_page((item, Reply(boxes=(box(12, 5, 31, 20),), points=(point(7, 8),))))
-    (shown,) = pictures_of(text)
-    assert ImageChops.difference(shown, PICTURE).getbbox() is None
+    (shown,) = images_of(text)
+    assert ImageChops.difference(shown, IMAGE).getbbox() is None
     assert '<svg viewBox="0 0 60 40">' in text
     assert '<rect class="truth" x="10.0" y="5.0" width="20.0" height="15.0"/>' in text
     assert '<rect class="answer" x="12.0" y="5.0" width="19.0" height="15.0"/>' in text
     assert '<circle class="answer" cx="7.0" cy="8.0" r="3"/>' in text
 
 
-def test_the_truth_is_on_the_last_picture_and_answers_where_they_point():
-    item = make_item("b", PICTURE, Image.new("RGB", (20, 20)), kind="box", box_px=[1, 2, 3, 4])
+def test_the_truth_is_on_the_last_image_and_answers_where_they_point():
+    item = make_item("b", IMAGE, Image.new("RGB", (20, 20)), kind="box", box_px=[1, 2, 3, 4])
     first, second = make_page((item, Reply(boxes=(box(5, 6, 7, 8),)))).split("<figure>")[1:]
     assert "answer" in first.split("</figure>")[0]
     assert "truth" not in first.split("</figure>")[0]
     assert 'class="truth"' in second.split("</figure>")[0]
 
 
-def test_films_are_stretches_of_equal_frames():
-    def film(frames):
+def test_videos_are_stretches_of_equal_frames():
+    def video(frames):
         content = [{"type": "video", "video": frames}, {"type": "text", "text": "?"}]
         messages = [{"role": "user", "content": content}]
         return ExamItem(id="t", task="t", messages=messages, truth={"kind": "text", "accept": ["x"]})
 
     red, blue = (Image.new("RGB", (28, 28), colour) for colour in ("red", "blue"))
-    text = make_page((film([red] * 5 + [blue] + [red] * 2), Reply("x")))
-    assert [picture.getpixel((0, 0)) for picture in pictures_of(text)] == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]
+    text = make_page((video([red] * 5 + [blue] + [red] * 2), Reply("x")))
+    assert [image.getpixel((0, 0)) for image in images_of(text)] == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]
     assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["1-5", "6", "7-8"]
     many = [Image.new("RGB", (28, 28), (4 * number, 0, 0)) for number in range(64)]
-    text = make_page((film(many), Reply("x")))
-    assert len(pictures_of(text)) == module.MOST_FRAMES
+    text = make_page((video(many), Reply("x")))
+    assert len(images_of(text)) == module.MOST_FRAMES
     assert "12 of 64 different frames" in text
 
 
@@ -121,15 +121,15 @@ def test_where_all_is_right_right_ones_fill_the_page():
 
 
 def test_the_page_is_bounded(monkeypatch):
-    """Pictures that no code makes small, and an answer without end."""
+    """Images that no code makes small, and an answer without end."""
     noise = [Image.frombytes("RGB", (900, 700), os.urandom(900 * 700 * 3)) for _ in range(2)]
     monkeypatch.setattr(module, "MOST_BYTES", 600_000)
     asked = [(text_item(f"t-{number}", noise[number % 2]), Reply("<" * 100_000)) for number in range(12)]
     text = make_page(*asked)
-    assert 1 < len(pictures_of(text)) < 6
+    assert 1 < len(images_of(text)) < 6
     assert len(text) < 1_000_000
-    assert f"{len(pictures_of(text))} of 12 items" in text
-    assert max(pictures_of(text)[0].size) == module.WIDE
+    assert f"{len(images_of(text))} of 12 items" in text
+    assert max(images_of(text)[0].size) == module.WIDE
 
 
 def test_every_kind_of_truth_in_words():

@@ -13,7 +13,7 @@ def user(text, *images):
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 
-def test_ask_about_a_picture_gives_text_box_and_usage(chat, photo):
+def test_ask_about_an_image_gives_text_box_and_usage(chat, photo):
     answer = chat.ask("Where?", images=[photo])
     assert answer.text == "<|object_ref_start|>red dot<|object_ref_end|><|box_start|>(100,200),(500,600)<|box_end|>"
     (box,) = answer.boxes
@@ -31,7 +31,7 @@ def test_a_point_is_a_box_with_one_pair(chat, photo):
     assert answer.points[0].xy_px == pytest.approx((70, 21))
 
 
-def test_boxes_are_on_the_original_and_not_on_the_resized_picture(chat, photo):
+def test_boxes_are_on_the_original_and_not_on_the_resized_image(chat, photo):
     large = photo.resize((560, 336))
     options = {"max_pixels": 140 * 84}
     content = [{"type": "image", "image": large, **options}, {"type": "text", "text": "Where?"}]
@@ -44,7 +44,7 @@ def test_text_alone(chat):
     assert chat.ask("Greet").text == "Good day, dear world. END of it."
 
 
-def test_pictures_stand_before_films_before_the_question(chat, photo):
+def test_images_stand_before_videos_before_the_question(chat, photo):
     answer = chat.ask("Where?", images=[photo], videos=[[photo, photo]], system="Be brief.", max_new_tokens=2)
     assert [info.kind for info in answer.media_sizes] == ["image", "video"]
     assert answer.usage.visual_tokens == 15 + answer.media_sizes[1].num_tokens
@@ -232,7 +232,7 @@ def test_wrong_forms_are_refused(chat, photo):
     with pytest.raises(MessageError, match="images is of type Image: give a list"):
         chat.ask("Where?", images=photo)
     with pytest.raises(MessageError, match="videos is of type str: give a list"):
-        chat.ask("Where?", videos="film.mp4")
+        chat.ask("Where?", videos="video.mp4")
     with pytest.raises(ConfigError, match="batch_size is 0"):
         chat.batch([user("Greet")], batch_size=0)
     with pytest.raises(MessageError, match="conversation 1: message 0"):

@@ -10,7 +10,7 @@ from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.spec.inputs import ModelInputs
 
 
-def picture_of(seed, height=84, width=112):
+def image_of(seed, height=84, width=112):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -22,12 +22,12 @@ def prompt_of(processor, *content):
 
 @pytest.fixture(scope="module")
 def prompts(taught_processor):
-    film = [picture_of(seed, 56, 56) for seed in range(8)]
+    video = [image_of(seed, 56, 56) for seed in range(8)]
     return [
         prompt_of(taught_processor, "Hm, hm?"),
-        prompt_of(taught_processor, picture_of(1), "this?"),
-        prompt_of(taught_processor, film, "and this?"),
-        prompt_of(taught_processor, "between", picture_of(2), "two", film, picture_of(3, 56, 280), "?"),
+        prompt_of(taught_processor, image_of(1), "this?"),
+        prompt_of(taught_processor, video, "and this?"),
+        prompt_of(taught_processor, "between", image_of(2), "two", video, image_of(3, 56, 280), "?"),
     ]
 
 
@@ -49,7 +49,7 @@ def continued(prompt, ids) -> ModelInputs:
 
 
 def test_steps_over_the_cache_equal_the_whole_row(chat, prompts):
-    """Also the test of positions: a film's largest axis is time, and the reply goes on after it."""
+    """Also the test of positions: a video's largest axis is time, and the reply goes on after it."""
     replies = replies_to(chat, prompts)
     cache = new_cache(chat.model, replies)
     steps = [prefill(chat.model, replies, range(len(replies)), cache)]

@@ -11,7 +11,7 @@ from qwen2vl.inference import Session
 from qwen2vl.inference.session import CachedRow, common_prefix
 
 
-def picture_of(seed, height=84, width=112):
+def image_of(seed, height=84, width=112):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -37,10 +37,10 @@ def watched(chat):
     watched.stop()
 
 
-def test_the_tower_sees_each_picture_once_and_the_logits_are_those_without_a_cache(chat, watched):
+def test_the_tower_sees_each_image_once_and_the_logits_are_those_without_a_cache(chat, watched):
     session = Session(chat, system="Be brief.")
-    film = [picture_of(seed, 56, 56) for seed in range(4)]
-    turns = [("Greet", [picture_of(1)], []), ("and this?", [picture_of(2, 56, 140)], [film]), ("sure?", [], [])]
+    video = [image_of(seed, 56, 56) for seed in range(4)]
+    turns = [("Greet", [image_of(1)], []), ("and this?", [image_of(2, 56, 140)], [video]), ("sure?", [], [])]
     for number, (question, images, videos) in enumerate(turns):
         before = len(watched.patches)
         stream = session.ask(question, images, videos, max_new_tokens=6)
@@ -67,9 +67,9 @@ def test_files_are_opened_once(chat, photo, tmp_path):
     assert second.media_sizes[0].original_size == photo.size
 
 
-def test_another_picture_of_the_same_size_is_not_taken_for_the_first(chat, watched):
+def test_another_image_of_the_same_size_is_not_taken_for_the_first(chat, watched):
     """Ids are equal: only the digests tell them apart."""
-    one, two = picture_of(1), picture_of(2)
+    one, two = image_of(1), image_of(2)
     session = Session(chat)
     session.ask("What?", [one], max_new_tokens=3).answer  # noqa: B018  reading it runs the stream
     session.messages[0]["content"][0]["image"] = two
@@ -130,15 +130,15 @@ def test_a_turn_that_is_refused_leaves_the_conversation_as_it_was(chat, photo):
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_what_is_kept_is_common_and_never_ends_in_a_picture(taught_processor, data):
-    """Two conversations out of few words and few pictures; the digests decide where ids cannot."""
+def test_what_is_kept_is_common_and_never_ends_in_an_image(taught_processor, data):
+    """Two conversations out of few words and few images; the digests decide where ids cannot."""
     parts = st.one_of(st.sampled_from(["Hm", "word", "red dot"]), st.integers(0, 2))
 
     def prepared(chosen):
         content = [
             {"type": "text", "text": part}
             if isinstance(part, str)
-            else {"type": "image", "image": picture_of(part, 56, 56)}
+            else {"type": "image", "image": image_of(part, 56, 56)}
             for part in chosen
         ]
         return taught_processor.prepare([{"role": "user", "content": [*content, {"type": "text", "text": "?"}]}])
@@ -153,5 +153,5 @@ def test_what_is_kept_is_common_and_never_ends_in_a_picture(taught_processor, da
     assert torch.equal(old.inputs.ids[:common], new.inputs.ids[:common])
     is_pad = new.inputs.ids == taught_processor.config.tokens.image_pad
     assert not (common > 0 and is_pad[common - 1] and is_pad[common])
-    pictures = int((old.inputs.ids[:common] == taught_processor.config.tokens.vision_end).sum())
-    assert [i.digest for i in old.media[:pictures]] == [i.digest for i in new.media[:pictures]]
+    num_images = int((old.inputs.ids[:common] == taught_processor.config.tokens.vision_end).sum())
+    assert [i.digest for i in old.media[:num_images]] == [i.digest for i in new.media[:num_images]]

@@ -1,4 +1,4 @@
-"""A model of 0.2 M parameters whose every weight matters, and rows of text, pictures and films for it."""
+"""A model of 0.2 M parameters whose every weight matters, and rows of text, images and videos for it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ TINY = Qwen2VLConfig(
 FIRST_TEXT_ID = 20
 
 Part = int | tuple[int, int, int]
-"""A number of text tokens, or the grid of a picture (t = 1) or film."""
+"""A number of text tokens, or the grid of an image (t = 1) or video."""
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_causal_rows_do_not_depend_on_later_ones() -> None:
     assert not torch.allclose(before[2:4], after[2:4])
 
 
-def test_a_film_of_64_frames_is_one_call_without_copies() -> None:
+def test_a_video_of_64_frames_is_one_call_without_copies() -> None:
     plan = packed_plan([16] * 64, causal=False)
     assert len(plan.buckets) == 1
     assert plan.order is None

@@ -61,7 +61,7 @@ def test_documents_do_not_see_each_other_but_their_own_media(model: Qwen2VL, mak
     changed = replace(row, patches=torch.cat([255 - row.patches[:16], row.patches[16:]]))
     before, after = logits(model, row), logits(model, changed)
     begin = int((first.ids == 12).nonzero()[0])
-    assert torch.equal(before[:begin], after[:begin]), "tokens before the picture"
+    assert torch.equal(before[:begin], after[:begin]), "tokens before the image"
     assert (before[begin : first.num_tokens] - after[begin : first.num_tokens]).abs().amax(1).min() > 1e-3
     close(before[first.num_tokens :], after[first.num_tokens :])
 
@@ -69,7 +69,7 @@ def test_documents_do_not_see_each_other_but_their_own_media(model: Qwen2VL, mak
 @settings(deadline=None, max_examples=15)
 @given(cuts=st.lists(st.integers(1, 9), max_size=3), seed=st.integers(0, 3))
 def test_prompt_in_pieces_equals_the_whole(model: Qwen2VL, make_row: Make, cuts: list[int], seed: int) -> None:
-    """A picture stands in the first piece; text pieces of any size follow, the last tokens one at a time."""
+    """An image stands in the first piece; text pieces of any size follow, the last tokens one at a time."""
     document = make_row([3, (1, 4, 4), 12], seed)
     whole, total = logits(model, document), document.num_tokens
     cache = KVCache(model.config.text, 1, total, device=model.device, dtype=model.dtype)
@@ -186,9 +186,9 @@ def test_one_axis_equals_three_for_text_only(
 ) -> None:
     ablation = replace(tiny, text=replace(tiny.text, rope="1d"))
     model = make_model(ablation)
-    text, picture = [15], [3, (1, 4, 6), 4]
+    text, image = [15], [3, (1, 4, 6), 4]
     assert torch.equal(logits(model, make_row(text, config=ablation)), logits(model, make_row(text)))
-    assert not torch.allclose(logits(model, make_row(picture, config=ablation)), logits(model, make_row(picture)))
+    assert not torch.allclose(logits(model, make_row(image, config=ablation)), logits(model, make_row(image)))
 
 
 def test_every_parameter_gets_a_gradient(make_model: Callable[..., Qwen2VL], make_row: Make) -> None:

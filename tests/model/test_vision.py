@@ -52,11 +52,11 @@ def test_chunks_are_bounded_and_cover_every_frame() -> None:
     assert chunk_frames(bounds, 100) == [slice(0, 6)]
 
 
-def test_picture_is_a_two_frame_still(model: Qwen2VL) -> None:
+def test_image_is_a_two_frame_still(model: Qwen2VL) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (1, 56, 84, 3), np.uint8)
-    picture, still, longer = (torch.from_numpy(patchify(np.repeat(frame, n, axis=0))) for n in (1, 2, 4))
+    image, still, longer = (torch.from_numpy(patchify(np.repeat(frame, n, axis=0))) for n in (1, 2, 4))
     with torch.inference_mode():
-        one = model.visual(picture, torch.tensor([[1, 4, 6]]))
+        one = model.visual(image, torch.tensor([[1, 4, 6]]))
         assert torch.equal(one, model.visual(still, torch.tensor([[1, 4, 6]])))
         torch.testing.assert_close(model.visual(longer, torch.tensor([[2, 4, 6]])), torch.cat([one, one]))
 

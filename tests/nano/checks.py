@@ -69,17 +69,17 @@ def of_every_ease(makers: Mapping[str, Maker], task: str, count: int, split: str
 
 
 def media_of(item: Item) -> list[Image.Image]:
-    """The pictures, and the frames of films."""
+    """The images, and the frames of videos."""
     parts = item.messages[0]["content"]
     return [part["image"] for part in parts if part["type"] == "image"] + [
         frame for part in parts if part["type"] == "video" for frame in part["video"]
     ]
 
 
-def picture_of(item: Item) -> Image.Image:
-    """The only picture."""
-    (picture,) = media_of(item)
-    return picture
+def image_of(item: Item) -> Image.Image:
+    """The only image."""
+    (image,) = media_of(item)
+    return image
 
 
 def parts_of(item: Item) -> list[tuple[list[dict], str]]:
@@ -159,8 +159,8 @@ def digest_of(items: Iterable[Item]) -> str:
     total = hashlib.sha256()
     for item in items:
         total.update(json.dumps([parts_of(item), item.truth]).encode())
-        for picture in media_of(item):
-            total.update(repr(picture.size).encode() + picture.tobytes())
+        for image in media_of(item):
+            total.update(repr(image.size).encode() + image.tobytes())
     return total.hexdigest()
 
 
@@ -185,13 +185,13 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def ink_of(item: Item) -> np.ndarray:
-    """Where the picture is not paper, [height, width]; for pictures without damage and with even paper."""
-    _, paper = max(picture_of(item).getcolors(1 << 16))
-    return (np.asarray(picture_of(item)) != paper).any(axis=2)
+    """Where the image is not paper, [height, width]; for images without damage and with even paper."""
+    _, paper = max(image_of(item).getcolors(1 << 16))
+    return (np.asarray(image_of(item)) != paper).any(axis=2)
 
 
 def are_inside(boxes: Iterable[Sequence[int]], size: Sequence[int]) -> bool:
-    """Whether every box has an area and none reaches over the rim of the picture."""
+    """Whether every box has an area and none reaches over the rim of the image."""
     return all(0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1] for x1, y1, x2, y2 in boxes)
 
 
@@ -223,5 +223,5 @@ def hidden(tile: Tile, key: str) -> Tile:
 
 
 def changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
-    """The box of the pixels in which two pictures visibly differ: smooth edges may tint the next pixel a little."""
+    """The box of the pixels in which two images visibly differ: smooth edges may tint the next pixel a little."""
     return box_of(np.abs(np.asarray(one).astype(int) - np.asarray(other)).sum(axis=2) > 24)

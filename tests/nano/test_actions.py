@@ -21,9 +21,9 @@ from .checks import (
     drawn,
     encloses,
     every_split,
+    image_of,
     is_at,
     needs_text,
-    picture_of,
     turns_of,
 )
 
@@ -60,7 +60,7 @@ def test_every_answer_does_what_the_instruction_says(task: str, split: str) -> N
         item = draw(task, seed, split, ease=seed % 5 / 4)
         scene = item.truth["scene"]
         width, height = scene["size"]
-        assert picture_of(item).size == (width, height) and max(width, height) <= 224
+        assert image_of(item).size == (width, height) and max(width, height) <= 224
         for instruction, answer in turns_of(item):
             name, box, text = _wanted(instruction, scene)
             call = _call(answer)
@@ -86,7 +86,7 @@ def test_boxes_enclose_the_controls() -> None:
         style = screens._style(rng, "train")
         screen = screens.make_screen(Random(seed), "train")
         for control in screen.controls:
-            empty = Image.new("RGB", screen.picture.size, (1, 2, 3))
+            empty = Image.new("RGB", screen.image.size, (1, 2, 3))
             alone = empty.copy()
             screens._draw_control(alone, style, control)
             inner, box = box_of((np.asarray(alone) != np.asarray(empty)).any(axis=2)), control.box_px
@@ -97,7 +97,7 @@ def test_boxes_enclose_the_controls() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_easiest_form_has_one_size_and_one_wording(task: str) -> None:
     items = [draw(task, seed, ease=1.0) for seed in range(40)]
-    assert {picture_of(item).size for item in items} == {(168, 168)}
+    assert {image_of(item).size for item in items} == {(168, 168)}
     shown = {re.sub(r"[A-Z]\w*\.|type \w+|Type \w+", "", text) for item in items for text, _ in turns_of(item)}
     assert len(shown) <= len(actions.QUESTIONS) + 1
 

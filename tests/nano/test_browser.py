@@ -22,9 +22,9 @@ from .checks import (
     every_face,
     every_split,
     hidden,
+    image_of,
     is_at,
     needs,
-    picture_of,
     turns_of,
     word_list,
 )
@@ -45,16 +45,16 @@ def test_boxes_enclose_their_pixels() -> None:
     shots = browser.shoot([*(window.tile for window in windows), *without], html.WINDOW_CSS)
     for (number, key), shot in zip(keys, shots[len(windows) :], strict=True):
         whole = shots[number]
-        assert whole.picture.size == windows[number].tile.size
+        assert whole.image.size == windows[number].tile.size
         assert set(whole.boxes) == {str(each) for each in range(len(windows[number].widgets))}  # nothing is cut off
-        assert encloses(whole.boxes[key], changed(whole.picture, shot.picture), 10), (windows[number], key)
+        assert encloses(whole.boxes[key], changed(whole.image, shot.image), 10), (windows[number], key)
 
 
 @needs_browser
 def test_pixels_do_not_depend_on_the_neighbours() -> None:
     for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
         assert one.truth == again.truth and one.answer == again.answer
-        assert picture_of(one).tobytes() == picture_of(again).tobytes()
+        assert image_of(one).tobytes() == image_of(again).tobytes()
 
 
 @needs_browser

@@ -27,8 +27,8 @@ from .checks import (
     digest_of,
     drawn,
     every_split,
+    image_of,
     needs_text,
-    picture_of,
     taught_words,
     turns_of,
 )
@@ -118,7 +118,7 @@ def test_values_can_be_measured_within_tolerance(kind: str) -> None:
 def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
     for seed in range(80):
         drawn = drawn_chart(seed, "bar", False, split)
-        pixels, (x1, y1, x2, y2) = np.asarray(drawn.picture), drawn.plot
+        pixels, (x1, y1, x2, y2) = np.asarray(drawn.image), drawn.plot
         covered = np.zeros(pixels.shape[:2], dtype=bool)
         for (left, top, right, bottom), colour in zip(drawn.marks, drawn.look.colours, strict=True):
             assert x1 <= left < right <= x2 and y1 <= top < bottom <= y2
@@ -133,7 +133,7 @@ def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
     for seed in range(60):
         drawn = drawn_chart(seed, "line", False, split, plain=True)
         colour, (x1, _, x2, y2) = np.array(drawn.look.colours[0]), drawn.plot
-        near = (np.abs(np.asarray(drawn.picture).astype(int) - colour).sum(axis=2) < 40)[: y2 - 3]
+        near = (np.abs(np.asarray(drawn.image).astype(int) - colour).sum(axis=2) < 40)[: y2 - 3]
         near[:, :x1] = near[:, x2:] = False
         ys, xs = np.nonzero(near)
         lefts, tops, rights, bottoms = zip(*drawn.marks, strict=True)
@@ -149,7 +149,7 @@ def test_slices_cover_their_percent(split: str) -> None:
     for seed in range(40):
         drawn = drawn_chart(seed, "pie", False, split)
         x1, y1, x2, y2 = drawn.plot
-        pixels = np.asarray(drawn.picture)[y1:y2, x1:x2].reshape(-1, 3)
+        pixels = np.asarray(drawn.image)[y1:y2, x1:x2].reshape(-1, 3)
         counts = [(pixels == colour).all(axis=1).sum() for colour in drawn.look.colours]
         for count, value in zip(counts, drawn.chart.values, strict=True):
             assert abs(100 * count / sum(counts) - value) < 1.5
@@ -161,8 +161,8 @@ def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.M
     boxes: dict[str, list] = {}
     original = chart_drawing._put
 
-    def put(picture, look, text, *rest):
-        box = original(picture, look, text, *rest)
+    def put(image, look, text, *rest):
+        box = original(image, look, text, *rest)
         boxes.setdefault("labels" if text in look_labels else "numbers", []).append(box)
         return box
 
@@ -173,7 +173,7 @@ def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.M
         look_labels = set(chart.labels)
         boxes.clear()
         drawn = chart_drawing.draw_chart(*chart_drawing.fitted(chart, chart_looks.pick_look(rng, split, 0.0, chart)))
-        width, height = drawn.picture.size
+        width, height = drawn.image.size
         for x1, y1, x2, y2 in [box for group in boxes.values() for box in group]:  # a line has room for accents
             assert x1 >= -1 and y1 >= -4 and x2 <= width + 1 and y2 <= height + 4, (seed, x1, y1, x2, y2)
         assert are_apart(boxes["labels"], -2), seed
@@ -192,10 +192,10 @@ def test_the_easiest_bars_stand_in_columns_of_tokens() -> None:
 def test_sizes(task: str) -> None:
     for seed in range(100):
         ease = seed / 99
-        size = picture_of(make(task, seed, "train", ease)).size
+        size = image_of(make(task, seed, "train", ease)).size
         assert min(size) >= 112 and max(size) <= 196
         assert size == (140, 168) or ease < 1
-    assert {picture_of(make(task, seed, "train", 1.0)).size for seed in range(30)} == {(140, 168)}
+    assert {image_of(make(task, seed, "train", 1.0)).size for seed in range(30)} == {(140, 168)}
 
 
 def test_dialogues_have_four_to_six_turns() -> None:
@@ -269,13 +269,13 @@ def test_charts_of_matplotlib_ask_what_they_show() -> None:
     pytest.importorskip("matplotlib")
     for seed in range(3):
         one, again = (transfer.chart_value(Random(seed)) for _ in range(2))
-        assert one.answer == again.answer and picture_of(one).tobytes() == picture_of(again).tobytes()
+        assert one.answer == again.answer and image_of(one).tobytes() == image_of(again).tobytes()
         assert one.task == "transfer_chart" and one.truth["kind"] == "number"
         ((question, answer),) = turns_of(one)
         assert answer == answer_again(question, one.truth["scene"]) and float(answer) == one.truth["value"]
         assert question.startswith(("What value does the chart give for", "What percent of the chart is"))
-        assert picture_of(one).mode == "RGB" and max(picture_of(one).size) <= 196
-        assert len(picture_of(one).getcolors(10_000)) > 8
+        assert image_of(one).mode == "RGB" and max(image_of(one).size) <= 196
+        assert len(image_of(one).getcolors(10_000)) > 8
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

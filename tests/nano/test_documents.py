@@ -19,9 +19,9 @@ from .checks import (
     digest_of,
     drawn,
     every_split,
+    image_of,
     ink_of,
     needs_text,
-    picture_of,
     turns_of,
 )
 
@@ -41,10 +41,10 @@ def test_same_arguments_same_pixels_in_another_process():
 @needs_text
 @pytest.mark.parametrize("task", ALL)
 @every_split
-def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
+def test_every_ease_draws_small_images_with_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
-        width, height = picture_of(item).size
+        width, height = image_of(item).size
         assert width % 28 == 0 and height % 28 == 0 and max(width, height) <= 224
         assert item.task == task and item.messages[-1]["role"] == "user"
         json.dumps(item.truth)
@@ -59,7 +59,7 @@ def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
 @pytest.mark.parametrize("task", ALL)
 def test_the_easiest_form_has_one_size(task: str):
     items = [draw(task, seed, ease=1.0) for seed in range(20)]
-    assert len({picture_of(item).size for item in items}) == 1
+    assert len({image_of(item).size for item in items}) == 1
     assert {item.truth["scene"]["form"] for item in items} == {"aligned"}
 
 
@@ -134,11 +134,11 @@ def test_receipts_and_tables_are_read_as_written():
 @needs_text
 @pytest.mark.parametrize("task", ["receipt", "form", "table"])
 @every_split
-def test_texts_lie_in_the_picture_and_apart(task: str, split: str):
+def test_texts_lie_in_the_image_and_apart(task: str, split: str):
     for seed in range(40):
         item = draw(task, seed, split, seed % 5 / 4)
         boxes = [each["box_px"] for each in item.truth["scene"]["written"]]
-        assert are_inside(boxes, picture_of(item).size) and are_apart(boxes)
+        assert are_inside(boxes, image_of(item).size) and are_apart(boxes)
 
 
 @needs_text

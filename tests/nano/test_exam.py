@@ -13,7 +13,7 @@ from qwen2vl.nano import exam as module
 from qwen2vl.nano.__main__ import DRAWERS, makers
 from qwen2vl.nano.exam import AIMS, EXAM_TASKS, EXAMS, count_items, read_exam, write_exam
 from qwen2vl.nano.world import TASKS, draw
-from qwen2vl.nano.world.item import Item, film_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, image_item, text_truth, video_item
 
 FROZEN = {"exam": "1b100bf5e1e5617d", "nano": "180072d0a3906c45"}
 """Exam -> first digits of the archive's SHA-256; another archive is another exam, and no scores of it compare."""
@@ -21,30 +21,30 @@ KINDS = {"text", "number", "box", "point", "action"}
 
 
 def word(rng) -> Item:
-    picture = Image.new("RGB", (56, 28), tuple(rng.randrange(256) for _ in range(3)))
-    return picture_item("word", [picture], f"Which {rng.randrange(99)}?", "x", text_truth("x", scene={"size": 1}))
+    image = Image.new("RGB", (56, 28), tuple(rng.randrange(256) for _ in range(3)))
+    return image_item("word", [image], f"Which {rng.randrange(99)}?", "x", text_truth("x", scene={"size": 1}))
 
 
-def film(rng) -> Item:
+def video(rng) -> Item:
     grounds = [Image.new("RGB", (30, 20), (rng.randrange(256), shade, 0)) for shade in (10, 20, 30)]
     frames = [grounds[place] for place in (0, 0, 1, 2, 2, 0)]
-    return film_item("film", [frame.copy() for frame in frames], "Which?", "y", text_truth("y"))
+    return video_item("video", [frame.copy() for frame in frames], "Which?", "y", text_truth("y"))
 
 
 def noisy(rng) -> Item:
     noise = np.random.default_rng(rng.getrandbits(32)).normal(128, 12, (40, 40, 3))
-    picture = Image.fromarray(noise.astype(np.uint8))
-    return picture_item("noisy", [picture, picture], "Which?", "z", text_truth("z"))
+    image = Image.fromarray(noise.astype(np.uint8))
+    return image_item("noisy", [image, image], "Which?", "z", text_truth("z"))
 
 
 def pure(rng) -> Item:
-    return picture_item("pure", [], "Say ✿.", "✿", text_truth("✿"))
+    return image_item("pure", [], "Say ✿.", "✿", text_truth("✿"))
 
 
-MAKERS = {"word": word, "film": film, "noisy": noisy, "pure": pure}
+MAKERS = {"word": word, "video": video, "noisy": noisy, "pure": pure}
 
 
-def pictures(item) -> list[Image.Image]:
+def images(item) -> list[Image.Image]:
     parts = item.messages[0]["content"]
     stills = [part["image"] for part in parts if part["type"] == "image"]
     return stills + [frame for part in parts if part["type"] == "video" for frame in part["video"]]
@@ -68,8 +68,8 @@ def test_what_is_read_is_what_was_made(path):
         made = MAKERS[item.task](module.Random(f"test/{item.task}/{item.id.split('-')[1]}"))
         assert item.truth == {key: value for key, value in made.truth.items() if key != "scene"}
         assert item.messages[0]["content"][-1] == made.messages[0]["content"][-1]
-        assert len(pictures(item)) == len(pictures(made))
-        assert all(map(same, pictures(item), pictures(made)))
+        assert len(images(item)) == len(images(made))
+        assert all(map(same, images(item), images(made)))
 
 
 def test_items_of_the_drawn_world_survive(tmp_path):
@@ -79,16 +79,16 @@ def test_items_of_the_drawn_world_survive(tmp_path):
     write_exam(tmp_path / "exam.zip", makers, 1, exact=tasks)
     for item in read_exam(tmp_path / "exam.zip"):
         made = makers[item.task](module.Random(f"test/{item.task}/{item.id.split('-')[1]}"))
-        assert all(map(same, pictures(item), pictures(made)))
+        assert all(map(same, images(item), images(made)))
 
 
-def test_equal_pictures_and_frames_are_stored_once(path):
+def test_equal_images_and_frames_are_stored_once(path):
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.startswith("media/")]
         lines = [json.loads(line) for line in archive.read("items.jsonl").splitlines()]
-        strips = [line["messages"][0]["content"][0]["video"] for line in lines if line["task"] == "film"]
+        strips = [line["messages"][0]["content"][0]["video"] for line in lines if line["task"] == "video"]
         sizes = [Image.open(archive.open(strip["strip"])).size for strip in strips]
-    assert len(names) == 3 + 3 + 3, "one for each word, film and pair of noisy pictures"
+    assert len(names) == 3 + 3 + 3, "one for each word, video and pair of noisy images"
     assert [strip["frames"] for strip in strips] == [[0, 0, 1, 2, 2, 0]] * 3
     assert sizes == [(30, 60)] * 3
 
@@ -102,8 +102,8 @@ def test_noise_is_stored_as_jpeg_where_that_is_allowed(tmp_path):
     assert sizes[0]["word"] == sizes[1]["word"]
     read = next(read_exam(tmp_path / "0.zip", ("noisy",)))
     made = noisy(module.Random("test/noisy/0"))
-    assert not same(pictures(read)[0], pictures(made)[0])
-    assert pictures(read)[0].size == pictures(made)[0].size
+    assert not same(images(read)[0], images(made)[0])
+    assert images(read)[0].size == images(made)[0].size
 
 
 def test_the_same_makers_give_the_same_archive(tmp_path):
@@ -113,9 +113,9 @@ def test_the_same_makers_give_the_same_archive(tmp_path):
 
 
 def test_only_what_is_asked_for_is_read(path):
-    assert {item.task for item in read_exam(path, ("film", "pure"))} == {"film", "pure"}
+    assert {item.task for item in read_exam(path, ("video", "pure"))} == {"video", "pure"}
     assert [item.id for item in read_exam(path, ids={"pure-1", "word-2"})] == ["word-2", "pure-1"]
-    assert count_items(path) == {"word": 3, "film": 3, "noisy": 3, "pure": 3}
+    assert count_items(path) == {"word": 3, "video": 3, "noisy": 3, "pure": 3}
 
 
 def test_progress_counts_all_items(tmp_path):
@@ -136,7 +136,7 @@ def test_items_may_be_drawn_together(tmp_path, monkeypatch):
     assert groups == [2, 1]
     assert count_items(tmp_path / "exam.zip") == {"pure": 3, "word": 3}
     for item in read_exam(tmp_path / "exam.zip", ("word",)):
-        assert same(pictures(item)[0], pictures(word(module.Random(f"test/word/{item.id[5:]}")))[0])
+        assert same(images(item)[0], images(word(module.Random(f"test/word/{item.id[5:]}")))[0])
 
 
 def test_an_exam_that_is_too_large_is_refused(tmp_path, monkeypatch):
@@ -195,4 +195,4 @@ def test_every_packaged_item_has_media_and_truth(name):
         parts = item.messages[-1]["content"]
         assert parts[-1]["type"] == "text"
         assert item.truth["kind"] in KINDS
-        assert number > 0 or pictures(item), "the first task has pictures"
+        assert number > 0 or images(item), "the first task has images"

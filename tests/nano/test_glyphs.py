@@ -1,4 +1,4 @@
-"""Glyph pictures: answers follow from the described scene, boxes enclose their pixels, splits share only the kinds."""
+"""Glyph images: answers follow from the described scene, boxes enclose their pixels, splits share only the kinds."""
 
 import json
 import re
@@ -26,8 +26,8 @@ from .checks import (
     digest_of,
     drawn,
     every_split,
+    image_of,
     needs,
-    picture_of,
     turns_of,
 )
 
@@ -68,17 +68,17 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
     known |= {"yes", "no", "object", "ref", "start", "end", "box"}
     for seed in range(33):
         item = draw(task, seed, split, seed % 11 / 10)
-        picture, scene = picture_of(item), item.truth["scene"]
+        image, scene = image_of(item), item.truth["scene"]
         assert item.task == task and json.loads(json.dumps(item.truth)) == item.truth
-        assert list(picture.size) == scene["size"] and picture.mode == "RGB"
-        assert min(picture.size) >= 56 and max(picture.size) <= 224
+        assert list(image.size) == scene["size"] and image.mode == "RGB"
+        assert min(image.size) >= 56 and max(image.size) <= 224
         assert len(turns_of(item)) <= glyphs.MAX_TURNS
         for question, answer in turns_of(item):
             assert question and answer and question.isascii() and answer.isascii()
             assert set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known
         if item.truth["kind"] == "text":
             assert item.answer in item.truth["accept"]
-        assert are_inside([glyph["box_px"] for glyph in scene["glyphs"]], picture.size)
+        assert are_inside([glyph["box_px"] for glyph in scene["glyphs"]], image.size)
         for glyph in scene["glyphs"]:
             assert glyph["name"] in emoji.names_at(seed % 11 / 10)
             assert all(emoji.stands_out(glyph["name"], tuple(colour)) for colour in scene["ground"]["colours"])
@@ -87,7 +87,7 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
 @every_task
 def test_the_easiest_form_has_one_size_and_one_ground(task: str) -> None:
     items = [draw(task, seed, "train", 1.0) for seed in range(30)]
-    assert len({picture_of(item).size for item in items}) == 1
+    assert len({image_of(item).size for item in items}) == 1
     assert {item.truth["scene"]["ground"]["hue"] for item in items} == {-1}
     assert len({draw(task, seed, "train", 0.0).truth["scene"]["ground"]["hue"] for seed in range(30)}) == 30
 

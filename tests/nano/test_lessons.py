@@ -28,9 +28,9 @@ LESSONS = [
 ]
 
 
-def colour_at(picture: Image.Image, x: float, y: float) -> str:
+def colour_at(image: Image.Image, x: float, y: float) -> str:
     """Name of the nearest colour, "" for the ground."""
-    pixel = picture.getpixel((int(x), int(y)))
+    pixel = image.getpixel((int(x), int(y)))
     names = palette.COLOURS | {"": palette.EASY_GROUND}
     return min(names, key=lambda name: palette.distance(names[name], pixel))
 
@@ -54,12 +54,12 @@ def test_the_easiest_form_has_one_size(task):
 def test_rows_name_the_colours_of_their_cells():
     for seed in range(20):
         item = draw("shape_rows", seed, "train", 1.0)
-        (picture,) = media_of(item)
+        (image,) = media_of(item)
         for row, line in enumerate(item.answer.split("\n")):
             for column, name in enumerate(line.split(", ")):
                 colour, kind = name.split()
                 if kind != "ring":  # hollow where we look
-                    assert colour_at(picture, column * 28 + 14, row * 28 + 14) == colour
+                    assert colour_at(image, column * 28 + 14, row * 28 + 14) == colour
 
 
 def kind_in(cell: np.ndarray) -> str:
@@ -77,11 +77,11 @@ def kind_in(cell: np.ndarray) -> str:
     return max(overlaps, key=overlaps.__getitem__)
 
 
-def test_looking_up_answers_what_the_picture_shows():
+def test_looking_up_answers_what_the_image_shows():
     for seed in range(30):
         item = draw("tell_apart", seed, "train", 1.0)
-        (picture,) = media_of(item)
-        pixels = np.asarray(picture)
+        (image,) = media_of(item)
+        pixels = np.asarray(image)
         cells = [pixels[y : y + 28, x : x + 28] for y in range(0, 84, 28) for x in range(0, 112, 28)]
         at = {kind_in(cell): number for number, cell in enumerate(cells)}
         assert len(at) == len(turns_of(item)) + 1  # every shape is asked for, and the rest is empty

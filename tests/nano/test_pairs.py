@@ -1,4 +1,4 @@
-"""Two and three pictures, and counting to nine: answers are derived again from the description in the truth."""
+"""Two and three images, and counting to nine: answers are derived again from the description in the truth."""
 
 from collections import Counter
 from functools import partial
@@ -33,8 +33,8 @@ ORDINALS = ["first", "second", "third"]
 items = partial(of_every_ease, ALL)
 
 
-def named(picture: dict) -> list[str]:
-    return [f"{shape['colour']} {shape['kind']}" for shape in picture["shapes"]]
+def named(image: dict) -> list[str]:
+    return [f"{shape['colour']} {shape['kind']}" for shape in image["shapes"]]
 
 
 def the_change(first: dict, second: dict) -> tuple[str, str]:
@@ -49,8 +49,8 @@ def the_change(first: dict, second: dict) -> tuple[str, str]:
     return gone[0], f"now {new_colour}" if kind == new_kind else f"now a {new_kind}"
 
 
-def same_as_first(pictures: list[dict], what: str) -> str:
-    reference, *others = (picture["shapes"][0][{"shape": "kind", "colour": "colour"}[what]] for picture in pictures)
+def same_as_first(images: list[dict], what: str) -> str:
+    reference, *others = (image["shapes"][0][{"shape": "kind", "colour": "colour"}[what]] for image in images)
     return {(True, True): "both", (False, False): "neither", (True, False): "second", (False, True): "third"}[
         others[0] == reference, others[1] == reference
     ]
@@ -65,40 +65,40 @@ def one_of(flags: list[bool]) -> str:
 def derived(question: str, scene: dict) -> str:
     """The answer by the description alone."""
     key, parts = asked(QUESTIONS, question)
-    pictures = scene["pictures"]
-    counts, names = [len(picture["shapes"]) for picture in pictures], [named(picture) for picture in pictures]
+    images = scene["images"]
+    counts, names = [len(image["shapes"]) for image in images], [named(image) for image in images]
     if key in ("difference", "different_shape"):
-        name, how = the_change(*pictures)
+        name, how = the_change(*images)
         return f"the {name} is {how}" if key == "difference" else name
     if key == "same_object":
-        return same_as_first(pictures, parts["what"])
+        return same_as_first(images, parts["what"])
     if key in ("same_colour", "same_shape"):
-        same = same_as_first([pictures[0], *pictures], key.removeprefix("same_")) == "both"
+        same = same_as_first([images[0], *images], key.removeprefix("same_")) == "both"
         return "yes" if same else "no"
     if key in ("which_more", "which_most"):
         return one_of([count == max(counts) for count in counts])
     if key == "which_has":
         return one_of([parts["thing"] in each for each in names])
     if key in ("colour_in", "count_in"):
-        picture = pictures[ORDINALS.index(parts["which"])]
-        colours = [shape["colour"] for shape in picture["shapes"] if shape["kind"] == parts.get("kind")]
-        return str(len(picture["shapes"])) if key == "count_in" else "".join(colours)
+        image = images[ORDINALS.index(parts["which"])]
+        colours = [shape["colour"] for shape in image["shapes"] if shape["kind"] == parts.get("kind")]
+        return str(len(image["shapes"])) if key == "count_in" else "".join(colours)
     if key == "in_both":
         return "yes" if all(any(n.endswith(f" {parts['kind']}") for n in each) for each in names) else "no"
     if key == "name_both":
         return ", ".join(name for each in names for name in each)
     if key == "pair_rows":
-        lines = [sorted(p["shapes"], key=lambda s: (s["y"] // row_height(p), s["x"])) for p in pictures]
+        lines = [sorted(p["shapes"], key=lambda s: (s["y"] // row_height(p), s["x"])) for p in images]
         told = [", ".join(f"{s['colour']} {s['kind']}" for s in line) for line in lines]
         return "\n".join(f"{which}: {line}" for which, line in zip(ORDINALS, told, strict=False))
-    kinds = {shapes.PLURALS[shape["kind"]] for shape in pictures[0]["shapes"]}
+    kinds = {shapes.PLURALS[shape["kind"]] for shape in images[0]["shapes"]}
     assert parts["things"] == "shapes" or kinds == {parts["things"]}
     return " ".join(map(str, range(1, counts[0] + 1))) if key == "count_aloud" else str(counts[0])
 
 
-def row_height(picture: dict) -> int:
+def row_height(image: dict) -> int:
     """Of a grid of four shapes in one or two rows, six or eight in two."""
-    (width, height), count = picture["size"], len(picture["shapes"])
+    (width, height), count = image["size"], len(image["shapes"])
     return height if width >= 2 * height and count == 4 else height // 2
 
 
@@ -109,22 +109,22 @@ def test_answers_follow_from_the_description(task: str, split: str) -> None:
 
 
 @EVERY
-def test_pictures_are_what_the_description_says(task: str) -> None:
+def test_images_are_what_the_description_says(task: str) -> None:
     for item in items(task, 40):
-        for picture, told in zip(media_of(item), item.truth["scene"]["pictures"], strict=True):
+        for image, told in zip(media_of(item), item.truth["scene"]["images"], strict=True):
             drawn = Image.new("RGB", tuple(told["size"]), tuple(told["ground"]))
             for shape in told["shapes"]:
                 mask = shapes.mask(shape["kind"], shape["side"], shape["turn"])
                 drawn.paste(tuple(shape["rgb"]), (shape["x"], shape["y"]), mask)
-            assert picture.size == drawn.size
-            noise = np.abs(np.asarray(picture).astype(int) - np.asarray(drawn).astype(int))
+            assert image.size == drawn.size
+            noise = np.abs(np.asarray(image).astype(int) - np.asarray(drawn).astype(int))
             assert noise.max() <= 9
 
 
 @EVERY
 def test_boxes_enclose_their_pixels_and_lie_apart(task: str) -> None:
     for item in items(task, 40):
-        for told in item.truth["scene"]["pictures"]:
+        for told in item.truth["scene"]["images"]:
             boxes = []
             for shape in told["shapes"]:
                 width, height = shapes.mask(shape["kind"], shape["side"], shape["turn"]).size
@@ -135,7 +135,7 @@ def test_boxes_enclose_their_pixels_and_lie_apart(task: str) -> None:
 @EVERY
 def test_sizes_keep_to_the_limits(task: str) -> None:
     for item in items(task, 60):
-        sizes = [picture.size for picture in media_of(item)]
+        sizes = [image.size for image in media_of(item)]
         assert 1 <= len(sizes) <= 3 and all(max(size) <= 224 and size[0] * size[1] >= 4 * 784 for size in sizes)
         assert sum(-(-width // 28) * -(-height // 28) for width, height in sizes) <= 64
     easiest = {tuple(p.size for p in media_of(ALL[task](Random(seed), "train", 1.0))) for seed in range(20)}
@@ -144,7 +144,7 @@ def test_sizes_keep_to_the_limits(task: str) -> None:
 
 def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
     told = [items("equal_cells", 2)[1], *(LESSONS["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
-    placed = [shape for item in told for picture in item.truth["scene"]["pictures"] for shape in picture["shapes"]]
+    placed = [shape for item in told for image in item.truth["scene"]["images"] for shape in image["shapes"]]
     assert {(shape["colour"], shape["kind"]) for shape in placed} == {
         (colour, kind) for colour in ("red", "blue") for kind in ("circle", "cross")
     }
@@ -153,9 +153,9 @@ def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
 
 def test_the_easiest_count_ends_where_the_row_ends() -> None:
     for seed in range(60):
-        (picture,) = LESSONS["count_rows"](Random(seed), "train", 1.0).truth["scene"]["pictures"]
-        cells = [shape["y"] // 28 * 3 + shape["x"] // 28 for shape in picture["shapes"]]
-        assert cells == list(range(len(cells))) and len({s["kind"] for s in picture["shapes"]}) == 1
+        (image,) = LESSONS["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
+        cells = [shape["y"] // 28 * 3 + shape["x"] // 28 for shape in image["shapes"]]
+        assert cells == list(range(len(cells))) and len({s["kind"] for s in image["shapes"]}) == 1
 
 
 def test_answers_are_balanced() -> None:

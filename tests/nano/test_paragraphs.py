@@ -23,10 +23,10 @@ from .checks import (
     drawn,
     encloses,
     every_split,
+    image_of,
     ink_of,
     needs_text,
     parts_of,
-    picture_of,
 )
 
 ALL = {**paragraphs.MAKERS, **paragraphs.LESSONS}
@@ -46,11 +46,11 @@ def test_same_arguments_same_pixels_in_another_process():
 @needs_text
 @pytest.mark.parametrize("task", ALL)
 @every_split
-def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
+def test_every_ease_draws_small_images_with_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
-        width, height = picture_of(item).size
-        assert 28 <= width <= 224 and 28 <= height <= 224 and picture_of(item).mode == "RGB"
+        width, height = image_of(item).size
+        assert 28 <= width <= 224 and 28 <= height <= 224 and image_of(item).mode == "RGB"
         assert item.task == task and item.answer and item.messages[-1]["role"] == "user"
         json.dumps(item.truth)
         parse_messages(item.messages)
@@ -63,7 +63,7 @@ def test_every_ease_draws_small_pictures_with_answers(task: str, split: str):
 def test_the_easiest_form_has_one_size_and_one_wording():
     for task in ALL:
         items = [draw(task, seed, ease=1.0) for seed in range(20)]
-        assert len({picture_of(item).size for item in items}) == 1
+        assert len({image_of(item).size for item in items}) == 1
         assert {item.truth["scene"]["form"] for item in items} == {"aligned"}
     assert len({parts_of(draw("read_line", seed, ease=1.0))[0][0][0]["text"] for seed in range(20)}) == 1
 
@@ -132,7 +132,7 @@ def test_places_and_words_follow_from_the_description(split: str):
         assert are_apart(boxes.values())
         assert item.truth["box_px"] == boxes[scene["asked"]["word"]]
         assert scene["asked"]["word"] in parts_of(item)[0][0][0]["text"]
-        (found,) = parse_places(item.answer, [picture_of(item).size]).boxes
+        (found,) = parse_places(item.answer, [image_of(item).size]).boxes
         assert np.abs(np.subtract(found.xyxy_px, item.truth["box_px"])).max() <= 1
         item = draw("read_in_box", seed, split, ease)
         assert item.answer == word_at(item, parts_of(item)[0][0])
@@ -141,7 +141,7 @@ def test_places_and_words_follow_from_the_description(split: str):
 def word_at(item: Item, parts: list[dict]) -> str:
     """The one word whose middle lies in the box that the user gave."""
     (box,) = (part["box"] for part in parts if part["type"] == "box")
-    x1, y1, x2, y2 = to_pixels(box, picture_of(item).size)
+    x1, y1, x2, y2 = to_pixels(box, image_of(item).size)
     inside = []
     for word in item.truth["scene"]["words"]:
         left, top, right, bottom = word["box_px"]
@@ -159,7 +159,7 @@ def test_dialogues_ask_for_every_word_once():
         named = []
         for parts, answer in parts_of(item):
             if len(parts) == 1:
-                (found,) = parse_places(answer, [picture_of(item).size]).boxes
+                (found,) = parse_places(answer, [image_of(item).size]).boxes
                 assert np.abs(np.subtract(found.xyxy_px, boxes[found.label])).max() <= 1
                 named.append(found.label)
             else:
@@ -176,8 +176,8 @@ def letters_of(face: fonts.Face, letters: str) -> np.ndarray:
 
 
 def read_columns(item: Item, letters: str) -> str:
-    """What an aligned picture says, by comparing every column of every row with the letters of the family's faces."""
-    grey = np.asarray(picture_of(item).convert("L")).astype(float)
+    """What an aligned image says, by comparing every column of every row with the letters of the family's faces."""
+    grey = np.asarray(image_of(item).convert("L")).astype(float)
     cells = grey.reshape(grey.shape[0] // 28, 28, grey.shape[1] // 14, 14).transpose(0, 2, 1, 3)
     coverage = (cells.max() - cells) / (cells.max() - cells.min())
     best, text = np.inf, ""
@@ -194,7 +194,7 @@ def read_columns(item: Item, letters: str) -> str:
 @pytest.mark.parametrize(
     "task", ["read_line", "read_paragraph", "line_stack", "script_lines", "receipt_lines", "table_rows"]
 )
-def test_aligned_pictures_say_what_the_answers_say(task: str):
+def test_aligned_images_say_what_the_answers_say(task: str):
     plain = " abcdefghijklmnopqrstuvwxyz0123456789.TMFSWed"
     for seed in range(8):
         item = draw(task, seed, ease=1.0)

@@ -43,7 +43,7 @@ def uris_of(record: dict) -> list[str]:
     return re.findall(r"media/[^\"]+#bytes=\d+-\d+", json.dumps(record))
 
 
-def pictures_in(folder: Path, source: str) -> list[bytes]:
+def images_in(folder: Path, source: str) -> list[bytes]:
     """PNG files, cut where the records say."""
     cut = []
     for record in records_in(folder):
@@ -85,7 +85,7 @@ def test_frames_that_repeat_are_stored_once(tmp_path):
     for record in records_in(tmp_path):
         frames = uris_of(record)
         assert frames[::2] == frames[1::2]
-    assert b"".join(pictures_in(tmp_path, "film_rows@0")) == (tmp_path / "media" / "film_rows@0-0000.bin").read_bytes()
+    assert b"".join(images_in(tmp_path, "film_rows@0")) == (tmp_path / "media" / "film_rows@0-0000.bin").read_bytes()
 
 
 def test_any_number_of_processes_gives_the_same_files(tmp_path):
@@ -94,7 +94,7 @@ def test_any_number_of_processes_gives_the_same_files(tmp_path):
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
     draw_records(tmp_path / "other", SMALL, seed=1)
     assert files_in(tmp_path / "one").keys() == files_in(tmp_path / "other").keys()
-    assert not set(pictures_in(tmp_path / "one", "compare@0")) & set(pictures_in(tmp_path / "other", "compare@0"))
+    assert not set(images_in(tmp_path / "one", "compare@0")) & set(images_in(tmp_path / "other", "compare@0"))
 
 
 def test_resuming_draws_what_is_missing_and_gives_the_same_files(tmp_path, monkeypatch):
@@ -124,11 +124,11 @@ def test_a_source_grows_by_records_that_do_not_change_the_others(tmp_path, monke
     assert files_in(tmp_path / "grown") == files_in(tmp_path / "once")
 
 
-def test_sources_do_not_share_pictures(tmp_path):
+def test_sources_do_not_share_images(tmp_path):
     sources = ["compare@0", "compare@0.5", "count@0", "motion@0"]
     draw_records(tmp_path, dict.fromkeys(sources, 20))
-    pictures = [picture for source in sources for picture in set(pictures_in(tmp_path, source))]
-    assert len(pictures) == len(set(pictures)) > 60
+    images = [image for source in sources for image in set(images_in(tmp_path, source))]
+    assert len(images) == len(set(images)) > 60
     keys = [item_key(seed, source, number) for seed in (0, 1) for source in sources for number in range(50)]
     assert len(set(keys)) == len(keys) and min(keys) > 2**64
 

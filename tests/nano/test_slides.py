@@ -1,4 +1,4 @@
-"""Films of slides: what is answered is what the frames show, and every film can be drawn again."""
+"""Videos of slides: what is answered is what the frames show, and every video can be drawn again."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -66,7 +66,7 @@ def test_every_process_draws_the_same():
         assert pool.submit(digest, 3).result() == digest(3)
 
 
-def test_splits_and_numbers_are_other_films():
+def test_splits_and_numbers_are_other_videos():
     drawn = [draw_slides(SOURCES[1], number, split).truth for split in ("train", "test") for number in range(3)]
     assert len({json.dumps(truth) for truth in drawn}) == len(drawn)
 

@@ -8,14 +8,14 @@ from qwen2vl.data import records
 from qwen2vl.nano.world import palette, wording
 from qwen2vl.nano.world.charts import tasks as charts
 from qwen2vl.nano.world.documents import tasks as documents
-from qwen2vl.nano.world.films import tasks as film_tasks
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.reading import paragraphs
 from qwen2vl.nano.world.screens import actions
 from qwen2vl.nano.world.shapes import pairs
 from qwen2vl.nano.world.text import instructions
+from qwen2vl.nano.world.videos import tasks as video_tasks
 
-OF_KNOWN_WORDS = (pairs, film_tasks, instructions, documents, paragraphs, charts, glyphs)
+OF_KNOWN_WORDS = (pairs, video_tasks, instructions, documents, paragraphs, charts, glyphs)
 """Modules whose held-out wordings may use the words of all questions; those of actions are held to their own."""
 
 

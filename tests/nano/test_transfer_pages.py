@@ -1,4 +1,4 @@
-"""Transfer pictures: the answer follows from what was written, what was written is on the picture, nothing of training."""
+"""Transfer images: the answer follows from what was written, what was written is on the image, nothing of training."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from qwen2vl.nano.world import Item, fonts, wording, words
 from qwen2vl.nano.world.documents import forms
 from qwen2vl.nano.world.reading import paragraphs
 
-from .checks import changed, encloses, hidden, is_at, needs, picture_of, question_of, word_list
+from .checks import changed, encloses, hidden, image_of, is_at, needs, question_of, word_list
 
 COUNT = 40
 
@@ -61,13 +61,13 @@ def test_items_are_well_formed_and_of_the_test_split(task: str) -> None:
         assert item.task == task and question_of(item).isascii() and item.answer.isascii()
         assert json.loads(json.dumps(item.truth)) == item.truth
         assert scene["family"] in families
-        assert picture_of(item).mode == "RGB" and max(picture_of(item).size) <= 224 and min(picture_of(item).size) >= 28
+        assert image_of(item).mode == "RGB" and max(image_of(item).size) <= 224 and min(image_of(item).size) >= 28
         for word in re.findall(r"[A-Za-z]+", " ".join(_written(scene))):
             assert word in labels or word not in known
 
 
 def _written(scene: dict) -> list[str]:
-    """All words to be read on a picture, by its description."""
+    """All words to be read on an image, by its description."""
     lines = [part for line in scene.get("lines", ()) for part in ([line] if isinstance(line, str) else line)]
     states = [each["state"] for each in scene.get("controls", ()) if each["kind"] == "field"]
     return [*lines, *states, scene.get("heading", ""), scene.get("word", "")]
@@ -77,7 +77,7 @@ def _written(scene: dict) -> list[str]:
 def test_an_item_depends_on_its_own_source_alone(task: str) -> None:
     for one, again in zip(_draw(task, 3), _items(task), strict=False):
         assert (one.answer, one.truth) == (again.answer, again.truth)
-        assert picture_of(one).tobytes() == picture_of(again).tobytes()
+        assert image_of(one).tobytes() == image_of(again).tobytes()
 
 
 @needs_browser
@@ -108,9 +108,9 @@ def test_values_are_on_the_page_where_the_box_is() -> None:
         number = "heading" if key == "heading" else str([each for each, _ in page.lines].index(key))
         without.append(hidden(page.tile, number))
     shots = browser.shoot([*without, written[0].tile], pages.PAGE_CSS)
-    assert shots.pop().picture.tobytes() == picture_of(_items("transfer_page")[0]).tobytes()
+    assert shots.pop().image.tobytes() == image_of(_items("transfer_page")[0]).tobytes()
     for item, shot in zip(_items("transfer_page"), shots, strict=True):
-        inner, box = changed(picture_of(item), shot.picture), item.truth["scene"]["box_px"]
+        inner, box = changed(image_of(item), shot.image), item.truth["scene"]["box_px"]
         assert encloses(box, inner), item
 
 
@@ -127,10 +127,10 @@ def test_controls_are_in_their_boxes_and_points_too() -> None:
         without.append(hidden(tile, str(target)))
         boxes.append(item.truth["box_px"])
     shots = browser.shoot([*without, written[0][0]], pages.SCREEN_CSS)
-    assert shots.pop().picture.tobytes() == picture_of(items[0]).tobytes()
+    assert shots.pop().image.tobytes() == image_of(items[0]).tobytes()
     for item, box, shot in zip(items, boxes, shots, strict=True):
         assert is_at(re.findall(r"\d+", item.answer), box, item.truth["size"])
-        inner = changed(picture_of(item), shot.picture)
+        inner = changed(image_of(item), shot.image)
         assert encloses(box, inner)
         assert (inner[2] - inner[0]) * (inner[3] - inner[1]) > 0.5 * (box[2] - box[0]) * (box[3] - box[1])
 
@@ -141,7 +141,7 @@ def test_lines_are_whole_and_as_many_as_written() -> None:
     for item in _items("transfer_line"):
         lines = item.truth["scene"]["lines"]
         assert item.answer == "\n".join(lines) and " ".join(lines) in item.truth["accept"]
-        grey = np.asarray(picture_of(item).convert("L")).astype(int)
+        grey = np.asarray(image_of(item).convert("L")).astype(int)
         paper = int(np.median(grey))
         inked = abs(grey - paper) > 40
         assert not inked[[0, -1]].any() and not inked[:, [0, -1]].any()
@@ -153,12 +153,12 @@ def test_lines_are_whole_and_as_many_as_written() -> None:
 
 @needs_photos
 def test_words_on_photographs_stand_out_inside_their_box() -> None:
-    """The picture differs from its piece of the photograph where the letters are, with a little edge around them."""
+    """The image differs from its piece of the photograph where the letters are, with a little edge around them."""
     for item in _items("transfer_photo"):
-        scene, picture = item.truth["scene"], picture_of(item)
+        scene, image = item.truth["scene"], image_of(item)
         assert item.answer == scene["word"] and item.truth["read"] == [item.answer]
-        bare = photos._photo(scene["photo"]).resize(picture.size, Image.Resampling.LANCZOS, box=tuple(scene["cut"]))
-        inner, box = changed(picture, bare), scene["box_px"]
+        bare = photos._photo(scene["photo"]).resize(image.size, Image.Resampling.LANCZOS, box=tuple(scene["cut"]))
+        inner, box = changed(image, bare), scene["box_px"]
         edge = {"none": 1, "outline": 3, "shadow": 10, "plate": 5}[scene["edge"]]
         assert encloses((box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge), inner)
         assert inner[2] - inner[0] >= 0.8 * (box[2] - box[0])

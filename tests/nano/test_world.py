@@ -23,10 +23,10 @@ from .checks import (
     check_repeatable,
     digest_of,
     every_split,
+    image_of,
     is_at,
     media_of,
     needs_text,
-    picture_of,
     question_of,
 )
 
@@ -73,8 +73,8 @@ def test_every_item_is_well_formed(task: str, split: str) -> None:
         known = allowed | set(item.truth.get("read", ())) | {"object", "ref", "start", "end", "box"}
         spoken = re.findall(r"[A-Za-z]+", f"{question_of(item)} {item.answer}")
         assert {word for word in spoken if len(word) > 1} <= known
-        for picture in media_of(item):
-            assert picture.mode == "RGB" and min(picture.size) >= 28 and max(picture.size) <= 224
+        for image in media_of(item):
+            assert image.mode == "RGB" and min(image.size) >= 28 and max(image.size) <= 224
 
 
 def test_boxes_enclose_the_drawn_pixels_tightly() -> None:
@@ -116,7 +116,7 @@ def test_answers_are_balanced() -> None:
         assert max(shares) - min(shares) < 0.1, (task, shares)
 
 
-def test_films_move_as_answered() -> None:
+def test_videos_move_as_answered() -> None:
     """The middle of what differs from the ground travels along the answered direction."""
     for seed in range(120):
         item = draw("motion", seed)
@@ -128,10 +128,10 @@ def test_films_move_as_answered() -> None:
         assert moved == item.answer
 
 
-def test_same_pictures_are_the_same_pixels() -> None:
+def test_same_images_are_the_same_pixels() -> None:
     for seed in range(200):
         item = draw("compare", seed)
-        one, two = (np.asarray(picture).astype(int) for picture in media_of(item))
+        one, two = (np.asarray(image).astype(int) for image in media_of(item))
         if item.answer in ("yes", "same"):
             assert abs(one - two).max() <= 12  # noise of both
         elif item.answer in ("no", "different"):
@@ -170,18 +170,18 @@ def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(screens, "_question", lambda rng, p, t, c: (placed.append(c), original(rng, p, t, c))[1])
     for split in SPLITS:
         for seed in range(150):
-            size = picture_of(draw("screen", seed, split)).size
+            size = image_of(draw("screen", seed, split)).size
             boxes = [control.box_px for control in placed[-1]]
             assert are_inside(boxes, size) and are_apart(boxes)
 
 
 @needs_text
-def test_text_lies_inside_its_picture() -> None:
+def test_text_lies_inside_its_image() -> None:
     """The ink never reaches the rim by more than a face's overhang: a frame of one pixel is mostly paper."""
     for seed in range(300):
-        picture = np.asarray(media_of(draw("read_word", seed, ease=0.5))[0]).astype(int)
-        paper = np.median(picture.reshape(-1, 3), axis=0)
-        rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        image = np.asarray(media_of(draw("read_word", seed, ease=0.5))[0]).astype(int)
+        paper = np.median(image.reshape(-1, 3), axis=0)
+        rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         assert (abs(rim - paper).sum(axis=1) > 150).mean() < 0.05
 
 

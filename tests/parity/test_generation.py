@@ -1,6 +1,6 @@
 """Greedy replies of our Chat and of transformers from the same checkpoint directory, end to end.
 
-transformers renders with the stored template, tokenises with the stored tokenizer and reads pictures with its own
+transformers renders with the stored template, tokenises with the stored tokenizer and reads images with its own
 processor. Random weights; a reply of theirs must hold enough different tokens to be worth comparing.
 """
 
@@ -18,14 +18,14 @@ transformers = pytest.importorskip("transformers", minversion="5.23", reason="pa
 LENGTH = 24
 
 
-def picture_of(seed, width, height):
+def image_of(seed, width, height):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 CONVERSATIONS = {
     "text": ["What is it? 12 of 34."],
-    "one picture": [picture_of(1, 112, 84), "What is it?"],
-    "several pictures": ["One", picture_of(2, 56, 140), "two", picture_of(3, 100, 75), picture_of(4, 84, 28), "all?"],
+    "one image": [image_of(1, 112, 84), "What is it?"],
+    "several images": ["One", image_of(2, 56, 140), "two", image_of(3, 100, 75), image_of(4, 84, 28), "all?"],
 }
 
 
@@ -53,12 +53,12 @@ def their_answer(directory, chat):
     """content -> (ids of the prompt, ids of the reply), by transformers alone."""
     model = transformers.Qwen2VLForConditionalGeneration.from_pretrained(directory).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    images = transformers.Qwen2VLImageProcessorPil.from_pretrained(directory)
+    preprocess = transformers.Qwen2VLImageProcessorPil.from_pretrained(directory)
 
     def answer(messages):
-        pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
+        images = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        given = dict(images(pictures, return_tensors="pt")) if pictures else {}
+        given = dict(preprocess(images, return_tensors="pt")) if images else {}
         pieces = text.split("<|image_pad|>")
         counts = [int(grid.prod()) // 4 for grid in given.get("image_grid_thw", [])]
         text = pieces[0] + "".join("<|image_pad|>" * n + rest for n, rest in zip(counts, pieces[1:], strict=True))

@@ -27,12 +27,12 @@ Part = int | tuple[str, int, int, int]
 
 CONVERSATIONS: dict[str, list[Part]] = {
     "text": [40],
-    "one picture": [5, ("image", 1, 56, 84), 9],
+    "one image": [5, ("image", 1, 56, 84), 9],
     "several sizes": [3, ("image", 1, 28, 28), 2, ("image", 1, 140, 56), ("image", 1, 56, 112), 7],
-    "even film": [4, ("video", 4, 56, 84), 6],
-    "odd film": [4, ("video", 5, 56, 56), 6],
-    "long film": [4, ("video", 24, 28, 56), 6],
-    "film of one frame": [2, ("video", 1, 56, 56), 3],
+    "even video": [4, ("video", 4, 56, 84), 6],
+    "odd video": [4, ("video", 5, 56, 56), 6],
+    "long video": [4, ("video", 24, 28, 56), 6],
+    "video of one frame": [2, ("video", 1, 56, 56), 3],
     "interleaved": [
         3, ("image", 1, 56, 84), 5, ("video", 7, 56, 28), 1, ("image", 1, 84, 84), ("video", 2, 28, 28), 8,
         ("image", 1, 28, 56), 2,
@@ -64,7 +64,7 @@ def make_inputs(parts: Sequence[Part], config: Qwen2VLConfig, seed: int = 0) -> 
 
 
 def their_inputs(inputs: ModelInputs, parts: Sequence[Part], config: Qwen2VLConfig) -> dict[str, torch.Tensor]:
-    """The same as separate pictures and films, normalised here; positions given, as its own rule for films differs."""
+    """The same as separate images and videos, normalised here; positions given, as its own rule for videos differs."""
     mean, std = (torch.tensor(x)[:, None] for x in (config.vision.image_mean, config.vision.image_std))
     normal = ((inputs.patches.view(-1, 3, 392) / 255 - mean) / std).flatten(1)
     pieces = normal.split(inputs.grids.prod(1).tolist()) if len(inputs.grids) else ()
@@ -112,10 +112,10 @@ def test_logits(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_positions_of_pictures_agree_without_being_given(
+def test_positions_of_images_agree_without_being_given(
     pairs: dict[tuple[bool, str], tuple[Qwen2VL, torch.nn.Module]], seed: int
 ) -> None:
-    """For text, pictures and films no longer than wide, its rule is the paper's: its own positions give the same."""
+    """For text, images and videos no longer than wide, its rule is the paper's: its own positions give the same."""
     ours, theirs = pairs[False, "original"]
     parts: list[Part] = [3 + seed, ("image", 1, 56, 84), 2, ("video", 4, 84, 56), 1, ("image", 1, 28, 140), 4]
     inputs = make_inputs(parts, ours.config, seed)

@@ -7,7 +7,7 @@ from qwen2vl.processing.tokenizer import Tokenizer, build_nano_tokenizer
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings
 
-WORDS = ["What", "Where", "How", "You", "is", "the", "red", "circle", "in", "picture", "a", "helpful", "house", "glass"]
+WORDS = ["What", "Where", "How", "You", "is", "the", "red", "circle", "in", "image", "a", "helpful", "house", "glass"]
 
 
 @pytest.fixture(scope="session")

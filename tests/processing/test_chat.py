@@ -38,7 +38,7 @@ def message(role, *parts):
 
 def expected(messages, add_generation_prompt, add_vision_id):
     """The rules of [paper 1.6] word by word, on dictionaries."""
-    out, pictures, videos = "", 0, 0
+    out, images, videos = "", 0, 0
     if messages[0]["role"] != "system":
         out += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     roles = [None, *(turn["role"] for turn in messages), None]
@@ -52,8 +52,8 @@ def expected(messages, add_generation_prompt, add_vision_id):
         parts = [text(turn["content"])] if isinstance(turn["content"], str) else turn["content"]
         for part in parts:
             if "image" in part or "image_url" in part:
-                pictures += 1
-                out += f"Picture {pictures}: " if add_vision_id else ""
+                images += 1
+                out += f"Picture {images}: " if add_vision_id else ""
                 out += "<|vision_start|><|image_pad|><|vision_end|>"
             elif "video" in part or "video_url" in part:
                 videos += 1
@@ -143,14 +143,14 @@ def test_rendering_follows_the_published_rules(messages, prompt, ids):
 
 
 def test_calls_and_results_stand_in_one_turn_of_the_assistant():
-    picture = f"{VISION_START}{IMAGE_PAD}{VISION_END}"
+    image = f"{VISION_START}{IMAGE_PAD}{VISION_END}"
     assert rendered(TRACE, add_generation_prompt=False) == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-        f"<|im_start|>user\n{picture}Open the mail.<|im_end|>\n"
+        f"<|im_start|>user\n{image}Open the mail.<|im_end|>\n"
         "<|im_start|>assistant\nI look.\n✿FUNCTION✿: Home\n✿ARGS✿: {}\n"
-        f"✿RESULT✿: Done.{picture}\n"
+        f"✿RESULT✿: Done.{image}\n"
         '✿RETURN✿: ✿FUNCTION✿: Tap\n✿ARGS✿: {"point": [348, 291]}\n'
-        f"✿RESULT✿: {picture}\n"
+        f"✿RESULT✿: {image}\n"
         "✿RETURN✿: It is <|box_start|>(1,2),(3,4)<|box_end|>.<|im_end|>\n"
     )
 
@@ -255,7 +255,7 @@ def test_replies_and_their_end_tokens_are_supervised_and_nothing_else(tokenizer)
     assert supervised(tokenizer, TWO_TURNS[:2], [3, 4, 5]) == ""
 
 
-def test_pictures_inside_a_reply_are_not_supervised(tokenizer):
+def test_images_inside_a_reply_are_not_supervised(tokenizer):
     turns = [message("user", "Go"), message("assistant", text("Tap"), IMAGE, text("Done"))]
     assert supervised(tokenizer, turns, [9], add_vision_id=True) == f"TapDone{IM_END}"
 

@@ -78,5 +78,5 @@ def test_quads_are_drawn_as_quads():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
-def test_pictures_of_any_mode_can_be_drawn_on(mode):
+def test_images_of_any_mode_can_be_drawn_on(mode):
     assert tuple(drawn((400, 400), point_markup((500, 500)), mode=mode)[203, 203]) != GREY

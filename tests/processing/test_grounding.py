@@ -114,20 +114,20 @@ def test_every_truncation_of_an_answer_is_read_without_the_unfinished_part():
     assert (counts[0], counts[-2], counts[-1]) == (0, 1, 2)
 
 
-def test_a_picture_named_before_the_box_decides_where_it_lies():
+def test_an_image_named_before_the_box_decides_where_it_lies():
     text = f"In Picture 1: {box_markup((1, 2, 3, 4))}, but in Picture 2 {point_markup((500, 500))}"
     places = parse_places(text, [(100, 100), (200, 400)])
     assert (places.boxes[0].image_index, places.points[0].image_index) == (0, 1)
     assert places.points[0].xy_px == (100.0, 200.0)
 
 
-def test_the_last_picture_is_meant_unless_said_otherwise():
+def test_the_last_image_is_meant_unless_said_otherwise():
     text = f"Picture 7 {box_markup((1, 2, 3, 4))}"
     assert parse_places(text, [SIZE, SIZE, SIZE]).boxes[0].image_index == 2
     assert parse_places(text, [SIZE, SIZE, SIZE], default_index=0).boxes[0].image_index == 0
 
 
-def test_without_pictures_there_are_no_places():
+def test_without_images_there_are_no_places():
     assert parse_places(box_markup((1, 2, 3, 4)), []).boxes == ()
 
 

@@ -49,11 +49,11 @@ def test_every_patch_holds_its_own_pixels(num_frames: int, rows: int, columns: i
     assert (back == frames[np.minimum(np.arange(2 * grid[0]), num_frames - 1)]).all()
 
 
-def test_a_picture_is_a_film_of_two_equal_frames() -> None:
+def test_an_image_is_a_video_of_two_equal_frames() -> None:
     still = noise(1, 56, 84, 3)
     assert (patchify(still) == patchify(np.concatenate([still, still]))).all()
-    film = noise(3, 56, 56, 3)
-    assert (patchify(film) == patchify(film[[0, 1, 2, 2]])).all()
+    video = noise(3, 56, 56, 3)
+    assert (patchify(video) == patchify(video[[0, 1, 2, 2]])).all()
 
 
 def test_patches_of_a_view_are_those_of_its_copy() -> None:
@@ -84,7 +84,7 @@ def test_strips_are_the_whole(height: int, aspect: float, shrink: float, num_str
         assert (np.asarray(resize_in_strips(image, tall, wide, num_strips)) == np.asarray(whole)).all()
 
 
-def test_only_large_pictures_that_shrink_rows_first_are_split() -> None:
+def test_only_large_images_that_shrink_rows_first_are_split() -> None:
     for size, (height, width) in (((4000, 3000), (840, 1148)), ((3000, 4000), (1148, 840)), ((1024, 1024), (980, 980))):
         assert can_be_split(Image.new("RGB", size), height, width)
     for size, (height, width) in (((640, 480), (476, 644)), ((1066, 873), (868, 1064)), ((1024, 1024), (560, 980))):

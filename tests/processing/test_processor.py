@@ -16,7 +16,7 @@ from qwen2vl.spec.positions import mrope_positions
 from qwen2vl.spec.tokens import IM_END, SPECIAL_TOKENS
 
 
-def picture(width, height, seed=0):
+def make_image(width, height, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -28,7 +28,7 @@ def ask(*media, question="What is it?", **options):
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
 
 
-FILM = [picture(56, 56, seed) for seed in range(4)]
+VIDEO = [make_image(56, 56, seed) for seed in range(4)]
 
 
 def same(a, b):
@@ -36,7 +36,7 @@ def same(a, b):
 
 
 def test_types_and_shapes(processor):
-    inputs = processor(ask(picture(112, 56), FILM))
+    inputs = processor(ask(make_image(112, 56), VIDEO))
     num_patches = 4 * 8 + 2 * 4 * 4
     num_tokens = len(inputs.ids)
     assert (inputs.ids.dtype, inputs.positions.dtype, inputs.grids.dtype) == (torch.int64,) * 3
@@ -53,8 +53,8 @@ def test_without_media_there_are_no_patches(processor):
 
 
 def test_media_stand_together_in_textual_order(processor):
-    first, second = picture(56, 84, 1), picture(84, 56, 2)
-    prepared = processor.prepare(ask(first, FILM, second))
+    first, second = make_image(56, 84, 1), make_image(84, 56, 2)
+    prepared = processor.prepare(ask(first, VIDEO, second))
     assert [info.kind for info in prepared.media] == ["image", "video", "image"]
     assert prepared.inputs.grids.tolist() == [list(info.grid) for info in prepared.media]
     assert (prepared.inputs.patches[:24].numpy() == patchify(np.asarray(first)[None])).all()
@@ -62,12 +62,12 @@ def test_media_stand_together_in_textual_order(processor):
 
 
 def test_positions_follow_the_rule_of_the_paper(processor):
-    inputs = processor(ask(picture(112, 56), FILM))
+    inputs = processor(ask(make_image(112, 56), VIDEO))
     assert (inputs.positions.numpy() == mrope_positions(inputs.ids.numpy(), inputs.grids.numpy(), NANO)).all()
 
 
 def test_what_media_became_is_reported(processor):
-    prepared = processor.prepare(ask(picture(100, 60), FILM))
+    prepared = processor.prepare(ask(make_image(100, 60), VIDEO))
     image, video = prepared.media
     assert (image.original_size, image.resized, image.grid, image.num_tokens) == ((100, 60), (112, 56), (1, 4, 8), 8)
     assert (image.num_frames, image.timestamps_s) == (1, ())
@@ -80,7 +80,7 @@ def test_digests_tell_pixels_and_shapes_apart(processor):
     def digest(image):
         return processor.prepare(ask(image)).media[0].digest
 
-    assert digest(picture(56, 56)) == digest(picture(56, 56)) != digest(picture(56, 56, 1))
+    assert digest(make_image(56, 56)) == digest(make_image(56, 56)) != digest(make_image(56, 56, 1))
     flat, tall = (Image.new("RGB", size) for size in ((112, 56), (56, 112)))
     assert digest(flat) != digest(tall)
     assert processor.prepare(ask(flat), with_digests=False).media[0].digest == ""
@@ -88,14 +88,14 @@ def test_digests_tell_pixels_and_shapes_apart(processor):
 
 
 def test_limits_of_one_item_override_the_processors(processor):
-    small = processor.prepare(ask(picture(280, 280), max_pixels=4 * 784)).media[0]
-    large = processor.prepare(ask(picture(56, 56), min_pixels=16 * 784)).media[0]
-    fixed = processor.prepare(ask(picture(56, 56), resized_height=84, resized_width=140)).media[0]
+    small = processor.prepare(ask(make_image(280, 280), max_pixels=4 * 784)).media[0]
+    large = processor.prepare(ask(make_image(56, 56), min_pixels=16 * 784)).media[0]
+    fixed = processor.prepare(ask(make_image(56, 56), resized_height=84, resized_width=140)).media[0]
     assert (small.resized, large.resized, fixed.resized) == ((56, 56), (112, 112), (140, 84))
 
 
 def test_a_list_of_conversations_is_one_packed_row(processor):
-    one, two = ask(picture(56, 56)), ask(FILM, question="Which came first?")
+    one, two = ask(make_image(56, 56)), ask(VIDEO, question="Which came first?")
     packed, rows = processor([one, two]), [processor(one), processor(two)]
     assert packed.segments.tolist() == [0, len(rows[0].ids), len(rows[0].ids) + len(rows[1].ids)]
     assert torch.equal(packed.patches, torch.cat([row.patches for row in rows]))
@@ -104,7 +104,7 @@ def test_a_list_of_conversations_is_one_packed_row(processor):
 
 
 def test_labels_hold_the_reply(processor):
-    turns = [*ask(picture(56, 56)), {"role": "assistant", "content": "A red circle."}]
+    turns = [*ask(make_image(56, 56)), {"role": "assistant", "content": "A red circle."}]
     inputs = processor(turns, add_generation_prompt=False, with_labels=True)
     kept = inputs.labels[inputs.labels >= 0].tolist()
     assert processor.tokenizer.decode(kept, keep_special=SPECIAL_TOKENS) == f"A red circle.{IM_END}"
@@ -112,8 +112,8 @@ def test_labels_hold_the_reply(processor):
     assert processor([turns, turns], with_labels=True).labels.shape == processor([turns, turns]).ids.shape
 
 
-def test_pictures_are_named_on_request(processor):
-    ids = processor(ask(picture(56, 56), picture(56, 56)), add_vision_id=True).ids.tolist()
+def test_images_are_named_on_request(processor):
+    ids = processor(ask(make_image(56, 56), make_image(56, 56)), add_vision_id=True).ids.tolist()
     text = processor.tokenizer.decode(ids)
     assert "Picture 1: " in text and "Picture 2: " in text
 
@@ -131,7 +131,7 @@ def test_malformed_conversations_are_refused(processor, messages):
         processor(messages)
 
 
-def test_unreadable_pictures_are_refused(processor, tmp_path):
+def test_unreadable_images_are_refused(processor, tmp_path):
     with pytest.raises(MediaError, match="missing.png"):
         processor([{"role": "user", "content": [{"type": "image", "image": str(tmp_path / "missing.png")}]}])
 
@@ -158,19 +158,19 @@ def test_saved_processors_load_again(processor, saved):
     again = load_processor(saved)
     assert (again.settings.min_pixels, again.settings.max_pixels, again.settings.fps) == (784, 64 * 784, 4.0)
     assert again.config == NANO
-    assert same(again(ask(picture(84, 56))), processor(ask(picture(84, 56))))
+    assert same(again(ask(make_image(84, 56))), processor(ask(make_image(84, 56))))
 
 
 def test_limits_can_be_given_when_loading(saved):
     limited = load_processor(saved, max_pixels=4 * 784)
-    assert limited.prepare(ask(picture(280, 280))).media[0].resized == (56, 56)
+    assert limited.prepare(ask(make_image(280, 280))).media[0].resized == (56, 56)
 
 
 def test_transformers_loads_tokenizer_template_and_image_processor(processor, saved):
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(saved)
     images = transformers.Qwen2VLImageProcessorPil.from_pretrained(saved)
-    image = picture(100, 60)
+    image = make_image(100, 60)
     pixels = images(images=[image], return_tensors="pt")
     ours = load_processor(saved)(ask(image))
     mean, std = (torch.tensor(values)[:, None] for values in (NANO.vision.image_mean, NANO.vision.image_std))

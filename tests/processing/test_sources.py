@@ -1,4 +1,4 @@
-"""Every form a picture may come in, every refusal, and the one place that opens connections."""
+"""Every form an image may come in, every refusal, and the one place that opens connections."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def data_url(content: bytes) -> str:
 
 @pytest.fixture
 def png(tmp_path: Path) -> Path:
-    path = tmp_path / "a picture #1?.png"
+    path = tmp_path / "an image #1?.png"
     path.write_bytes(encoded())
     return path
 
@@ -93,7 +93,7 @@ def test_damaged_files_do_not_leak_other_exceptions() -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_header_and_picture_agree_on_the_upright_size(orientation: int, file_format: str, tmp_path: Path) -> None:
+def test_header_and_image_agree_on_the_upright_size(orientation: int, file_format: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "photo"
@@ -149,7 +149,7 @@ def test_wrong_paths_are_named(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     text = tmp_path / "notes.png"
-    text.write_text("not a picture")
+    text.write_text("not an image")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     cases = [
@@ -326,7 +326,7 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
         monkeypatch.setattr(fetching.socket, "getaddrinfo", lambda *_, found=found, **__: found)
         with pytest.raises(MediaError, match="not public"):
-            fetch("https://pictures.example/a.png", allowed_hosts=("pictures.example",), max_bytes=10)
+            fetch("https://images.example/a.png", allowed_hosts=("images.example",), max_bytes=10)
 
 
 def test_urls_are_taken_apart_once() -> None:

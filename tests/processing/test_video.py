@@ -1,4 +1,4 @@
-"""Films against sequential decoding of everything: same frames, same times, in many containers and codings."""
+"""Videos against sequential decoding of everything: same frames, same times, in many containers and codings."""
 
 import io
 import logging
@@ -27,14 +27,14 @@ SETTINGS = MediaSettings(video_min_pixels=784, video_max_pixels=6 * 784)
 MILLISECOND = Fraction(1, 1000)
 
 
-def picture(index: int, width: int, height: int) -> np.ndarray:
+def make_image(index: int, width: int, height: int) -> np.ndarray:
     """A grey that tells the frame's number, and a bright corner at the top left that tells its orientation."""
     pixels = np.full((height, width, 3), 20 + index * 7 % 180, dtype=np.uint8)
     pixels[: height // 3, : width // 3] = (255, 255 - index % 120, 0)
     return pixels
 
 
-def write_film(
+def write_video(
     path: Path,
     *,
     codec: str = "mpeg4",
@@ -57,7 +57,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation, hflip=mirrored)
         for index in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(make_image(index, *size), format="rgb24")
             frame.pts = times_ms[index] if times_ms else index
             if times_ms:
                 frame.time_base = MILLISECOND
@@ -81,7 +81,7 @@ def expected_frames(path: Path, count: int, size: tuple[int, int]) -> list[np.nd
 
 
 X264_OPEN = {"x264-params": "open-gop=1:keyint=8:bframes=3:b-pyramid=2:scenecut=0:threads=1"}
-FILMS: dict[str, dict[str, Any]] = {
+VIDEOS: dict[str, dict[str, Any]] = {
     "plain.mp4": {},
     "h264.mp4": {"codec": "libx264", "options": {"g": "8", "bf": "3"}},
     "open.mp4": {"codec": "libx264", "options": X264_OPEN},
@@ -99,24 +99,24 @@ FILMS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("name", VIDEOS)
 def test_frames_are_those_of_decoding_everything(name: str, tmp_path: Path) -> None:
-    path = write_film(tmp_path / name, **FILMS[name])
+    path = write_video(tmp_path / name, **VIDEOS[name])
     for count in (4, 14):
         video = read_video(path, SETTINGS, MediaOptions(nframes=count))
         assert video.frames.dtype == np.uint8
         for ours, theirs in zip(video.frames, expected_frames(path, count, video.frames.shape[1:3]), strict=True):
             assert (ours == theirs).all()
-        span = 39 / FILMS[name].get("fps", 10)
+        span = 39 / VIDEOS[name].get("fps", 10)
         assert video.timestamps_s == pytest.approx(np.linspace(0, span, count), abs=0.051)
     header = video_header(path, SETTINGS)
-    assert (header.width, header.height) == video.original_size == FILMS[name].get("size", (64, 48))
-    assert header.fps == pytest.approx(FILMS[name].get("fps", 10), rel=0.02)
+    assert (header.width, header.height) == video.original_size == VIDEOS[name].get("size", (64, 48))
+    assert header.fps == pytest.approx(VIDEOS[name].get("fps", 10), rel=0.02)
     assert (video.fps, video.duration_s) == (header.fps, header.duration_s)
 
 
 def test_all_forms_of_source(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a film #1.mp4")
+    path = write_video(tmp_path / "a video #1.mp4")
     whole = read_video(path, SETTINGS)
     assert len(whole.frames) == 8  # four seconds at two frames each
     for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes()):
@@ -127,7 +127,7 @@ def test_all_forms_of_source(tmp_path: Path) -> None:
 def test_variable_rate_goes_by_the_clock(tmp_path: Path) -> None:
     """Thirty frames in the first second, then one a second: frame numbers would give nothing but the first second."""
     times = [33 * i for i in range(30)] + [1000 * i for i in range(1, 11)]
-    path = write_film(tmp_path / "phone.mkv", times_ms=times)
+    path = write_video(tmp_path / "phone.mkv", times_ms=times)
     video = read_video(path, SETTINGS, MediaOptions(nframes=6))
     assert video.timestamps_s == pytest.approx([0, 2, 4, 6, 8, 10])
     for ours, theirs in zip(video.frames, expected_frames(path, 6, video.frames.shape[1:3]), strict=True):
@@ -136,7 +136,7 @@ def test_variable_rate_goes_by_the_clock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rotation", "mirrored"), [(90, False), (-90, False), (180, False), (0, True), (90, True)])
 def test_display_matrix(rotation: int, mirrored: bool, tmp_path: Path) -> None:
-    path = write_film(tmp_path / "phone.mp4", rotation=rotation, mirrored=mirrored)
+    path = write_video(tmp_path / "phone.mp4", rotation=rotation, mirrored=mirrored)
     upright = np.rot90(np.arange(4).reshape(2, 2), rotation // 90)
     upright = upright[:, ::-1] if mirrored else upright
     turned = rotation % 180 == 90
@@ -145,11 +145,11 @@ def test_display_matrix(rotation: int, mirrored: bool, tmp_path: Path) -> None:
     assert video_header(path, SETTINGS)[:2] == video.original_size
     red = video.frames[0, :, :, 0].astype(int)
     corners = np.array([[red[4, 4], red[4, -5]], [red[-5, 4], red[-5, -5]]])
-    assert upright.flat[corners.argmax()] == 0  # where the bright corner of the stored picture has gone
+    assert upright.flat[corners.argmax()] == 0  # where the bright corner of the stored image has gone
 
 
 def test_one_frame_is_shown_twice(tmp_path: Path) -> None:
-    video = read_video(write_film(tmp_path / "still.mp4", num_frames=1), SETTINGS)
+    video = read_video(write_video(tmp_path / "still.mp4", num_frames=1), SETTINGS)
     assert len(video.frames) == 2
     assert (video.frames[0] == video.frames[1]).all()
     assert video.timestamps_s == (0.0, 0.0)
@@ -162,7 +162,7 @@ def test_one_frame_is_shown_twice(tmp_path: Path) -> None:
 def test_start_and_end(
     start: float | None, end: float | None, first: float, last: float, count: int, tmp_path: Path
 ) -> None:
-    path = write_film(tmp_path / "film.mp4", options={"g": "8"})
+    path = write_video(tmp_path / "video.mp4", options={"g": "8"})
     video = read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
     assert (video.timestamps_s[0], video.timestamps_s[-1], len(video.frames)) == (first, pytest.approx(last), count)
     times, pixels = sequential(path)
@@ -172,13 +172,13 @@ def test_start_and_end(
 
 @pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (1.0, 1.0), (4.0, None), (50.0, 60.0), (None, 0.0)])
 def test_an_empty_range_is_an_error(start: float | None, end: float | None, tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4")
+    path = write_video(tmp_path / "video.mp4")
     with pytest.raises(MediaError, match=r"leave nothing of a video of 4\.00 seconds"):
         read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
 
 
-def test_a_broken_off_film_keeps_its_announced_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write_film(tmp_path / "film.mp4", num_frames=60, container_options={"movflags": "faststart"})
+def test_a_broken_off_video_keeps_its_announced_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_video(tmp_path / "video.mp4", num_frames=60, container_options={"movflags": "faststart"})
     whole = read_video(path, SETTINGS)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     with caplog.at_level(logging.WARNING):
@@ -192,7 +192,7 @@ def test_a_broken_off_film_keeps_its_announced_frames(tmp_path: Path, caplog: py
 
 
 def test_a_damaged_packet_costs_its_own_frames_only(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p")
+    path = write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p")
     whole = read_video(path, SETTINGS, MediaOptions(nframes=40))
     content = bytearray(path.read_bytes())
     starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
@@ -203,7 +203,7 @@ def test_a_damaged_packet_costs_its_own_frames_only(tmp_path: Path) -> None:
     assert (broken.frames[20] == whole.frames[19]).all()
 
 
-def test_files_that_are_no_films(tmp_path: Path) -> None:
+def test_files_that_are_no_videos(tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -212,17 +212,17 @@ def test_files_that_are_no_films(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     headless = tmp_path / "headless.mp4"
-    headless.write_bytes(write_film(tmp_path / "film.mp4").read_bytes()[:-400])
+    headless.write_bytes(write_video(tmp_path / "video.mp4").read_bytes()[:-400])
     half = tmp_path / "half.mp4"
-    half.write_bytes((tmp_path / "film.mp4").read_bytes()[:3000])
+    half.write_bytes((tmp_path / "video.mp4").read_bytes()[:3000])
     photo = tmp_path / "photo.png"
     Image.new("RGB", (40, 40)).save(photo)
     playlist = tmp_path / "list.m3u8"
-    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{tmp_path / 'film.mp4'}\n#EXT-X-ENDLIST\n")
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{tmp_path / 'video.mp4'}\n#EXT-X-ENDLIST\n")
     empty = tmp_path / "empty.mp4"
     empty.touch()
     cases = [
-        (sound, "holds no film, only sound"),
+        (sound, "holds no video, only sound"),
         (headless, "no video in a supported format, or damaged"),
         (half, "no video in a supported format, or damaged"),
         (photo, "no video in a supported format"),
@@ -232,7 +232,7 @@ def test_files_that_are_no_films(tmp_path: Path) -> None:
         (tmp_path / "none.mp4", "there is no file"),
         (b"nonsense", "the video in memory is no video"),
         ("concat:a.mp4|b.mp4", "there is no file"),
-        ("https://example.org/film.mp4", "not an allowed host"),
+        ("https://example.org/video.mp4", "not an allowed host"),
         (3, "of type int"),
         ([], "an empty list of frames"),
     ]
@@ -243,8 +243,8 @@ def test_files_that_are_no_films(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
-def test_a_film_without_frames(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3)
+def test_a_video_without_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3)
     content = path.read_bytes()
     starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
     blank = content[: starts[0]] + bytes(content.index(b"moov") - 4 - starts[0]) + content[content.index(b"moov") - 4 :]
@@ -252,8 +252,10 @@ def test_a_film_without_frames(tmp_path: Path) -> None:
         read_video(blank, SETTINGS)
 
 
-def test_a_film_that_announces_more_frames_than_can_be(tmp_path: Path) -> None:
-    content = bytearray(write_film(tmp_path / "film.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3).read_bytes())
+def test_a_video_that_announces_more_frames_than_can_be(tmp_path: Path) -> None:
+    content = bytearray(
+        write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3).read_bytes()
+    )
     content[content.index(b"stts") + 12] = 0x80  # of the first run of frames, its length
     for reader in (read_video, video_header):
         with pytest.raises(MediaError, match="announces 2147483651 frames: its header is damaged"):
@@ -261,7 +263,7 @@ def test_a_film_that_announces_more_frames_than_can_be(tmp_path: Path) -> None:
 
 
 def test_ceilings(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4")
+    path = write_video(tmp_path / "video.mp4")
     with pytest.raises(MediaError, match="64x48 pixels, over the ceiling of 3000"):
         read_video(path, MediaSettings(max_decoded_pixels=3000))
     with pytest.raises(MediaError, match="bytes, over the ceiling of 1000"):
@@ -271,36 +273,36 @@ def test_ceilings(tmp_path: Path) -> None:
 
 
 def test_lists_of_frames() -> None:
-    pictures = [picture(index, 64, 48) for index in range(5)]
+    images = [make_image(index, 64, 48) for index in range(5)]
     buffer = io.BytesIO()
-    Image.fromarray(pictures[1]).save(buffer, "PNG")
-    mixed = [pictures[0], buffer.getvalue(), Image.fromarray(pictures[2]), *pictures[3:]]
+    Image.fromarray(images[1]).save(buffer, "PNG")
+    mixed = [images[0], buffer.getvalue(), Image.fromarray(images[2]), *images[3:]]
     video = read_video(mixed, SETTINGS)
     assert video.timestamps_s == (0.0, 0.5, 1.0, 1.5, 2.0, 2.0)
     assert (video.original_size, video.fps, video.duration_s) == ((64, 48), 2.0, 2.5)
     for ours, index in zip(video.frames, [0, 1, 2, 3, 4, 4], strict=True):
-        assert (ours == np.asarray(resize(Image.fromarray(pictures[index]), *video.frames.shape[1:3]))).all()
-    assert (read_video(np.stack(pictures), SETTINGS).frames == video.frames).all()
+        assert (ours == np.asarray(resize(Image.fromarray(images[index]), *video.frames.shape[1:3]))).all()
+    assert (read_video(np.stack(images), SETTINGS).frames == video.frames).all()
     assert video_header(mixed, SETTINGS) == (64, 48, 2.5, 2.0, 5)
 
 
 def test_lists_are_thinned_only_when_asked() -> None:
-    pictures = [picture(index, 56, 56) for index in range(20)]
-    assert len(read_video(pictures, SETTINGS).frames) == 20
-    assert read_video(pictures, SETTINGS, MediaOptions(fps=1.0)).timestamps_s[:3] == (0.0, 1.0, 2.0)
-    assert len(read_video(pictures, SETTINGS, MediaOptions(nframes=4)).frames) == 4
-    assert len(read_video(pictures, SETTINGS, MediaOptions(max_frames=6)).frames) == 6
+    images = [make_image(index, 56, 56) for index in range(20)]
+    assert len(read_video(images, SETTINGS).frames) == 20
+    assert read_video(images, SETTINGS, MediaOptions(fps=1.0)).timestamps_s[:3] == (0.0, 1.0, 2.0)
+    assert len(read_video(images, SETTINGS, MediaOptions(nframes=4)).frames) == 4
+    assert len(read_video(images, SETTINGS, MediaOptions(max_frames=6)).frames) == 6
     with pytest.raises(MediaError, match="not a list of frames"):
-        read_video(pictures, SETTINGS, MediaOptions(video_start=1.0))
+        read_video(images, SETTINGS, MediaOptions(video_start=1.0))
 
 
 def test_frames_of_other_sizes_go_to_the_first_ones() -> None:
-    video = read_video([picture(0, 64, 48), picture(1, 100, 30)], SETTINGS, MediaOptions())
+    video = read_video([make_image(0, 64, 48), make_image(1, 100, 30)], SETTINGS, MediaOptions())
     assert video.frames.shape[0] == 2
     assert video.original_size == (64, 48)
 
 
-def test_transparent_films_go_over_white(tmp_path: Path) -> None:
+def test_transparent_videos_go_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=5)
@@ -312,7 +314,7 @@ def test_transparent_films_go_over_white(tmp_path: Path) -> None:
 
 
 def test_groups_without_a_chosen_frame_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_film(tmp_path / "film.mp4", num_frames=200, options={"g": "10"})
+    path = write_video(tmp_path / "video.mp4", num_frames=200, options={"g": "10"})
     fed: list[bool] = []
     original = decoding._decoded
     monkeypatch.setattr(decoding, "_decoded", lambda *given: fed.append(given[1] is not None) or original(*given))
@@ -321,7 +323,7 @@ def test_groups_without_a_chosen_frame_are_not_decoded(tmp_path: Path, monkeypat
 
 
 def needs(keys: str, targets: str, early: str = "") -> str:
-    """Run the plan on a film drawn as text: K = key frame, x = target, e = target shown before its own key frame."""
+    """Run the plan on a video drawn as text: K = key frame, x = target, e = target shown before its own key frame."""
     length = len(keys)
     times = np.arange(length) * 10
     for at, mark in enumerate(early.ljust(length)):
@@ -364,7 +366,7 @@ def test_chosen_frames_are_the_nearest(gaps: list[float], count: int, begin: flo
 
 def test_memory_goes_with_the_frames_kept(tmp_path: Path) -> None:
     """A minute at 320x240 is 346 MB of pixels; reading eight frames of it must cost a fraction."""
-    path = write_film(tmp_path / "long.mp4", num_frames=1500, fps=25, size=(320, 240), options={"g": "250"})
+    path = write_video(tmp_path / "long.mp4", num_frames=1500, fps=25, size=(320, 240), options={"g": "250"})
     script = f"""
         import resource
         from qwen2vl.processing.video import read_video

@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory, taught_processor) -> Path:
 
 @pytest.fixture
 def records(tmp_path) -> Path:
-    """24 pictures of three colours, in one JSON list."""
+    """24 images of three colours, in one JSON list."""
     entries = []
     for number in range(24):
         name = list(FRUITS)[number % 3]

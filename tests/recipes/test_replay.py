@@ -11,7 +11,7 @@ from tests.data.conftest import records_in, write_lines
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, taught_directory):
-    """Six steps of a fine-tune in which one picture was lost after the store was built."""
+    """Six steps of a fine-tune in which one image was lost after the store was built."""
     folder = tmp_path_factory.mktemp("replayed")
     records = [record | {"id": f"{record['id']}-{copy}"} for copy in range(30) for record in records_in(folder)]
     write_lines(folder / "my.jsonl", records)

@@ -74,7 +74,7 @@ def test_fixed_is_about_as_many_tokens_for_every_size(tokens):
         assert tokens / 2 <= tall * wide // 784 <= 2 * tokens
 
 
-def test_films_asked_about_are_as_long_as_their_column_says():
+def test_videos_asked_about_are_as_long_as_their_column_says():
     for column in LENGTH.columns[: len(LENGTHS)]:
         frames = held_out(column.source, 0).messages[0]["content"][0]["video"]
         assert column.title == f"{len(frames)} frames"

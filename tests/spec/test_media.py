@@ -108,7 +108,7 @@ def test_item_limits_override_settings_and_pull_the_other_along() -> None:
         (100, 25.0, {}, 8),
         (60, 30.0, {}, 4),
         (30, 30.0, {}, 4),  # the minimum
-        (3, 30.0, {}, 2),  # a film of three frames gives one pair
+        (3, 30.0, {}, 2),  # a video of three frames gives one pair
         (1, 30.0, {}, 2),  # a still is shown twice
         (2, 0.1, {}, 2),
         (36000, 30.0, {}, 768),  # the maximum
@@ -156,14 +156,14 @@ def test_frame_budget_of_the_published_table(num_frames: int, tokens_per_pair: i
     num_frames=st.integers(1, 768),
     cap=st.sampled_from([400, 2048, 16384]),
 )
-def test_a_film_never_bursts_the_cap(height: int, width: int, num_frames: int, cap: int) -> None:
+def test_a_video_never_bursts_the_cap(height: int, width: int, num_frames: int, cap: int) -> None:
     tall, wide = frame_size(height, width, num_frames, MediaSettings(video_max_tokens=cap))
     assert tall % FACTOR == wide % FACTOR == 0
     assert min(tall, wide) >= FACTOR
     assert math.ceil(num_frames / 2) * tall * wide // TOKEN <= cap
 
 
-def test_long_films_give_up_the_minimum_per_frame() -> None:
+def test_long_videos_give_up_the_minimum_per_frame() -> None:
     height, width = frame_size(720, 1280, 768, PUBLISHED)
     assert height * width < PUBLISHED.video_min_pixels
     assert 384 * height * width // TOKEN <= 16384
@@ -253,12 +253,12 @@ def test_published_sizes(name: str, tower_and_merger: int, total: int, kv_bytes:
 def test_costs_follow_from_the_plan() -> None:
     config = Qwen2VLConfig.named("2b")
     image = plan_media(224, 224, config=config)
-    film = plan_media(
+    video = plan_media(
         224, 224, config=config, num_frames=20, options=MediaOptions(resized_height=224, resized_width=224)
     )
-    assert film.grid == (10, 16, 16)
-    assert film.num_tokens == 10 * image.num_tokens
-    assert film.tower_flops == pytest.approx(10 * image.tower_flops, rel=1e-9)  # frames do not see each other
+    assert video.grid == (10, 16, 16)
+    assert video.num_tokens == 10 * image.num_tokens
+    assert video.tower_flops == pytest.approx(10 * image.tower_flops, rel=1e-9)  # frames do not see each other
     assert image.pixel_bytes == 256 * 1176
     assert image.kv_bytes == 64 * 28_672
     # A forward pass costs two FLOPs for every weight that a patch meets; the merger's weights meet one in four.

@@ -24,7 +24,7 @@ from qwen2vl.training.state import RunDirectory, read_metrics
 from tests.data.conftest import build_store
 
 SMALL = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.text, num_hidden_layers=2))
-SOURCES = ("pairs", "many", "films", "text", "news", "talk")
+SOURCES = ("pairs", "many", "videos", "text", "news", "talk")
 ALL = Rates(tower=1e-3, merger=1e-3, decoder=1e-3)
 SILENT = Events(on_step=lambda line: None, validate=lambda model: {})
 FIGURES = Events(on_step=lambda line: None, validate=lambda model: {"validation_loss": 1.0, "exact": {"count": 0.5}})

@@ -1,4 +1,4 @@
-"""The picture of a run: which panels there are, what they show, from one step to ten thousand."""
+"""The image of a run: which panels there are, what they show, from one step to ten thousand."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from qwen2vl.training.state import read_metrics
 from .conftest import FIGURES, trainer_of
 
 
-def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", "films"), **more: object) -> dict:
+def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", "videos"), **more: object) -> dict:
     return {
         "step": step,
         "steps": 300,
@@ -42,7 +42,7 @@ def panels_of(lines: list[dict]) -> dict[str, dict[str, tuple[list[float], list[
     return found
 
 
-def test_a_picture_shows_all_that_was_logged():
+def test_an_image_shows_all_that_was_logged():
     lines = [line_of(step) for step in range(1, 6)]
     lines.append({"step": 5, "validation_loss": 0.5, "exact": {"count": 0.4, "order": 0.6}})
     steps = [1, 2, 3, 4, 5]
@@ -51,7 +51,7 @@ def test_a_picture_shows_all_that_was_logged():
         "training": (steps, [10 / step for step in steps]),
         "held out": ([5], [0.5]),
     }
-    assert panels["loss by source"] == {"pages": (steps, [1.0] * 5), "films": (steps, [1.0] * 5)}
+    assert panels["loss by source"] == {"pages": (steps, [1.0] * 5), "videos": (steps, [1.0] * 5)}
     assert panels["learning rate"] == {"decoder": (steps, [1e-3] * 5), "tower": (steps, [1e-3] * 5)}
     assert panels["supervised tokens a second"] == {"tokens a second": (steps, [100.0] * 5)}
     assert panels["share"]["waiting for data"] == (steps, [0.25] * 5)
@@ -97,9 +97,9 @@ def test_long_runs_are_averaged(tmp_path):
     assert set(losses) == {3.0}
     assert len(steps) < 500
     draw_curves(lines, tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.format == "PNG"
-        assert len(picture.convert("RGB").getcolors(10**6)) > 50
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.format == "PNG"
+        assert len(image.convert("RGB").getcolors(10**6)) > 50
 
 
 def test_the_mean_ends_at_the_last_step():
@@ -117,7 +117,7 @@ def test_what_is_no_number_is_left_out():
     assert grouped(rates, "rate") == {"tower": ([2], [0.2])}
 
 
-def test_the_loop_logs_what_the_picture_shows(tmp_path: Path, store, small_model):
+def test_the_loop_logs_what_the_image_shows(tmp_path: Path, store, small_model):
     trainer_of(tmp_path, store, small_model(), events=FIGURES).train(3)
     panels = panels_of(read_metrics(tmp_path / "metrics.jsonl"))
     assert len(panels) == 7

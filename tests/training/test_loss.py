@@ -15,7 +15,7 @@ from qwen2vl.training.loss import exact_documents, token_loss
 from .conftest import SMALL
 
 ROWS = range(6)
-"""A picture, two, a film, text alone, a document, a masked dialogue."""
+"""An image, two, a video, text alone, a document, a masked dialogue."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def gradients_of(model, rows, **options):
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
 def test_packed_equals_one_by_one_in_loss_and_every_gradient(samples, small_model, groups):
-    """Also a row of text alone, and a row with a film; any way of accumulating them."""
+    """Also a row of text alone, and a row with a video; any way of accumulating them."""
     model = small_model()
     loss, apart = gradients_of(model, samples)
     size = len(samples) // groups

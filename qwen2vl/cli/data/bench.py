@@ -27,7 +27,7 @@ class BenchOptions(CommonOptions):
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
-    """The model whose sizes of pictures hold: nano, or a checkpoint directory."""
+    """The model whose sizes of images hold: nano, or a checkpoint directory."""
     tokens: int = 8192
     """What a pack holds at most, text and visual."""
     packs: int = 4

@@ -32,7 +32,7 @@ class BuildOptions(CommonOptions):
     tokenizer: Annotated[str, tyro.conf.arg(metavar="nano|DIR")]
     """The tokenizer of the model that is to be trained: nano's, or of a checkpoint directory."""
     media_root: Annotated[Path | None, told_as("DIR")] = None
-    """Where paths of pictures and films start from; the folder of each file of records unless given."""
+    """Where paths of images and videos start from; the folder of each file of records unless given."""
     source: Annotated[str | None, told_as("NAME")] = None
     """Source of records in the forms of other projects, which name none; the name of their file unless given."""
     num_workers: int = 1

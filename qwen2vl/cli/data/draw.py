@@ -16,7 +16,7 @@ from qwen2vl.cli.terminal import counting
 
 @dataclass(frozen=True, kw_only=True)
 class DrawOptions(CommonOptions):
-    """Draw nano's training records: questions and answers about pictures, pages, films and screens."""
+    """Draw nano's training records: questions and answers about images, pages, videos and screens."""
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder of the records, which is made if it is not there."""

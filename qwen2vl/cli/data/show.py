@@ -19,7 +19,7 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(CommonOptions):
-    """Write a page with every token of some records, its position, whether it is learnt, and the resized pictures."""
+    """Write a page with every token of some records, its position, whether it is learnt, and the resized images."""
 
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store, or of a run with --step."""
@@ -34,11 +34,11 @@ class ShowOptions(CommonOptions):
     limit: int = 10
     """Without --row and --id: so many records, spread evenly."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
-    """The model whose sizes of pictures hold: nano, or a checkpoint directory."""
+    """The model whose sizes of images hold: nano, or a checkpoint directory."""
     min_pixels: Annotated[int | None, told_as("N")] = None
-    """Enlarge pictures to at least this area; 784 pixels are one token."""
+    """Enlarge images to at least this area; 784 pixels are one token."""
     max_pixels: Annotated[int | None, told_as("N")] = None
-    """Shrink pictures to at most this area."""
+    """Shrink images to at most this area."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.html")] = Path("samples.html")
     """The page to write."""
 

@@ -131,7 +131,7 @@ class TowerReport:
 def load_clip_tower(model: Qwen2VL, directory: str | Path) -> TowerReport:
     """Fill patch embedding and blocks of `model.visual` from a CLIP checkpoint in either layout [paper 2.8].
 
-    The 2D kernel goes in equal shares to all time slices, so a picture shown as two equal frames gives what CLIP's own
+    The 2D kernel goes in equal shares to all time slices, so an image shown as two equal frames gives what CLIP's own
     convolution gives. LayerNorms keep the tower's epsilon (1e-6; CLIP's is 1e-5). Parameters keep their device and
     precision; one of them at a time is held besides the model. Raises ConfigError when a config file is missing or
     damaged, CheckpointError when sizes, activation or pixel statistics are not the model's or when tensors are missing,

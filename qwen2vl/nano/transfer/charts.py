@@ -11,7 +11,7 @@ from PIL import Image
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.nano.world.charts.data import COLOUR_NAMES, Chart, make_chart, words_to_read
 from qwen2vl.nano.world.charts.tasks import ask_value, scene_of
-from qwen2vl.nano.world.item import Item, picture_item
+from qwen2vl.nano.world.item import Item, image_item
 
 SIDES = (140, 168, 196)
 FAMILIES = ("DejaVu Sans", "DejaVu Sans", "DejaVu Serif", "STIXGeneral")  # all inside matplotlib
@@ -26,15 +26,15 @@ def chart_value(rng: Random) -> Item:
 
     Raises Qwen2VLError without matplotlib, and when the word list is not installed.
     """
-    chart, picture = draw_chart(rng, make_chart(rng, "test", 0.0))
+    chart, image = draw_chart(rng, make_chart(rng, "test", 0.0))
     question, answer, truth = ask_value(rng, chart, rng.randrange(len(chart.labels)), 0.0, "test")
     read = words_to_read(chart)
     truth = truth | {"scene": scene_of(chart)} | ({"read": read} if read else {})
-    return picture_item("transfer_chart", [picture], question, answer, truth)
+    return image_item("transfer_chart", [image], question, answer, truth)
 
 
 def draw_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
-    """The picture, and the chart as drawn: without its last categories where their labels had no room."""
+    """The image, and the chart as drawn: without its last categories where their labels had no room."""
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -61,8 +61,8 @@ def draw_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
         else:
             _draw_axes(rng, axes, chart, horizontal)
         canvas.draw()
-        picture = Image.frombuffer("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
-    return chart, picture
+        image = Image.frombuffer("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
+    return chart, image
 
 
 def _size(rng: Random, kind: str) -> tuple[int, int]:

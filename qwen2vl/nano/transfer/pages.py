@@ -28,7 +28,7 @@ from qwen2vl.nano.world import wording
 from qwen2vl.nano.world.documents import forms, receipts
 from qwen2vl.nano.world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods
 from qwen2vl.nano.world.fonts import Face, faces, font
-from qwen2vl.nano.world.item import Item, picture_item, place_truth, point_answer, text_truth
+from qwen2vl.nano.world.item import Item, image_item, place_truth, point_answer, text_truth
 from qwen2vl.nano.world.reading import paragraphs
 from qwen2vl.nano.world.screens.html import Tile, Widget, font_name, height_for, pick_widgets
 from qwen2vl.nano.world.shapes.scenes import PATCH
@@ -40,7 +40,7 @@ Drawer = Callable[[Sequence[Random]], list[Item]]
 
 SPLIT = "test"
 DPI = 96
-"""At which a pixel of the browser is a pixel of the picture."""
+"""At which a pixel of the browser is a pixel of the image."""
 MAX_SIDE = 224
 RECEIPTS = 0.6
 """Of the pages; the others are forms."""
@@ -177,7 +177,7 @@ def _ask_page(rng: Random, page: Page, shot: Shot) -> Item:
     scene = _scene(page.tile, page.style) | {"heading": page.heading, "lines": [list(line) for line in page.lines]}
     scene |= {"receipt": page.receipt, "box_px": list(shot.boxes[key])}
     lookup = Lookup(question=asked, answer=value, asked={"key": "heading" if key == "heading" else named})
-    return look_up("transfer_page", shot.picture, lookup, scene)
+    return look_up("transfer_page", shot.image, lookup, scene)
 
 
 def _ask_line_of(rng: Random, page: Page, key: str) -> str:
@@ -230,7 +230,7 @@ def _native(key: str, widget: Widget) -> str:
 def _ask_screen(rng: Random, tile: Tile, widgets: list[Widget], style: str, shot: Shot) -> Item:
     boxes = {number: shot.boxes[str(number)] for number in range(len(widgets)) if str(number) in shot.boxes}
     number = rng.choice(sorted(boxes))
-    widget, size = widgets[number], shot.picture.size
+    widget, size = widgets[number], shot.image.size
     label = rng.choice(CONTROL_LABELS[widget.kind]).format(label=widget.label)
     controls = [
         {"kind": widgets[each].kind, "label": widgets[each].label, "state": widgets[each].state, "box_px": list(box)}
@@ -238,7 +238,7 @@ def _ask_screen(rng: Random, tile: Tile, widgets: list[Widget], style: str, shot
     ]
     truth = place_truth("point", boxes[number], size, label) | {"scene": _scene(tile, style) | {"controls": controls}}
     question = phrase(rng, wording.QUESTIONS["point"], 0.0, SPLIT, label=label)
-    return picture_item("transfer_screen", [shot.picture], question, point_answer(boxes[number], size), truth)
+    return image_item("transfer_screen", [shot.image], question, point_answer(boxes[number], size), truth)
 
 
 def draw_lines(sources: Sequence[Random]) -> list[Item]:
@@ -247,8 +247,8 @@ def draw_lines(sources: Sequence[Random]) -> list[Item]:
     Raises Qwen2VLError where the browser or Poppler is not installed.
     """
     drawn = [_line(source) for source in sources]
-    pictures = _print([tile for tile, _, _ in drawn])
-    return [_ask_line(source, *each, picture) for source, each, picture in zip(sources, drawn, pictures, strict=True)]
+    images = _print([tile for tile, _, _ in drawn])
+    return [_ask_line(source, *each, image) for source, each, image in zip(sources, drawn, images, strict=True)]
 
 
 def _line(rng: Random) -> tuple[Tile, list[str], str]:
@@ -291,19 +291,19 @@ def _print(tiles: list[Tile]) -> list[Image.Image]:
         files = sorted(folder.glob("page-*.png"))
         if done.returncode or len(files) != len(tiles):
             raise Qwen2VLError(f"pdftoppm drew {len(files)} pages of {len(tiles)}; it says: {done.stderr.strip()}")
-        pictures = []
+        images = []
         for file, tile in zip(files, tiles, strict=True):
             with Image.open(file) as opened:
-                pictures.append(opened.convert("RGB").crop((0, 0, *tile.size)))
-    return pictures
+                images.append(opened.convert("RGB").crop((0, 0, *tile.size)))
+    return images
 
 
-def _ask_line(rng: Random, tile: Tile, lines: list[str], style: str, picture: Image.Image) -> Item:
+def _ask_line(rng: Random, tile: Tile, lines: list[str], style: str, image: Image.Image) -> Item:
     answer = "\n".join(lines)
     scene = _scene(tile, style) | {"lines": lines}
     truth = text_truth(answer, " ".join(lines), read=answer.split(), metric="anls", scene=scene)
     asked = paragraphs.QUESTIONS["read_line" if len(lines) == 1 else "read_paragraph"]
-    return picture_item("transfer_line", [picture], phrase(rng, asked, 0.0, SPLIT), answer, truth)
+    return image_item("transfer_line", [image], phrase(rng, asked, 0.0, SPLIT), answer, truth)
 
 
 def _scene(tile: Tile, style: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.nano.world import wording
 from qwen2vl.nano.world.fonts import Face, faces, font
-from qwen2vl.nano.world.item import Box, Item, picture_item, text_truth
+from qwen2vl.nano.world.item import Box, Item, image_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height
 from qwen2vl.nano.world.palette import COLOURS, Rgb, luma
 from qwen2vl.nano.world.shapes.scenes import PATCH
@@ -58,15 +58,15 @@ def transfer_photo(rng: Random) -> Item:
     name, face, word = rng.choice(PHOTOS), rng.choice(faces(SPLIT, mono=False)), pick_word(rng, SPLIT)
     widths = [width * PATCH for width in range(3, 7) if width * PATCH >= 14 * len(word)]
     size = rng.choice(widths), rng.randint(2, 3) * PATCH
-    picture, cut = _cut(rng, _photo(name), size)
+    image, cut = _cut(rng, _photo(name), size)
     text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
     wide, high = ink_size(face, text_px, word)
     x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
     box = (x, y, x + wide, y + high)
-    edge = _write(rng, picture, face, text_px, word, box)
+    edge = _write(rng, image, face, text_px, word, box)
     scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
     question = phrase(rng, wording.QUESTIONS["read_word"], 0.0, SPLIT)
-    return picture_item("transfer_photo", [picture], question, word, text_truth(word, read=[word], scene=scene))
+    return image_item("transfer_photo", [image], question, word, text_truth(word, read=[word], scene=scene))
 
 
 def photo_folder() -> Path:
@@ -88,7 +88,7 @@ def _photo(name: str) -> Image.Image:
 
 
 def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Box]:
-    """A piece of the photograph, of the picture's shape, shrunk to its size."""
+    """A piece of the photograph, of the image's shape, shrunk to its size."""
     most = min(photo.width / size[0], photo.height / size[1])
     scale = rng.uniform(min(1.0, most), most)
     width, height = int(size[0] * scale), int(size[1] * scale)
@@ -97,21 +97,21 @@ def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.
     return photo.resize(size, Image.Resampling.LANCZOS, box=cut), cut
 
 
-def _write(rng: Random, picture: Image.Image, face: Face, text_px: int, word: str, box: Box) -> str:
+def _write(rng: Random, image: Image.Image, face: Face, text_px: int, word: str, box: Box) -> str:
     """Letters that stand out from what is behind them, plain where that is calm, else with an edge; returns which."""
-    behind = np.asarray(picture.crop(box).convert("L"))
+    behind = np.asarray(image.crop(box).convert("L"))
     colours = [colour for colour in COLOURS.values() if abs(luma(colour) - behind.mean()) >= LUMA_GAP]
     ink = rng.choice(colours or [COLOURS["white" if behind.mean() < 128 else "black"]])
     calm = behind.std() < 22
     edge = rng.choice(("none", "none", "outline", "shadow") if calm else ("outline", "outline", "shadow", "plate"))
     origin = box[0] - int(font(face, text_px).getbbox(word)[0]), box[1] - line_height(face, text_px)[0]
-    _write_edge(picture, face, text_px, word, origin, box, edge, ink)
-    ImageDraw.Draw(picture).text(origin, word, font=font(face, text_px), fill=ink)
+    _write_edge(image, face, text_px, word, origin, box, edge, ink)
+    ImageDraw.Draw(image).text(origin, word, font=font(face, text_px), fill=ink)
     return edge
 
 
 def _write_edge(
-    picture: Image.Image,
+    image: Image.Image,
     face: Face,
     text_px: int,
     word: str,
@@ -122,7 +122,7 @@ def _write_edge(
 ) -> None:
     """What lies between the letters and the photograph: dark under light letters, light under dark ones."""
     under = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
-    mask = Image.new("L", picture.size)
+    mask = Image.new("L", image.size)
     pen = ImageDraw.Draw(mask)
     if edge == "outline":
         pen.text(origin, word, font=font(face, text_px), fill=255, stroke_width=2)
@@ -131,4 +131,4 @@ def _write_edge(
         mask = mask.filter(ImageFilter.GaussianBlur(1.5))
     elif edge == "plate":
         pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)
-    picture.paste(under, (0, 0), mask)
+    image.paste(under, (0, 0), mask)

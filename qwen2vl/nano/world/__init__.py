@@ -1,4 +1,4 @@
-"""The drawn world on which nano is trained and measured: pictures, pages, screens and films with exact truth."""
+"""The drawn world on which nano is trained and measured: images, pages, screens and videos with exact truth."""
 
 from qwen2vl.nano.world.fonts import INSTALL_LINE
 from qwen2vl.nano.world.item import Item

@@ -1,4 +1,4 @@
-"""Several questions about one picture, for training only: the picture's cost is shared, and every shape gets its turn.
+"""Several questions about one image, for training only: the image's cost is shared, and every shape gets its turn.
 
 The questions are those of the single tasks; scoring never uses dialogues.
 """
@@ -17,7 +17,7 @@ from qwen2vl.nano.world.shapes.scenes import (
     Scene,
     article,
     distinct_names,
-    picture_size,
+    image_size,
     render,
     scatter,
 )
@@ -59,7 +59,7 @@ def _few_shapes(rng: Random, ease: float) -> Scene:
     ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.choice((1, 2, 3, 3, 4)), ground)
     names += [rng.choice(names)] if rng.random() < 0.25 else []
-    return scatter(rng, picture_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
+    return scatter(rng, image_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
 
 
 def _names(rng: Random, scene: Scene, ease: float) -> list[Turn]:
@@ -101,14 +101,14 @@ def page_dialogue(rng: Random, split: str, ease: float) -> Item:
     drawn = make_page(rng, split, ease)
     turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
     rng.shuffle(turns)
-    return dialogue_item("page_dialogue", drawn.picture, turns)
+    return dialogue_item("page_dialogue", drawn.image, turns)
 
 
 def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
     """A window: point at every control, tell states and title."""
     drawn = make_screen(rng, split, ease)
-    turns = [ask_point(rng, control, drawn.picture.size, ease)[:2] for control in drawn.controls]
+    turns = [ask_point(rng, control, drawn.image.size, ease)[:2] for control in drawn.controls]
     turns += [ask_state(rng, control, ease) for control in drawn.controls if control.kind in ("checkbox", "field")]
     turns.append((ask(rng, "window_title", ease), drawn.title))
     rng.shuffle(turns)
-    return dialogue_item("screen_dialogue", drawn.picture, turns[:MAX_TURNS])
+    return dialogue_item("screen_dialogue", drawn.image, turns[:MAX_TURNS])

@@ -1,11 +1,11 @@
 """One drawn item: what is asked, what is answered, and the truth that scoring needs.
 
-Here: the record and the small builders every task uses. Not here: drawing (scenes, reading, pages, screens, films).
+Here: the record and the small builders every task uses. Not here: drawing (scenes, reading, pages, screens, videos).
 Truth has three kinds, so that scoring needs three rules:
     {"kind": "text",  "accept": ["red circle", ...]}
     {"kind": "box",   "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the red circle"}
     {"kind": "point", "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the button Save"}
-Boxes are pixels of the drawn picture, right and bottom edge exclusive. "read" lists words taken from the word list.
+Boxes are pixels of the drawn image, right and bottom edge exclusive. "read" lists words taken from the word list.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,19 +40,19 @@ Maker = Callable[[Random, str, float], Item]
 """Draws one item from a stream of random numbers, a split and an ease."""
 
 
-def picture_item(task: str, pictures: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
-    """An item about pictures (none for pure text)."""
-    content = [*pictures_part(pictures), {"type": "text", "text": question}]
+def image_item(task: str, images: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
+    """An item about images (none for pure text)."""
+    content = [*images_part(images), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
-def pictures_part(pictures: Sequence[Image.Image]) -> list[dict[str, Any]]:
-    """The media parts of several pictures."""
-    return [{"type": "image", "image": picture} for picture in pictures]
+def images_part(images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    """The media parts of several images."""
+    return [{"type": "image", "image": image} for image in images]
 
 
-def film_part(frames: Sequence[Image.Image]) -> list[dict[str, Any]]:
-    """The media parts of one film."""
+def video_part(frames: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    """The media parts of one video."""
     return [{"type": "video", "video": list(frames)}]
 
 
@@ -70,19 +70,19 @@ def talk(task: str, media: Sequence[dict[str, Any]], turns: Sequence[Turn], **mo
     return Item(task=task, messages=messages[:-1], answer=answer, truth=text_truth(answer, **more))
 
 
-def dialogue_item(task: str, picture: Image.Image, turns: Sequence[Turn]) -> Item:
-    """Several questions about one picture."""
-    return talk(task, pictures_part([picture]), turns)
+def dialogue_item(task: str, image: Image.Image, turns: Sequence[Turn]) -> Item:
+    """Several questions about one image."""
+    return talk(task, images_part([image]), turns)
 
 
-def film_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
-    """An item about one film, given as its frames."""
-    content = [*film_part(frames), {"type": "text", "text": question}]
+def video_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
+    """An item about one video, given as its frames."""
+    content = [*video_part(frames), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
 def replace_media(messages: list[dict[str, Any]], change: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    """A copy of the messages with every picture, also those of films, put through `change`."""
+    """A copy of the messages with every image, also those of videos, put through `change`."""
 
     def part(content: dict[str, Any]) -> dict[str, Any]:
         if content["type"] == "image":

@@ -1,6 +1,6 @@
 """Single skills in their simplest form, for training only: what a skill needs to leave chance.
 
-Each widens with falling `ease` towards the tasks that are scored. The films' lessons (track, film_rows) are in films.
+Each widens with falling `ease` towards the tasks that are scored. Those of videos (track, film_rows) are in videos.motion.
 """
 
 from random import Random
@@ -42,7 +42,7 @@ def place_cells(rng: Random, ease: float) -> Item:
     """One to four shapes, each in a visual token of its own, asked for their boxes and middles.
 
     Where a shape fills its token a box has few values, learnt as a whole; what is off by some pixels adds the digits.
-    Ease 1: one shape that fills its token, one size of picture.
+    Ease 1: one shape that fills its token, one size of image.
     """
     ground = palette.background(rng, ease)
     columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
@@ -60,7 +60,7 @@ def place_cells(rng: Random, ease: float) -> Item:
 
 
 def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
-    """The shape up to six pixels off, within the picture."""
+    """The shape up to six pixels off, within the image."""
     width, height = shape.mask.size
     x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
     return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
@@ -104,7 +104,7 @@ def page_lines(rng: Random, split: str, ease: float) -> Item:
     """A page read from the top: small letters, all of them supervised."""
     drawn = make_page(rng, split, ease)
     lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
-    return dialogue_item("page_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join(lines))])
+    return dialogue_item("page_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join(lines))])
 
 
 def screen_lines(rng: Random, split: str, ease: float) -> Item:
@@ -112,5 +112,5 @@ def screen_lines(rng: Random, split: str, ease: float) -> Item:
     drawn = make_screen(rng, split, ease)
     shown = (f"{each.label} {each.state}" if each.kind == "field" else each.label for each in drawn.controls)
     return dialogue_item(
-        "screen_lines", drawn.picture, [(ask(rng, "read_lines", ease), "\n".join([drawn.title, *shown]))]
+        "screen_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join([drawn.title, *shown]))]
     )

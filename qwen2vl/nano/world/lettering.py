@@ -34,10 +34,10 @@ def ink_size(face: Face, size: int, text: str) -> tuple[int, int]:
     return int(right - left), bottom - top
 
 
-def write(picture: Image.Image, face: Face, size: int, text: str, corner: tuple[int, int], ink: Rgb) -> Box:
+def write(image: Image.Image, face: Face, size: int, text: str, corner: tuple[int, int], ink: Rgb) -> Box:
     """Draws the text with the upper left corner of its line at a pixel; returns the box of the line."""
     left = int(font(face, size).getbbox(text)[0])
     top, _ = line_height(face, size)
-    ImageDraw.Draw(picture).text((corner[0] - left, corner[1] - top), text, font=font(face, size), fill=ink)
+    ImageDraw.Draw(image).text((corner[0] - left, corner[1] - top), text, font=font(face, size), fill=ink)
     width, height = ink_size(face, size, text)
     return corner[0], corner[1], corner[0] + width, corner[1] + height

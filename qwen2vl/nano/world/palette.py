@@ -1,4 +1,4 @@
-"""Named colours, backgrounds that keep them apart, and the light noise laid over pictures."""
+"""Named colours, backgrounds that keep them apart, and the light noise laid over images."""
 
 from random import Random
 
@@ -63,9 +63,9 @@ def luma(colour: Rgb) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def noisy(rng: Random, picture: Image.Image, spread: int) -> Image.Image:
-    """The picture with uniform noise of +-spread a channel. Integer noise: normal noise costs ten times as much."""
+def noisy(rng: Random, image: Image.Image, spread: int) -> Image.Image:
+    """The image with uniform noise of +-spread a channel. Integer noise: normal noise costs ten times as much."""
     source = np.random.default_rng(rng.getrandbits(32))
-    pixels = np.asarray(picture).astype(np.int16)
+    pixels = np.asarray(image).astype(np.int16)
     pixels += source.integers(-spread, spread + 1, size=pixels.shape, dtype=np.int16)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

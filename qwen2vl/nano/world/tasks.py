@@ -9,8 +9,6 @@ from qwen2vl.nano.world import dialogues, lessons
 from qwen2vl.nano.world.charts import tasks as charts
 from qwen2vl.nano.world.documents import pages
 from qwen2vl.nano.world.documents import tasks as documents
-from qwen2vl.nano.world.films import motion as films
-from qwen2vl.nano.world.films import tasks as film_tasks
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.item import Item, Maker
 from qwen2vl.nano.world.reading import paragraphs
@@ -21,6 +19,8 @@ from qwen2vl.nano.world.shapes import pairs
 from qwen2vl.nano.world.shapes import tasks as scene_tasks
 from qwen2vl.nano.world.text import instructions
 from qwen2vl.nano.world.text import questions as text
+from qwen2vl.nano.world.videos import motion as videos
+from qwen2vl.nano.world.videos import tasks as video_tasks
 from qwen2vl.nano.world.wording import corpus_words
 
 SPLITS = ("train", "val", "test")
@@ -38,7 +38,7 @@ class Part(Protocol):
     """Names that a tokenizer should know."""
 
 
-PARTS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, film_tasks, pairs, instructions)
+PARTS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, video_tasks, pairs, instructions)
 
 _FIRST: dict[str, Maker] = {
     "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng, ease),
@@ -52,8 +52,8 @@ _FIRST: dict[str, Maker] = {
     "read_number": reading.read_number,
     "page": lambda rng, split, ease: pages.page(rng, split),
     "screen": lambda rng, split, ease: screens.screen(rng, split),
-    "motion": lambda rng, split, ease: films.motion(rng, ease),
-    "order": lambda rng, split, ease: films.order(rng, ease),
+    "motion": lambda rng, split, ease: videos.motion(rng, ease),
+    "order": lambda rng, split, ease: videos.order(rng, ease),
     "text": lambda rng, split, ease: text.text(rng, split),
 }
 FIRST_TASKS = tuple(_FIRST)
@@ -67,8 +67,8 @@ _DENSE: dict[str, Maker] = {
     "look_up": lambda rng, split, ease: lessons.look_up(rng, ease),
     "tell_apart": lambda rng, split, ease: lessons.tell_apart(rng, ease),
     "place_cells": lambda rng, split, ease: lessons.place_cells(rng, ease),
-    "track": lambda rng, split, ease: films.track(rng, ease),
-    "film_rows": lambda rng, split, ease: films.film_rows(rng, ease),
+    "track": lambda rng, split, ease: videos.track(rng, ease),
+    "film_rows": lambda rng, split, ease: videos.film_rows(rng, ease),
     "name_dialogue": lambda rng, split, ease: dialogues.name_dialogue(rng, ease),
     "place_dialogue": lambda rng, split, ease: dialogues.place_dialogue(rng, ease),
     "page_lines": lambda rng, split, ease: lessons.page_lines(rng, split, ease),
@@ -78,7 +78,7 @@ _DENSE: dict[str, Maker] = {
 }
 _DENSE |= {name: make for part in PARTS for name, make in part.LESSONS.items()}
 DENSE = tuple(_DENSE)
-"""Drawn like tasks, but for training only: many answers, or many letters, for one picture's cost."""
+"""Drawn like tasks, but for training only: many answers, or many letters, for one image's cost."""
 WITHOUT_FONTS = (
     "colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order",
     "shape_rows", "look_up", "tell_apart", "place_cells", "track", "film_rows", "name_dialogue", "place_dialogue",

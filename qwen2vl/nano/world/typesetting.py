@@ -30,18 +30,18 @@ COLUMN = 14
 """Pixels from one aligned letter to the next: one patch."""
 PLAIN_FAMILIES = ("DejaVu Sans", "DejaVu Sans Mono", "Liberation Sans", "Open Sans")
 MAX_SIDE = 224
-"""Of a picture, in pixels."""
+"""Of an image, in pixels."""
 COLUMNS = 12
-"""Letters across an aligned picture of the easiest size: 6 visual tokens."""
+"""Letters across an aligned image of the easiest size: 6 visual tokens."""
 MARGIN = 2
 SMALLEST = 12
-"""Letter size in pixels that pictures are made wide enough for."""
+"""Letter size in pixels that images are made wide enough for."""
 Corner = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How a picture is written."""
+    """How an image is written."""
 
     form: str
     face: Face
@@ -151,21 +151,21 @@ def whole_tokens(side: int) -> int:
 
 
 class Sheet:
-    """A picture that is written on: first its paper, then letters and rules, at last its damage."""
+    """An image that is written on: first its paper, then letters and rules, at last its damage."""
 
     def __init__(self, rng: Random, style: Style, size: tuple[int, int]) -> None:
         self.style = style
-        self.picture = Image.new("RGB", size, style.paper)
+        self.image = Image.new("RGB", size, style.paper)
         self.uneven = style.form == "full" and rng.random() < 0.3
         if self.uneven:
-            self.picture = uneven(rng, self.picture, rng.randint(8, 28))
-        self.pen = ImageDraw.Draw(self.picture)
+            self.image = uneven(rng, self.image, rng.randint(8, 28))
+        self.pen = ImageDraw.Draw(self.image)
         self.written: list[dict[str, Any]] = []
         self.rules: list[Box] = []
 
     def put(self, mask: Image.Image, corner: Corner, ink: Rgb | None = None) -> Box:
         """Puts letters down with their upper left corner at a pixel; returns their box."""
-        self.picture.paste(ink or self.style.ink, corner, mask)
+        self.image.paste(ink or self.style.ink, corner, mask)
         return corner[0], corner[1], corner[0] + mask.width, corner[1] + mask.height
 
     def write(self, size: int, text: str, corner: Corner, ink: Rgb | None = None) -> Box:
@@ -191,16 +191,16 @@ class Sheet:
             self.rule(side)
 
     def finish(self, rng: Random, letter_size: int) -> tuple[Image.Image, dict[str, Any]]:
-        """The picture, and how it was made: JSON-able."""
-        picture, harm = self.picture, list[str]()
+        """The image, and how it was made: JSON-able."""
+        image, harm = self.image, list[str]()
         if self.style.form == "full":
-            picture, harm = damaged(rng, picture, letter_size)
+            image, harm = damaged(rng, image, letter_size)
         made = {"form": self.style.form, "family": self.style.face.family, "uneven": self.uneven, "damage": harm}
         if self.written:
             made |= {"written": self.written, "rules": [list(box) for box in self.rules]}
-        return picture, made
+        return image, made
 
 
 def with_scene(item: Item, scene: dict[str, Any]) -> Item:
-    """The item with the description of its picture put under its truth."""
+    """The item with the description of its image put under its truth."""
     return replace(item, truth=item.truth | {"scene": scene})

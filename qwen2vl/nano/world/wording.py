@@ -234,7 +234,7 @@ OTHER = ("first second yes no same different shape shapes object objects a an th
 
 
 def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str | None = None, /, **parts: str) -> str:
-    """One wording of a question; with probability `ease` always the first, so that distances to the picture repeat.
+    """One wording of a question; with probability `ease` always the first, so that distances to the image repeat.
 
     split: the last wording belongs to "test" and the last but one to "val" alone, training has all others; None leaves
     every wording to all.

@@ -1,4 +1,4 @@
-"""Words and strings to be read. A word belongs to one split by its hash, in every picture it may appear in."""
+"""Words and strings to be read. A word belongs to one split by its hash, in every image it may appear in."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ UNFIT = re.compile(
     r"queer|rap(e|ing|ist)|rectum|redskin|retard|scrot|semen|sex|shit|slut|smut|sodom|spastic|sperm|squaw|tits?$|turd|"
     r"urin|vagin|vulva|wank|wetback|whor"
 )
-"""Beginnings of words that no picture should show; the word list has them all."""
+"""Beginnings of words that no image should show; the word list has them all."""
 
 
 def split_of(word: str) -> str:

@@ -106,7 +106,7 @@ def same(one: Tensors, other: Tensors) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_picture_of_two_equal_frames_gives_the_convolution_of_clip(clip: Any, whole: Path, fresh: Qwen2VL) -> None:
+def test_an_image_of_two_equal_frames_gives_the_convolution_of_clip(clip: Any, whole: Path, fresh: Qwen2VL) -> None:
     load_clip_tower(fresh, whole)
     frame = np.random.default_rng(0).integers(0, 256, (1, 56, 84, 3), np.uint8)
     grid = np.array([[1, 4, 6]])

@@ -1,8 +1,8 @@
-"""The data of charts: categories and values that a picture of them can answer for.
+"""The data of charts: categories and values that an image of them can answer for.
 
 A value that is not written beside its mark can be read off it: it is a multiple of a twentieth of the axis (of a tenth
-where the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not here: looks (chart_looks), pictures
-(chart_drawing), questions (charts).
+where the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not here: looks, images
+(drawing), questions (tasks).
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""Pictures of bar, line and pie charts.
+"""Images of bar, line and pie charts.
 
 A value is a whole number of pixels: a bar of `value` covers round(value * length / top) of the plot's `length`, and
-the tick of `value` is drawn on the last of them. Not here: data and looks (chart_data, chart_looks).
+the tick of `value` is drawn on the last of them. Not here: data and looks (data, looks).
 """
 
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ SHORTEST_PLOT, SHORTEST_CIRCLE = 84, 72  # pixels: a twentieth of an axis is fou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnChart:
-    """A picture and where things stand on it."""
+    """An image and where things stand on it."""
 
-    picture: Image.Image
+    image: Image.Image
     chart: Chart
     look: Look
     plot: Box
@@ -34,7 +34,7 @@ class DrawnChart:
 
 
 def fitted(chart: Chart, look: Look) -> tuple[Chart, Look]:
-    """Chart and look so that nothing overlaps: a larger picture, wider ticks, at last fewer categories."""
+    """Chart and look so that nothing overlaps: a larger image, wider ticks, at last fewer categories."""
     while True:
         narrow, low = _lacks(chart, look)
         if not narrow and not low:
@@ -50,7 +50,7 @@ def fitted(chart: Chart, look: Look) -> tuple[Chart, Look]:
 
 
 def _lacks(chart: Chart, look: Look) -> tuple[bool, bool]:
-    """Whether the picture is too narrow, too low."""
+    """Whether the image is too narrow, too low."""
     x1, y1, x2, y2 = _circle(chart, look) if chart.kind == "pie" else _axes(chart, look)
     width, height, count = x2 - x1, y2 - y1, len(chart.labels)
     if chart.kind == "pie":
@@ -73,14 +73,14 @@ def _step(chart: Chart, look: Look) -> int:
 
 
 def _put(
-    picture: Image.Image, look: Look, text: str, at: tuple[float, float], anchor: str = "lt", ink: Rgb | None = None
+    image: Image.Image, look: Look, text: str, at: tuple[float, float], anchor: str = "lt", ink: Rgb | None = None
 ) -> Box:
     """Writes with the left, middle or right (lmr), top, digits' middle or bottom (tmb) at a pixel; returns the box."""
     mask = stencil(look.face, look.text_px, text)
     top, bottom = digit(look.face, look.text_px)
     x = round(at[0]) - {"l": 0, "m": mask.width // 2, "r": mask.width}[anchor[0]]
     y = round(at[1]) - {"t": 0, "m": (top + bottom) // 2, "b": mask.height}[anchor[1]]
-    picture.paste(ink or look.ink, (x, y), mask)
+    image.paste(ink or look.ink, (x, y), mask)
     return x, y, x + mask.width, y + mask.height
 
 
@@ -98,27 +98,27 @@ def _ink_on(colour: Rgb) -> Rgb:
 
 
 def draw_chart(chart: Chart, look: Look) -> DrawnChart:
-    """The picture of a chart that fits its look (see `fitted`)."""
-    picture = Image.new("RGB", look.size, look.ground)
+    """The image of a chart that fits its look (see `fitted`)."""
+    image = Image.new("RGB", look.size, look.ground)
     if chart.kind == "pie":
         plot = _circle(chart, look)
-        _draw_slices(picture, chart, look, plot)
-        _draw_legend(picture, chart, look, plot)
-        return DrawnChart(picture=picture, chart=chart, look=look, plot=plot, marks=())
+        _draw_slices(image, chart, look, plot)
+        _draw_legend(image, chart, look, plot)
+        return DrawnChart(image=image, chart=chart, look=look, plot=plot, marks=())
     plot = _axes(chart, look)
-    _draw_ticks(picture, chart, look, plot)
+    _draw_ticks(image, chart, look, plot)
     draw_marks = _draw_bars if chart.kind == "bar" else _draw_line
-    marks = draw_marks(picture, chart, look, plot)
-    _draw_spines(picture, look, plot)
-    _draw_labels(picture, chart, look, plot)
+    marks = draw_marks(image, chart, look, plot)
+    _draw_spines(image, look, plot)
+    _draw_labels(image, chart, look, plot)
     if chart.written:
         for value, mark, colour in zip(chart.values, marks, look.colours, strict=True):
-            _write_value(picture, chart.kind, str(value), mark, look, colour)
-    return DrawnChart(picture=picture, chart=chart, look=look, plot=plot, marks=marks)
+            _write_value(image, chart.kind, str(value), mark, look, colour)
+    return DrawnChart(image=image, chart=chart, look=look, plot=plot, marks=marks)
 
 
 def _axes(chart: Chart, look: Look) -> Box:
-    """The plot: what texts leave of the picture."""
+    """The plot: what texts leave of the image."""
     if look.aligned:
         return EASY_PLOT
     width, height = look.size
@@ -146,24 +146,24 @@ def _bands(chart: Chart, look: Look, plot: Box) -> list[tuple[float, float]]:
     return [(start + index * band, start + (index + 1) * band) for index in range(len(chart.labels))]
 
 
-def _draw_ticks(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
+def _draw_ticks(image: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
     """Grid, the marks outside the axis, and their numbers."""
-    pen, (x1, y1, x2, y2) = ImageDraw.Draw(picture), plot
+    pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), plot
     grey = mixed(look.ink, look.ground, 0.25)
     for value in range(0, chart.top + 1, look.step):
         if look.horizontal:
             x = x1 + _reach(value, chart, look, plot) - 1
             _rule(pen, look.grid, (x, y1), (x, y2 - 1), grey)
-            _put(picture, look, str(value), (x, y2 + 3), "mt")
+            _put(image, look, str(value), (x, y2 + 3), "mt")
             pen.line((x, y2, x, y2 + 2), fill=look.ink)
             continue
         y = y2 - _reach(value, chart, look, plot)
         _rule(pen, look.grid, (x1, y), (x2 - 1, y), grey)
         if look.axis_right:
-            _put(picture, look, str(value), (x2 + 4, y), "lm")
+            _put(image, look, str(value), (x2 + 4, y), "lm")
             pen.line((x2, y, x2 + 2, y), fill=look.ink)
         else:
-            _put(picture, look, str(value), (x1 - 4, y), "rm")
+            _put(image, look, str(value), (x1 - 4, y), "rm")
             pen.line((x1 - 3, y, x1 - 1, y), fill=look.ink)
 
 
@@ -179,9 +179,9 @@ def _rule(pen: ImageDraw.ImageDraw, grid: str, start: tuple[int, int], end: tupl
             pen.line((x, y, x + dash - 1, y) if across else (x, y, x, y + dash - 1), fill=colour)
 
 
-def _draw_spines(picture: Image.Image, look: Look, plot: Box) -> None:
+def _draw_spines(image: Image.Image, look: Look, plot: Box) -> None:
     """The lines of the axes, just outside the plot."""
-    pen, (x1, y1, x2, y2) = ImageDraw.Draw(picture), plot
+    pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), plot
     if look.spines == "box":
         pen.rectangle((x1 - 1, y1 - 1, x2, y2), outline=look.ink)
         return
@@ -193,17 +193,17 @@ def _draw_spines(picture: Image.Image, look: Look, plot: Box) -> None:
         pen.line(beside if look.horizontal else below, fill=look.ink)
 
 
-def _draw_labels(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
+def _draw_labels(image: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
     for label, (start, end) in zip(chart.labels, _bands(chart, look, plot), strict=True):
         middle = (start + end) / 2
         if label and look.horizontal:
-            _put(picture, look, label, (plot[0] - 4, middle), "rm")
+            _put(image, look, label, (plot[0] - 4, middle), "rm")
         elif label:
-            _put(picture, look, label, (middle, min(plot[3] + 2, look.size[1] - look.line)), "mt")
+            _put(image, look, label, (middle, min(plot[3] + 2, look.size[1] - look.line)), "mt")
 
 
-def _draw_bars(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> tuple[Box, ...]:
-    pen, boxes = ImageDraw.Draw(picture), []
+def _draw_bars(image: Image.Image, chart: Chart, look: Look, plot: Box) -> tuple[Box, ...]:
+    pen, boxes = ImageDraw.Draw(image), []
     for value, colour, (start, end) in zip(chart.values, look.colours, _bands(chart, look, plot), strict=True):
         reach = max(1, _reach(value, chart, look, plot))
         breadth = max(4, round((end - start) * look.share))
@@ -216,7 +216,7 @@ def _draw_bars(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> tup
     return tuple(boxes)
 
 
-def _draw_line(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> tuple[Box, ...]:
+def _draw_line(image: Image.Image, chart: Chart, look: Look, plot: Box) -> tuple[Box, ...]:
     """Points at the middles of their bands, drawn at three times the size for smooth edges; boxes of their marks."""
     middles = [int((start + end) / 2) for start, end in _bands(chart, look, plot)]
     points = [(x, plot[3] - _reach(value, chart, look, plot)) for x, value in zip(middles, chart.values, strict=True)]
@@ -226,7 +226,7 @@ def _draw_line(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> tup
     radius = 3 if look.mark in ("diamond", "ring") else 2
     for x, y in points:
         _draw_mark(pen, look.mark, 3 * x + 1, 3 * y + 1, 3 * radius + 1)
-    picture.paste(look.colours[0], (0, 0), mask.reduce(3))
+    image.paste(look.colours[0], (0, 0), mask.reduce(3))
     return tuple((x - radius, y - radius, x + radius + 1, y + radius + 1) for x, y in points)
 
 
@@ -242,23 +242,23 @@ def _draw_mark(pen: ImageDraw.ImageDraw, mark: str, x: int, y: int, radius: int)
         pen.ellipse((x - radius + 5, y - radius + 5, x + radius - 5, y + radius - 5), fill=0)
 
 
-def _write_value(picture: Image.Image, kind: str, text: str, mark: Box, look: Look, colour: Rgb) -> None:
+def _write_value(image: Image.Image, kind: str, text: str, mark: Box, look: Look, colour: Rgb) -> None:
     """The number at the end of a bar, or over a point on a patch of ground."""
     x1, y1, x2, y2 = mark
     across = look.width_of(text)
     if kind == "line":
         left, bottom = (x1 + x2 - across) // 2, y1 - 1
         digits = digit(look.face, look.text_px)
-        picture.paste(look.ground, (left - 1, bottom - (digits[1] - digits[0]) - 1, left + across + 1, bottom + 1))
-        _put(picture, look, text, (left, bottom - digits[1]))
+        image.paste(look.ground, (left - 1, bottom - (digits[1] - digits[0]) - 1, left + across + 1, bottom + 1))
+        _put(image, look, text, (left, bottom - digits[1]))
     elif look.horizontal:
         inside = look.inside and x2 - x1 >= across + 5 and y2 - y1 >= look.line - 3
         x, anchor = (x2 - 3, "rm") if inside else (x2 + 3, "lm")
-        _put(picture, look, text, (x, (y1 + y2) / 2), anchor, _ink_on(colour) if inside else None)
+        _put(image, look, text, (x, (y1 + y2) / 2), anchor, _ink_on(colour) if inside else None)
     else:
         inside = look.inside and y2 - y1 >= look.line + 2 and x2 - x1 >= across + 2
         y, anchor = (y1 + 1, "mt") if inside else (y1, "mb")
-        _put(picture, look, text, ((x1 + x2) / 2, y), anchor, _ink_on(colour) if inside else None)
+        _put(image, look, text, ((x1 + x2) / 2, y), anchor, _ink_on(colour) if inside else None)
 
 
 # Pies
@@ -283,7 +283,7 @@ def _circle(chart: Chart, look: Look) -> Box:
     return x, y, x + side, y + side
 
 
-def _draw_slices(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
+def _draw_slices(image: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
     """Clockwise from the top, at three times the size for smooth edges."""
     side = plot[2] - plot[0]
     large = Image.new("RGB", (side * 3, side * 3), look.ground)
@@ -291,11 +291,11 @@ def _draw_slices(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> N
     for value, colour in zip(chart.values, look.colours, strict=True):
         pen.pieslice((0, 0, side * 3 - 1, side * 3 - 1), turn, turn + 3.6 * value, fill=colour)
         turn += 3.6 * value
-    picture.paste(large.reduce(3), plot[:2])
+    image.paste(large.reduce(3), plot[:2])
     if chart.written:
         for value, colour, angle in zip(chart.values, look.colours, _middles(chart), strict=True):
             text = f"{value}%" if look.inside else str(value)
-            _put(picture, look, text, _on_circle(plot, angle, 0.68), "mm", _ink_on(colour))
+            _put(image, look, text, _on_circle(plot, angle, 0.68), "mm", _ink_on(colour))
 
 
 def _middles(chart: Chart) -> list[float]:
@@ -309,22 +309,20 @@ def _on_circle(plot: Box, angle: float, share: float) -> tuple[float, float]:
     return plot[0] + radius + share * radius * sin(angle), plot[1] + radius - share * radius * cos(angle)
 
 
-def _draw_legend(picture: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
+def _draw_legend(image: Image.Image, chart: Chart, look: Look, plot: Box) -> None:
     if look.legend == "around":
         for label, angle in zip(chart.labels, _middles(chart), strict=True):
             x, y = _on_circle(plot, angle, 1 + 10 / (plot[2] - plot[0]))
             across = "m" if abs(sin(angle)) < 0.2 else "l" if sin(angle) > 0 else "r"
-            _put(
-                picture, look, label, (x, y), across + ("b" if cos(angle) > 0.8 else "t" if cos(angle) < -0.8 else "m")
-            )
+            _put(image, look, label, (x, y), across + ("b" if cos(angle) > 0.8 else "t" if cos(angle) < -0.8 else "m"))
         return
-    widest, row, pen = max(map(look.width_of, chart.labels)), look.line + 3, ImageDraw.Draw(picture)
+    widest, row, pen = max(map(look.width_of, chart.labels)), look.line + 3, ImageDraw.Draw(image)
     columns = 2 if look.legend == "below" else 1
     rows = -(-len(chart.labels) // columns)
     left = {"left": 4, "right": plot[2] + 5, "below": (look.size[0] - 2 * (widest + 18)) // 2}[look.legend]
     top = plot[3] + 4 if look.legend == "below" else (look.size[1] - rows * row) // 2
     for index, (label, colour) in enumerate(zip(chart.labels, look.colours, strict=True)):
         x, y = left + index % columns * (widest + 20), top + index // columns * row
-        _put(picture, look, label, (x + 11, y))
+        _put(image, look, label, (x + 11, y))
         middle = y + sum(digit(look.face, look.text_px)) // 2
         pen.rectangle((x, middle - 4, x + 7, middle + 3), fill=colour)

@@ -1,6 +1,6 @@
 """The looks of charts: size, fonts, grids, axes, colours, marks and legends, other ones in every split.
 
-Not here: what a chart shows (chart_data) and where it stands on the picture (chart_drawing).
+Not here: what a chart shows (data) and where it stands on the image (drawing).
 """
 
 from dataclasses import dataclass, replace
@@ -95,7 +95,7 @@ def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
     horizontal = rng.random() >= ease and rng.random() < 0.35 and chart.kind == "bar"
     steps = STEPS[chart.top][:-1]
     look = Look(
-        size=EASY_SIZE if easy_size else _picture_size(rng),
+        size=EASY_SIZE if easy_size else _image_size(rng),
         face=face,
         text_px=size_of_digits(face, 8 if rng.random() < ease else rng.choice((7, 8, 9))),
         ground=ground,
@@ -116,7 +116,7 @@ def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
     return replace(look, aligned=may_align and rng.random() < ease)
 
 
-def _picture_size(rng: Random) -> tuple[int, int]:
+def _image_size(rng: Random) -> tuple[int, int]:
     """Four to seven tokens a side; one in seven is not a multiple of them."""
     if rng.random() < 0.15:
         return rng.randint(4 * PATCH, LONGEST_SIDE), rng.randint(4 * PATCH, LONGEST_SIDE)

@@ -1,6 +1,6 @@
 """Charts: the questions about them, the tasks and the lessons. Truth carries under "scene" all that a chart shows.
 
-Not here: data (chart_data), looks (chart_looks), drawing (chart_drawing), wordings (chart_wording).
+Not here: data, looks, drawing and wordings, each in a module of that name.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ from qwen2vl.nano.world.charts.data import (
 from qwen2vl.nano.world.charts.drawing import DrawnChart, draw_chart, fitted
 from qwen2vl.nano.world.charts.looks import pick_look
 from qwen2vl.nano.world.charts.wording import QUESTIONS as QUESTIONS
-from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, image_item, text_truth
 from qwen2vl.nano.world.wording import phrase
 
 Asked = tuple[str, str, dict[str, Any]]  # question, answer, truth without its scene
@@ -92,11 +92,11 @@ def _clear_gap(chart: Chart) -> int:
 def render(rng: Random, split: str, ease: float, chart: Chart) -> DrawnChart:
     """A chart in a look of the split. A chart that has no room loses its last categories."""
     drawn = draw_chart(*fitted(chart, pick_look(rng, split, ease, chart)))
-    return replace(drawn, picture=_noisy(rng, ease, drawn.picture))
+    return replace(drawn, image=_noisy(rng, ease, drawn.image))
 
 
-def _noisy(rng: Random, ease: float, picture: Image.Image) -> Image.Image:
-    return palette.noisy(rng, picture, rng.randint(2, 7)) if rng.random() >= ease and rng.random() < 0.15 else picture
+def _noisy(rng: Random, ease: float, image: Image.Image) -> Image.Image:
+    return palette.noisy(rng, image, rng.randint(2, 7)) if rng.random() >= ease and rng.random() < 0.15 else image
 
 
 def scene_of(chart: Chart) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _item(task: str, drawn: DrawnChart, asked: Asked) -> Item:
     question, answer, truth = asked
     read = words_to_read(drawn.chart)
     truth = truth | {"scene": drawn_scene(drawn)} | ({"read": read} if read else {})
-    return picture_item(task, [drawn.picture], question, answer, truth)
+    return image_item(task, [drawn.image], question, answer, truth)
 
 
 def chart_value(rng: Random, split: str, ease: float) -> Item:
@@ -190,7 +190,7 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
         turns = _turns(rng, drawn.chart, ease, split)
         if len(turns) >= MIN_TURNS:
             break
-    item = dialogue_item("chart_dialogue", drawn.picture, [turn[:2] for turn in turns])
+    item = dialogue_item("chart_dialogue", drawn.image, [turn[:2] for turn in turns])
     read = words_to_read(drawn.chart)
     return replace(item, truth=item.truth | {"scene": drawn_scene(drawn)} | ({"read": read} if read else {}))
 

@@ -14,7 +14,7 @@ from qwen2vl.nano.world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Sty
 SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
 """Where a value stands: behind a colon, on dots, in a box beside or under its key, in the cell beside it, on a line."""
 Fields = Sequence[tuple[str, str]]  # key and value, "" for an empty field
-Drawn = tuple[Image.Image, dict[str, Any]]  # picture, and how it was made
+Drawn = tuple[Image.Image, dict[str, Any]]  # image, and how it was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +75,25 @@ def _colon(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
 
 def _dotted(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     _, _, end, bottom = sheet.write(at.size, key, (at.margin, y))
-    sheet.rule((end + 3, bottom + 1, sheet.picture.width - at.margin, bottom + 2), gap=2)
+    sheet.rule((end + 3, bottom + 1, sheet.image.width - at.margin, bottom + 2), gap=2)
     _put(sheet, at.size, value, (end + 7 if at.ragged else at.value_x, y))
 
 
 def _lined(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     _, _, _, bottom = sheet.write(at.size, key, (at.margin, y))
-    sheet.rule((at.value_x, bottom + 1, sheet.picture.width - at.margin, bottom + 2))
+    sheet.rule((at.value_x, bottom + 1, sheet.image.width - at.margin, bottom + 2))
     _put(sheet, at.size, value, (at.value_x + 3, y))
 
 
 def _boxed(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     _, top, _, bottom = sheet.write(at.size, key, (at.margin, y + 2))
-    sheet.frame((at.value_x, top - 3, sheet.picture.width - at.margin, bottom + 3))
+    sheet.frame((at.value_x, top - 3, sheet.image.width - at.margin, bottom + 3))
     _put(sheet, at.size, value, (at.value_x + 4, y + 2))
 
 
 def _cells(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     """The cells share their lines with those of the next field."""
-    right, bottom = sheet.picture.width - at.margin + 2, y + at.step + 1
+    right, bottom = sheet.image.width - at.margin + 2, y + at.step + 1
     sheet.frame((at.margin - 3, y, at.value_x + 1, bottom))
     sheet.frame((at.value_x, y, right, bottom))
     down = (at.step - ink_size(sheet.style.face, at.size, key)[1]) // 2
@@ -104,7 +104,7 @@ def _cells(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
 def _under(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     _, _, _, bottom = sheet.write(at.size, key, (at.margin, y))
     high = ink_size(sheet.style.face, at.size, key)[1]
-    sheet.frame((at.margin, bottom + 1, sheet.picture.width - at.margin, bottom + high + 5))
+    sheet.frame((at.margin, bottom + 1, sheet.image.width - at.margin, bottom + high + 5))
     _put(sheet, at.size, value, (at.margin + 4, bottom + 3))
 
 

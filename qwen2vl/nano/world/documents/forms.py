@@ -44,7 +44,7 @@ TITLES = ("Ticket", "Order", "Booking", "Visit", "Member", "Form")
 class Form:
     """A drawn form."""
 
-    picture: Image.Image
+    image: Image.Image
     fields: tuple[tuple[str, str], ...]
     """Key and value from the top; an empty value is an empty field."""
     scene: dict[str, Any]
@@ -53,13 +53,13 @@ class Form:
 def form(rng: Random, split: str, ease: float) -> Item:
     """The value of one key."""
     drawn = make_form(rng, split, ease)
-    return look_up("form", drawn.picture, rng.choice(lookups(rng, split, ease, drawn)), drawn.scene)
+    return look_up("form", drawn.image, rng.choice(lookups(rng, split, ease, drawn)), drawn.scene)
 
 
 def form_dialogue(rng: Random, split: str, ease: float) -> Item:
     """The values of all keys."""
     drawn = make_form(rng, split, ease)
-    return talk_over(rng, "form_dialogue", drawn.picture, lookups(rng, split, ease, drawn), drawn.scene)
+    return talk_over(rng, "form_dialogue", drawn.image, lookups(rng, split, ease, drawn), drawn.scene)
 
 
 def lookups(rng: Random, split: str, ease: float, drawn: Form) -> list[Lookup]:
@@ -87,12 +87,12 @@ def make_form(rng: Random, split: str, ease: float) -> Form:
         fields[empty] = (fields[empty][0], "")
     title = ""
     if style.form == "aligned":
-        picture, made = draw_in_columns(rng, style, fields)
+        image, made = draw_in_columns(rng, style, fields)
     else:
         title = "" if fixed(rng, ease) or rng.random() < 0.6 else rng.choice(TITLES)
-        picture, made = draw_freely(rng, style, shape, title, fields, ease)
+        image, made = draw_freely(rng, style, shape, title, fields, ease)
     scene = {"fields": [list(field) for field in fields], "title": title, "shape": shape, **made}
-    return Form(picture=picture, fields=tuple(fields), scene=scene)
+    return Form(image=image, fields=tuple(fields), scene=scene)
 
 
 def _value(rng: Random, split: str, key: str, longest: int) -> str:

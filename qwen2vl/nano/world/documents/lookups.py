@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from qwen2vl.nano.world.item import Item, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, dialogue_item, image_item, text_truth
 from qwen2vl.nano.world.typesetting import with_scene
 from qwen2vl.nano.world.words import pick_word, split_of
 
@@ -30,22 +30,22 @@ class Lookup:
     accept: tuple[str, ...] = ()
     """Further right answers."""
     asked: dict[str, str]
-    """What the question is about, in the terms of the picture's description."""
+    """What the question is about, in the terms of the image's description."""
     read: tuple[str, ...] = ()
     """Words of the list in question and answer."""
 
 
-def look_up(task: str, picture: Image.Image, lookup: Lookup, scene: dict[str, Any]) -> Item:
+def look_up(task: str, image: Image.Image, lookup: Lookup, scene: dict[str, Any]) -> Item:
     """The item of one question."""
     truth = text_truth(lookup.answer, *lookup.accept, read=list(lookup.read), metric="anls")
     truth |= {"scene": scene | {"asked": lookup.asked}}
-    return picture_item(task, [picture], lookup.question, lookup.answer, truth)
+    return image_item(task, [image], lookup.question, lookup.answer, truth)
 
 
-def talk_over(rng: Random, task: str, picture: Image.Image, lookups: Sequence[Lookup], scene: dict[str, Any]) -> Item:
+def talk_over(rng: Random, task: str, image: Image.Image, lookups: Sequence[Lookup], scene: dict[str, Any]) -> Item:
     """A dialogue of up to six questions in any order."""
     chosen = rng.sample(list(lookups), min(MAX_TURNS, len(lookups)))
-    item = dialogue_item(task, picture, [(each.question, each.answer) for each in chosen])
+    item = dialogue_item(task, image, [(each.question, each.answer) for each in chosen])
     return with_scene(item, scene | {"asked": [each.asked for each in chosen]})
 
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.fonts import faces
-from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, image_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, write
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.reading.tasks import dress
@@ -23,7 +23,7 @@ WORD_KEYS = ("Name", "City", "Item")
 class Page:
     """A drawn page and what stands on it."""
 
-    picture: Image.Image
+    image: Image.Image
     heading: str
     entries: tuple[tuple[str, str], ...]
     """Key and value of every line, from the top."""
@@ -36,7 +36,7 @@ def page(rng: Random, split: str) -> Item:
         question, answer = ask_heading(rng, drawn)
     else:
         question, answer = ask_value(rng, *rng.choice(drawn.entries))
-    return picture_item("page", [drawn.picture], question, answer, text_truth(answer, read=[answer]))
+    return image_item("page", [drawn.image], question, answer, text_truth(answer, read=[answer]))
 
 
 def ask_heading(rng: Random, drawn: Page, ease: float = 0.0) -> tuple[str, str]:
@@ -54,8 +54,8 @@ def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
     height = rng.randint(max(4, len(entries) + 3), 8) * PATCH
     width, height = (6 * PATCH, 7 * PATCH) if ease and rng.random() < ease else (width, height)
-    picture = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
-    return Page(picture=picture, heading=heading, entries=entries)
+    image = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
+    return Page(image=image, heading=heading, entries=entries)
 
 
 def _value(rng: Random, split: str, key: str) -> str:
@@ -78,20 +78,20 @@ def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: l
     """Heading in a larger size, lines below at one size that fits the longest of them."""
     ink, paper = _paper(rng)
     head_face, face = rng.choice(faces(split, mono=False)), rng.choice(faces(split, mono=False))
-    picture = Image.new("RGB", size, paper)
+    image = Image.new("RGB", size, paper)
     margin = rng.randint(4, 9)
     room = size[0] - 2 * margin
     row = size[1] // (len(lines) + 2)
     head_size = max(18, fit_size(head_face, heading, room, min(34, row)))
     head_width, head_height = ink_size(head_face, head_size, heading)
     x = margin if rng.random() < 0.5 else max(margin, (size[0] - head_width) // 2)
-    write(picture, head_face, head_size, heading, (x, margin), ink)
+    write(image, head_face, head_size, heading, (x, margin), ink)
     y = margin + head_height + rng.randint(3, 8)
     if rng.random() < 0.4:
-        ImageDraw.Draw(picture).line((margin, y, size[0] - margin, y), fill=ink)
+        ImageDraw.Draw(image).line((margin, y, size[0] - margin, y), fill=ink)
         y += 3
     step = (size[1] - y - 2) // len(lines)
     line_size = min(fit_size(face, line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
     for index, line in enumerate(lines):
-        write(picture, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
-    return picture
+        write(image, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
+    return image

@@ -61,7 +61,7 @@ LAYOUTS: dict[str, Layouts] = {
 DASHES = {"line": (1, 0, 1), "dashes": (1, 4, 1), "double": (1, 0, 2), "stars": (3, 5, 1)}
 """Thickness in pixels, gap, how many."""
 RULE_ROOM = 8
-Drawn = tuple[Image.Image, dict[str, Any]]  # picture, and how it was made
+Drawn = tuple[Image.Image, dict[str, Any]]  # image, and how it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def draw_freely(rng: Random, style: Style, layout: Layout, rows: Sequence[Row], 
 
 
 def _heading(sheet: Sheet, size: int, text: str, corner: tuple[int, int], step: int, centred: bool) -> None:
-    width = sheet.picture.width - 2 * corner[0]
+    width = sheet.image.width - 2 * corner[0]
     size = max(size, fit_size(sheet.style.face, text, width, min(step - 1, size * 3 // 2)))
     indent = (width - ink_size(sheet.style.face, size, text)[0]) // 2 if centred else 0
     sheet.write(size, text, (corner[0] + indent, corner[1]))
@@ -156,7 +156,7 @@ def _row(sheet: Sheet, column: str, size: int, row: Row, corner: tuple[int, int]
     if not row.right:
         return
     across, high = ink_size(sheet.style.face, size, row.right)
-    edge = sheet.picture.width - margin - across
+    edge = sheet.image.width - margin - across
     x = min(edge, {"column": column_x, "colon": end + size // 2, "gap": end + size}.get(column, edge))
     if column == "dots" and x - end > 16:
         sheet.rule((end + 4, y + high * 3 // 4, x - 4, y + high * 3 // 4 + 1), gap=3)
@@ -169,5 +169,5 @@ def _rule(sheet: Sheet, kind: str, margin: int, y: int) -> int:
         thick, gap, count = DASHES[kind]
         for index in range(count):
             top = y + 1 + 3 * index
-            sheet.rule((margin, top, sheet.picture.width - margin, top + thick), gap)
+            sheet.rule((margin, top, sheet.image.width - margin, top + thick), gap)
     return y + RULE_ROOM

@@ -73,7 +73,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class Receipt:
     """A drawn receipt and what stands on it."""
 
-    picture: Image.Image
+    image: Image.Image
     shop: str
     date: str
     goods: tuple[tuple[str, int], ...]
@@ -95,7 +95,7 @@ def receipt(rng: Random, split: str, ease: float) -> Item:
     field = rng.choice(("price", "price", "price", "total", "total", "date", "shop", "which"))
     every = lookups(rng, split, ease, drawn)
     about = [each for each in every if each.asked["field"] == field]
-    return look_up("receipt", drawn.picture, rng.choice(about or every), drawn.scene)
+    return look_up("receipt", drawn.image, rng.choice(about or every), drawn.scene)
 
 
 def receipt_dialogue(rng: Random, split: str, ease: float) -> Item:
@@ -104,14 +104,14 @@ def receipt_dialogue(rng: Random, split: str, ease: float) -> Item:
     every = lookups(rng, split, ease, drawn)
     told = {each.answer for each in every if each.asked["field"] == "which"}  # its price stands in that question
     every = [each for each in every if each.asked.get("name") not in told]
-    return talk_over(rng, "receipt_dialogue", drawn.picture, every, drawn.scene)
+    return talk_over(rng, "receipt_dialogue", drawn.image, every, drawn.scene)
 
 
 def receipt_lines(rng: Random, split: str, ease: float) -> Item:
     """All lines from the top: small letters, all of them supervised."""
     drawn = make_receipt(rng, split, ease)
     question = phrase(rng, QUESTIONS["receipt_lines"], ease, split)
-    return with_scene(dialogue_item("receipt_lines", drawn.picture, [(question, "\n".join(drawn.lines))]), drawn.scene)
+    return with_scene(dialogue_item("receipt_lines", drawn.image, [(question, "\n".join(drawn.lines))]), drawn.scene)
 
 
 def lookups(rng: Random, split: str, ease: float, drawn: Receipt) -> list[Lookup]:
@@ -149,11 +149,11 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     month = rng.randrange(12)
     date = layout.date.format(day=rng.randint(1, 28), month=month + 1, name=MONTHS[month])
     rows = _rows(layout, shop, date, goods)
-    picture, made = draw_in_columns(rng, style, rows) if aligned else draw_freely(rng, style, layout, rows, ease)
+    image, made = draw_in_columns(rng, style, rows) if aligned else draw_freely(rng, style, layout, rows, ease)
     lines = [row.text for row in rows]
     scene = {"shop": shop, "date": date, "goods": [[row.left, row.right] for row in rows if row.part == "goods"]}
     scene |= {"lines": lines, "order": list(layout.order), "column": layout.column, "rule": layout.rule, **made}
-    return Receipt(picture=picture, shop=shop, date=date, goods=goods, layout=layout, lines=lines, scene=scene)
+    return Receipt(image=image, shop=shop, date=date, goods=goods, layout=layout, lines=lines, scene=scene)
 
 
 def _rows(layout: Layout, shop: str, date: str, goods: tuple[tuple[str, int], ...]) -> list[Row]:

@@ -16,7 +16,7 @@ RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("ban
 SIDES = {"train": ("left", "centre"), "val": ("centre",), "test": ("right",)}
 """How cells stand in their columns."""
 Cells = list[list[str]]
-Drawn = tuple[Image.Image, dict[str, Any]]  # picture, and how it was made
+Drawn = tuple[Image.Image, dict[str, Any]]  # image, and how it was made
 
 
 def draw_in_columns(rng: Random, style: Style, cells: Cells) -> Drawn:
@@ -41,7 +41,7 @@ class Geometry:
 
 
 def draw_freely(rng: Random, style: Style, cells: Cells, rules: str, side: str, ease: float) -> Drawn:
-    """Columns as wide as their longest cell and a margin, on a picture of whole visual tokens."""
+    """Columns as wide as their longest cell and a margin, on an image of whole visual tokens."""
     pad = 6 if fixed(rng, ease) else rng.randint(3, 9)
     size = 16 if fixed(rng, ease) else choose_size(rng, 13, 20)
     widths = _widths(style, size, cells, pad)
@@ -54,7 +54,7 @@ def draw_freely(rng: Random, style: Style, cells: Cells, rules: str, side: str, 
     low = sum(widths) + 6, step * len(cells) + 6
     sides = [6 * PATCH if fixed(rng, ease) and low[0] <= 6 * PATCH else whole_tokens(low[0]), whole_tokens(low[1])]
     sheet = Sheet(rng, style, (min(MAX_SIDE, sides[0]), sides[1]))
-    x, y = (2 + (0 if fixed(rng, ease) else rng.randint(0, sheet.picture.size[i] - low[i] + 2)) for i in range(2))
+    x, y = (2 + (0 if fixed(rng, ease) else rng.randint(0, sheet.image.size[i] - low[i] + 2)) for i in range(2))
     xs = tuple(x + sum(widths[:index]) for index in range(len(widths) + 1))
     ys = tuple(y + step * index for index in range(len(cells) + 1))
     _write(sheet, Geometry(size=size, xs=xs, ys=ys), cells, rules, side, pad)

@@ -15,7 +15,7 @@ from PIL import Image
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from qwen2vl.nano.world.documents.table_drawing import RULES, SIDES, Cells, draw_freely, draw_in_columns
-from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, image_item, text_truth
 from qwen2vl.nano.world.typesetting import choose_form, choose_style, fixed, with_scene
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_digits, pick_letters
@@ -55,7 +55,7 @@ OTHERS = ("price", "size", "age", "score", "year", "code", "day", "colour", "roo
 class Table:
     """A drawn table."""
 
-    picture: Image.Image
+    image: Image.Image
     cells: Cells
     """Rows of texts; the first row is the header, the first column names the rows."""
     scene: dict[str, Any]
@@ -68,22 +68,22 @@ def table(rng: Random, split: str, ease: float) -> Item:
         answer = markdown(drawn.cells)
         truth = text_truth(answer, read=_words(drawn.cells), metric="anls")
         truth |= {"scene": drawn.scene | {"asked": {"table": "markdown"}}}
-        return picture_item("table", [drawn.picture], _ask_markdown(rng, split, ease), answer, truth)
-    return look_up("table", drawn.picture, rng.choice(lookups(rng, split, ease, drawn)), drawn.scene)
+        return image_item("table", [drawn.image], _ask_markdown(rng, split, ease), answer, truth)
+    return look_up("table", drawn.image, rng.choice(lookups(rng, split, ease, drawn)), drawn.scene)
 
 
 def table_rows(rng: Random, split: str, ease: float) -> Item:
     """The whole table as Markdown: all cells supervised."""
     drawn = make_table(rng, split, ease)
     turns = [(_ask_markdown(rng, split, ease), markdown(drawn.cells))]
-    return with_scene(dialogue_item("table_rows", drawn.picture, turns), drawn.scene)
+    return with_scene(dialogue_item("table_rows", drawn.image, turns), drawn.scene)
 
 
 def table_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Up to six cells of one table."""
     drawn = make_table(rng, split, ease)
     cells = [each for each in lookups(rng, split, ease, drawn) if "row" in each.asked]
-    return talk_over(rng, "table_dialogue", drawn.picture, cells, drawn.scene)
+    return talk_over(rng, "table_dialogue", drawn.image, cells, drawn.scene)
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> str:
@@ -132,8 +132,8 @@ def make_table(rng: Random, split: str, ease: float) -> Table:
     rules = RULES[split][0] if fixed(rng, ease) else rng.choice(RULES[split])
     side = SIDES[split][0] if fixed(rng, ease) else rng.choice(SIDES[split])
     drawn = draw_in_columns(rng, style, cells) if aligned else draw_freely(rng, style, cells, rules, side, ease)
-    picture, made = drawn
-    return Table(picture=picture, cells=cells, scene={"cells": cells, "ruled": rules, "side": side, **made})
+    image, made = drawn
+    return Table(image=image, cells=cells, scene={"cells": cells, "ruled": rules, "side": side, **made})
 
 
 def _value(rng: Random, split: str, heading: str) -> str:

@@ -1,1 +1,1 @@
-"""Pictures of a colour emoji font."""
+"""Images of a colour emoji font."""

@@ -1,7 +1,7 @@
-"""Pictures of things from a colour emoji font: the table of names and the rasters. Needed to draw, never to run nano.
+"""Images of things from a colour emoji font: the table of names and the rasters. Needed to draw, never to run nano.
 
 Each glyph is one code point with one name, so that any build of the font draws it without shaping. Not here: where
-glyphs stand (glyph_scenes) and what is asked about them (glyphs).
+glyphs stand (scenes) and what is asked about them (tasks).
 """
 
 from functools import lru_cache
@@ -94,11 +94,11 @@ def raster(name: str, side: int) -> Image.Image:
     return _cut(small)
 
 
-def _cut(picture: Image.Image) -> Image.Image:
-    """The picture without its faint pixels, cut to the others: some glyphs have a halo."""
-    solid = picture.getchannel("A").point(lambda cover: cover if cover >= FAINT else 0)
-    picture.putalpha(solid)
-    return picture.crop(solid.getbbox())
+def _cut(image: Image.Image) -> Image.Image:
+    """The image without its faint pixels, cut to the others: some glyphs have a halo."""
+    solid = image.getchannel("A").point(lambda cover: cover if cover >= FAINT else 0)
+    image.putalpha(solid)
+    return image.crop(solid.getbbox())
 
 
 @lru_cache(maxsize=256)

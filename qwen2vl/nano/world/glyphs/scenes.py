@@ -1,4 +1,4 @@
-"""Where glyphs stand and on what: grounds and arrangements, both held out by split, and the pictures made of them.
+"""Where glyphs stand and on what: grounds and arrangements, both held out by split, and the images made of them.
 
 An easy form is a grid of equal cells with one glyph in each, on a nearly white ground; the full form has sizes, grounds
 and arrangements of its split. Not here: the glyphs (emoji) and what is asked about them (glyphs).
@@ -19,7 +19,7 @@ from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.glyphs.emoji import raster
 from qwen2vl.nano.world.item import Box
 from qwen2vl.nano.world.palette import Rgb
-from qwen2vl.nano.world.shapes.scenes import apart, picture_size
+from qwen2vl.nano.world.shapes.scenes import apart, image_size
 
 SIDES: dict[str, tuple[int, ...]] = {
     "train": (*range(20, 27), *range(32, 41), *range(48, 59), *range(70, 85)),
@@ -113,9 +113,9 @@ class Form:
     cell: int
     """Side of an easy cell in pixels: one or two visual tokens."""
     tokens: tuple[int, int]
-    """Fewest and most visual tokens a side of a full picture."""
+    """Fewest and most visual tokens a side of a full image."""
     sides: tuple[int, int]
-    """Smallest and largest glyphs of a full picture, in pixels."""
+    """Smallest and largest glyphs of a full image, in pixels."""
 
 
 def pick_ground(rng: Random, split: str, ease: float) -> Ground:
@@ -174,7 +174,7 @@ def _arranged(rng: Random, split: str, names: list[str], ground: Ground, form: F
     """Draws sizes and places until the glyphs fit; after every failure the largest may be a tenth smaller."""
     low, high = form.sides
     while True:
-        size = picture_size(rng, *form.tokens)
+        size = image_size(rng, *form.tokens)
         sides = _sides(split, low, min(high, min(size) - 2 * GAP))
         wanted = [(name, rng.choice(sides)) for name in names]
         layout = rng.choice(LAYOUTS[split])
@@ -245,7 +245,7 @@ def _grid(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
 
 
 def _rim(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """Along the edge of the picture, clockwise, equally far apart but for a little."""
+    """Along the edge of the image, clockwise, equally far apart but for a little."""
     width, height = room
     start, length = rng.random(), 2 * (width + height)
 
@@ -263,7 +263,7 @@ def _rim(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
 
 
 def _ring(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """Around the middle of the picture, equally far apart but for a little."""
+    """Around the middle of the image, equally far apart but for a little."""
     start, reach = rng.random(), rng.uniform(0.8, 1)
 
     def spot(number: int) -> tuple[float, float]:
@@ -285,12 +285,12 @@ def _ramp(shade: str, size: tuple[int, int]) -> Image.Image:
 
 
 def render(rng: Random, scene: GlyphScene) -> Image.Image:
-    """The picture of a scene; `rng` only draws its noise."""
+    """The image of a scene; `rng` only draws its noise."""
     ground = scene.ground
-    picture = Image.new("RGB", scene.size, ground.first)
+    image = Image.new("RGB", scene.size, ground.first)
     if ground.shade != "plain":
-        picture.paste(ground.second, (0, 0), _ramp(ground.shade, scene.size))
+        image.paste(ground.second, (0, 0), _ramp(ground.shade, scene.size))
     for glyph in scene.glyphs:
         pixels = raster(glyph.name, glyph.side)
-        picture.paste(pixels, (glyph.x, glyph.y), pixels)
-    return palette.noisy(rng, picture, ground.noise) if ground.noise else picture
+        image.paste(pixels, (glyph.x, glyph.y), pixels)
+    return palette.noisy(rng, image, ground.noise) if ground.noise else image

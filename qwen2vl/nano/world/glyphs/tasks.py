@@ -1,7 +1,7 @@
-"""Questions about pictures of glyphs: name, caption, box, point, count, neighbour; and lessons on the same.
+"""Questions about images of glyphs: name, caption, box, point, count, neighbour; and lessons on the same.
 
 Kinds of glyphs are the same in all splits; sizes, grounds, arrangements and wordings are held out. `truth["scene"]` of
-every item describes its picture. Drawing is in glyph_scenes.py, the table of kinds in emoji.py.
+every item describes its image. Drawing is in scenes, the table of kinds in emoji.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from qwen2vl.nano.world.item import (
     Turn,
     box_answer,
     dialogue_item,
-    picture_item,
+    image_item,
     place_truth,
     point_answer,
     text_truth,
@@ -132,7 +132,7 @@ def _ask(rng: Random, wording: str, ease: float, split: str, /, **parts: str) ->
 
 
 def _item(rng: Random, task: str, scene: GlyphScene, question: str, answer: str, truth: dict[str, Any]) -> Item:
-    return picture_item(task, [render(rng, scene)], question, answer, truth | {"scene": scene.facts()})
+    return image_item(task, [render(rng, scene)], question, answer, truth | {"scene": scene.facts()})
 
 
 def _dialogue(rng: Random, task: str, scene: GlyphScene, turns: list[Turn]) -> Item:
@@ -150,7 +150,7 @@ def _different(rng: Random, split: str, ease: float, count: int, form: Form) -> 
 
 
 def glyph_name(rng: Random, split: str, ease: float) -> Item:
-    """Which one it is. Ease 1: it fills a picture of four visual tokens."""
+    """Which one it is. Ease 1: it fills an image of four visual tokens."""
     scene = _different(rng, split, ease, 1, NAMING)
     accept = name_truths(scene.glyphs[0].name)
     return _item(rng, "glyph_name", scene, _ask(rng, "glyph_name", ease, split), accept[0], text_truth(*accept))
@@ -308,7 +308,7 @@ def _about_corners(rng: Random, scene: GlyphScene, split: str, ease: float) -> l
 
 
 def in_corner(scene: GlyphScene, corner: str) -> Glyph | None:
-    """The only glyph whose middle lies in this quarter of the picture, and well in it; else None."""
+    """The only glyph whose middle lies in this quarter of the image, and well in it; else None."""
     (width, height), (up, left) = scene.size, (corner.startswith("upper"), corner.endswith("left"))
     shares = [(g, g.centre[0] / width, g.centre[1] / height) for g in scene.glyphs]
     toward = [(g, x if left else 1 - x, y if up else 1 - y) for g, x, y in shares]  # 0 is at the corner

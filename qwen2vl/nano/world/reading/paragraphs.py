@@ -1,6 +1,6 @@
 """Lines and paragraphs in many styles, turned and damaged. And what all modules of text in the open offer together.
 
-Words at places of one picture are in placed_words, other alphabets in scripts; tables and receipts in documents.
+Words at places of one image are in placed_words, other alphabets in scripts; tables and receipts in documents.
 """
 
 from random import Random
@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, image_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size
 from qwen2vl.nano.world.reading import placed_words, scripts
 from qwen2vl.nano.world.reading.tasks import dress
@@ -67,10 +67,10 @@ def read_line(rng: Random, split: str, ease: float) -> Item:
         words = _dressed(rng, split, style, " ".join(words)).split()
         text, size = _fitting(style, words, choose_size(rng, *((16, 22) if style.form == "plain" else (SMALLEST, 24))))
     mask, angle = _turned(rng, style, line_mask(style, size, text))
-    picture, made = _placed(rng, style, mask, size, ease)
+    image, made = _placed(rng, style, mask, size, ease)
     scene = {"lines": [text], "size": size, "angle": angle, **made}
     truth = text_truth(text, read=text.split(), metric="anls", scene=scene)
-    return picture_item("read_line", [picture], phrase(rng, QUESTIONS["read_line"], ease, split), text, truth)
+    return image_item("read_line", [image], phrase(rng, QUESTIONS["read_line"], ease, split), text, truth)
 
 
 def read_paragraph(rng: Random, split: str, ease: float) -> Item:
@@ -87,12 +87,12 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
         size = min(_fitting(style, [line], size, SMALLEST)[1] for line in lines)
     masks = [line_mask(style, size, line) for line in lines]
     mask, angle = _turned(rng, style, _stacked(rng, masks, layout, style))
-    picture, made = _placed(rng, style, mask, size, ease)
+    image, made = _placed(rng, style, mask, size, ease)
     answer = "\n".join(lines)
     scene = {"lines": lines, "size": size, "angle": angle, "layout": layout, **made}
     truth = text_truth(answer, " ".join(lines), read=answer.split(), metric="anls", scene=scene)
     question = phrase(rng, QUESTIONS["read_paragraph"], ease, split)
-    return picture_item("read_paragraph", [picture], question, answer, truth)
+    return image_item("read_paragraph", [image], question, answer, truth)
 
 
 def line_stack(rng: Random, split: str, ease: float) -> Item:
@@ -119,9 +119,9 @@ def line_stack(rng: Random, split: str, ease: float) -> Item:
         down = rng.randint(0, spare) if loose else spare // 2
         across = 0 if style.form == "aligned" else somewhere(rng, width, mask.width)
         sheet.put(mask, (across, row * step + down))
-    picture, made = sheet.finish(rng, size)
+    image, made = sheet.finish(rng, size)
     turns = [(phrase(rng, QUESTIONS["read_paragraph"], ease, split), "\n".join(lines))]
-    return with_scene(dialogue_item("line_stack", picture, turns), {"lines": lines, "size": size, **made})
+    return with_scene(dialogue_item("line_stack", image, turns), {"lines": lines, "size": size, **made})
 
 
 def _word(rng: Random, split: str) -> str:
@@ -182,7 +182,7 @@ def _stacked(rng: Random, masks: list[Image.Image], layout: str, style: Style) -
 
 
 def _turned(rng: Random, style: Style, mask: Image.Image) -> tuple[Image.Image, float]:
-    """Half of the pictures of the full form stand at a slight angle."""
+    """Half of the images of the full form stand at a slight angle."""
     if style.form != "full" or rng.random() < 0.5:
         return mask, 0.0
     angle = round(rng.uniform(-4, 4), 1)
@@ -191,7 +191,7 @@ def _turned(rng: Random, style: Style, mask: Image.Image) -> tuple[Image.Image, 
 
 
 def _placed(rng: Random, style: Style, mask: Image.Image, size: int, ease: float) -> tuple[Image.Image, dict[str, Any]]:
-    """The letters anywhere on a picture that holds them; mostly of whole visual tokens. And how it was made."""
+    """The letters anywhere on an image that holds them; mostly of whole visual tokens. And how it was made."""
     if style.form == "aligned":
         sides, corner = mask.size, (0, 0)
     else:
@@ -203,8 +203,8 @@ def _placed(rng: Random, style: Style, mask: Image.Image, size: int, ease: float
         corner = (somewhere(rng, sides[0], mask.width), somewhere(rng, sides[1], mask.height))
     sheet = Sheet(rng, style, sides)
     box = sheet.put(mask, corner)
-    picture, made = sheet.finish(rng, size)
-    return picture, {"box_px": list(box), **made}
+    image, made = sheet.finish(rng, size)
+    return image, {"box_px": list(box), **made}
 
 
 MAKERS: dict[str, Maker] = {

@@ -1,4 +1,4 @@
-"""Several words at places of one picture: which word is in a box that the user gives, and in which box a word is.
+"""Several words at places of one image: which word is in a box that the user gives, and in which box a word is.
 
 A word's box is as wide as its ink and as high as a line of its face; in the aligned form it is its columns by its row, so
 that boxes have few values.
@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Box, Item, Maker, box_answer, picture_item, place_truth, text_truth
+from qwen2vl.nano.world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.shapes.scenes import PATCH, apart
 from qwen2vl.nano.world.typesetting import (
@@ -64,9 +64,9 @@ class PlacedWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """A drawn picture of words."""
+    """A drawn image of words."""
 
-    picture: Image.Image
+    image: Image.Image
     words: tuple[PlacedWord, ...]
     scene: dict[str, Any]
 
@@ -76,12 +76,12 @@ def read_in_box(rng: Random, split: str, ease: float) -> Item:
     spread = make_spread(rng, split, ease)
     word = rng.choice(spread.words)
     content = _ask_word(rng, split, ease, spread, word)
-    picture = {"type": "image", "image": spread.picture}
+    image = {"type": "image", "image": spread.image}
     given = next(part["box"] for part in content if part["type"] == "box")
     truth = text_truth(word.text, read=[word.text], scene=spread.scene | {"asked": {"box": given}})
     return Item(
         task="read_in_box",
-        messages=[{"role": "user", "content": [picture, *content]}],
+        messages=[{"role": "user", "content": [image, *content]}],
         answer=word.text,
         truth=truth,
     )
@@ -91,15 +91,15 @@ def find_word(rng: Random, split: str, ease: float) -> Item:
     """The box of one of several words."""
     spread = make_spread(rng, split, ease)
     word = rng.choice(spread.words)
-    size = spread.picture.size
+    size = spread.image.size
     truth = place_truth("box", word.box_px, size, word.text) | {"read": [word.text]}
     truth |= {"scene": spread.scene | {"asked": {"word": word.text}}}
     question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
-    return picture_item("find_word", [spread.picture], question, box_answer(word.text, word.box_px, size), truth)
+    return image_item("find_word", [spread.image], question, box_answer(word.text, word.box_px, size), truth)
 
 
 def words_in_boxes(rng: Random, split: str, ease: float) -> Item:
-    """Up to six words of one picture: of some the box is given and the word asked for, of the others the word."""
+    """Up to six words of one image: of some the box is given and the word asked for, of the others the word."""
     spread = make_spread(rng, split, ease)
     words = list(spread.words)
     rng.shuffle(words)
@@ -109,9 +109,9 @@ def words_in_boxes(rng: Random, split: str, ease: float) -> Item:
             content, answer = _ask_word(rng, split, ease, spread, word), word.text
         else:
             question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
-            content, answer = _text(question), box_answer(word.text, word.box_px, spread.picture.size)
+            content, answer = _text(question), box_answer(word.text, word.box_px, spread.image.size)
         messages += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
-    messages[0]["content"] = [{"type": "image", "image": spread.picture}, *messages[0]["content"]]
+    messages[0]["content"] = [{"type": "image", "image": spread.image}, *messages[0]["content"]]
     answer = messages.pop()["content"]
     item = Item(task="words_in_boxes", messages=messages, answer=answer, truth=text_truth(answer))
     return with_scene(item, spread.scene)
@@ -127,23 +127,23 @@ def _ask_word(rng: Random, split: str, ease: float, spread: Spread, word: Placed
     loose = 0 if fixed(rng, ease) or spread.scene["form"] == "aligned" else GAP // 2
     left, top, right, bottom = (rng.randint(0, loose) for _ in range(4))
     x1, y1, x2, y2 = word.box_px
-    width, height = spread.picture.size
+    width, height = spread.image.size
     box_px = (max(0, x1 - left), max(0, y1 - top), min(width, x2 + right), min(height, y2 + bottom))
     box = {"type": "box", "box": list(to_thousandths(box_px, (width, height)))}
     return [*_text(before), box, *_text(after)]
 
 
 def make_spread(rng: Random, split: str, ease: float) -> Spread:
-    """A picture of words, none twice; in its easiest form one to four, in its full form three to six."""
+    """An image of words, none twice; in its easiest form one to four, in its full form three to six."""
     style = choose_style(rng, split, choose_form(rng, ease))
     count = rng.randint(1, 4) if fixed(rng, ease) else rng.randint(3, 6)
     if style.form == "aligned":
         sheet, placed, size = _in_cells(rng, split, style, count)
     else:
         sheet, placed, size = _scattered(rng, split, style, count, ease)
-    picture, made = sheet.finish(rng, size)
+    image, made = sheet.finish(rng, size)
     words = [{"text": word.text, "box_px": list(word.box_px)} for word in placed]
-    return Spread(picture=picture, words=tuple(placed), scene={"words": words, **made})
+    return Spread(image=image, words=tuple(placed), scene={"words": words, **made})
 
 
 def _in_cells(rng: Random, split: str, style: Style, count: int) -> tuple[Sheet, list[PlacedWord], int]:

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world.fonts import Face, faces
-from qwen2vl.nano.world.item import Item, Maker, dialogue_item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, Maker, dialogue_item, image_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.typesetting import (
@@ -101,21 +101,21 @@ def pick(rng: Random, split: str, script: str, length: int | None = None) -> str
 def read_script(rng: Random, split: str, ease: float) -> Item:
     """One word or two, one below the other, in one alphabet."""
     count = 1 if fixed(rng, ease) else rng.choice((1, 1, 2))
-    picture, question, scene = _make(rng, split, ease, count)
+    image, question, scene = _make(rng, split, ease, count)
     answer = "\n".join(scene["lines"])
     truth = text_truth(answer, " ".join(scene["lines"]), metric="anls", scene=scene)
-    return picture_item("read_script", [picture], question, answer, truth)
+    return image_item("read_script", [image], question, answer, truth)
 
 
 def script_lines(rng: Random, split: str, ease: float) -> Item:
-    """Two to four words in one alphabet, one below the other: many letters for one picture's cost."""
+    """Two to four words in one alphabet, one below the other: many letters for one image's cost."""
     count = 3 if fixed(rng, ease) else rng.choice((2, 3, 3, 4))
-    picture, question, scene = _make(rng, split, ease, count)
-    return with_scene(dialogue_item("script_lines", picture, [(question, "\n".join(scene["lines"]))]), scene)
+    image, question, scene = _make(rng, split, ease, count)
+    return with_scene(dialogue_item("script_lines", image, [(question, "\n".join(scene["lines"]))]), scene)
 
 
 def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, str, dict[str, Any]]:
-    """Picture, question and scene of so many words."""
+    """Image, question and scene of so many words."""
     script = rng.choice(SCRIPTS)
     style = choose_style(rng, split, choose_form(rng, ease), among=script_faces(split))
     length = ALIGNED_LETTERS if style.form == "aligned" else None
@@ -125,9 +125,9 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
     tall = PATCH if one_size else rng.randint(PATCH, 2 * PATCH if count < 3 else PATCH + 8)
     size = choose_size(rng, 16, 22) if style.form == "plain" else choose_size(rng, 14, 40)
     size = min(size, *(fit_size(style.face, line, wide - 4, tall - 4) for line in lines))
-    picture, made = _write(rng, style, size, lines, (wide, tall))
+    image, made = _write(rng, style, size, lines, (wide, tall))
     question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
-    return picture, question, {"script": script, "lines": lines, "size": size, **made}
+    return image, question, {"script": script, "lines": lines, "size": size, **made}
 
 
 def _write(
@@ -140,8 +140,8 @@ def _write(
         mask = line_mask(style, size, line)
         x, y = (somewhere(rng, side, length) for side, length in zip(row, mask.size, strict=True))
         boxes.append(list(sheet.put(mask, (x, index * row[1] + y))))
-    picture, made = sheet.finish(rng, size)
-    return picture, {"boxes_px": boxes, **made}
+    image, made = sheet.finish(rng, size)
+    return image, {"boxes_px": boxes, **made}
 
 
 MAKERS: dict[str, Maker] = {"read_script": read_script}

@@ -1,7 +1,7 @@
-"""One word or one number on a small picture, in three forms from easy to full.
+"""One word or one number on a small image, in three forms from easy to full.
 
     aligned   fixed-width letters, one per 14-pixel column (one patch) from the left edge, dark on light
-    plain     a few common faces, dark on light, anywhere across the picture
+    plain     a few common faces, dark on light, anywhere across the image
     full      every face of the split, free colours, both polarities, blur and noise
 
 `ease` 1 is all aligned, 0.5 all plain, 0 all full, and a mixture between: dense, aligned supervision first is what
@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.fonts import Face, faces
-from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, image_item, text_truth
 from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height, write
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.shapes.tasks import ask
@@ -40,7 +40,7 @@ def read_number(rng: Random, split: str, ease: float) -> Item:
 
 
 def read_lines(rng: Random, split: str, ease: float) -> Item:
-    """Two to four words or letter strings, one below the other, in one style: many letters for one picture's cost."""
+    """Two to four words or letter strings, one below the other, in one style: many letters for one image's cost."""
     form, count = choose_form(rng, ease), 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
     if form == "aligned":
         length = _columns(rng, ease)
@@ -54,12 +54,12 @@ def read_lines(rng: Random, split: str, ease: float) -> Item:
         widths = [w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))]
         width = 4 * PATCH if rng.random() < ease and 4 * PATCH in widths else rng.choice(widths)
         strips = [_set(rng, text, face, ink, paper, height=PATCH, width=width) for text in texts]
-    picture = Image.new("RGB", (strips[0].width, PATCH * count), paper)
+    image = Image.new("RGB", (strips[0].width, PATCH * count), paper)
     for index, strip in enumerate(strips):
-        picture.paste(strip, (0, PATCH * index))
+        image.paste(strip, (0, PATCH * index))
     answer = "\n".join(texts)
     truth = text_truth(answer, read=texts, form=form)
-    return picture_item("read_lines", [picture], ask(rng, "read_lines", ease), answer, truth)
+    return image_item("read_lines", [image], ask(rng, "read_lines", ease), answer, truth)
 
 
 def spaced_lines(rng: Random, split: str, ease: float) -> Item:
@@ -76,13 +76,13 @@ def spaced_lines(rng: Random, split: str, ease: float) -> Item:
     width = PATCH * max(4, -(-pitch * max(map(len, texts)) // PATCH) + rng.choice((0, 0, 1)))
     ink, paper = dark_on_light(rng)
     face = rng.choice(faces(split, mono=True))
-    picture = Image.new("RGB", (width, PATCH * count), paper)
+    image = Image.new("RGB", (width, PATCH * count), paper)
     for index, text in enumerate(texts):
         left = rng.randint(0, width - pitch * len(text))
-        _write_spaced(picture, face, text, (left, PATCH * index), pitch, ink)
+        _write_spaced(image, face, text, (left, PATCH * index), pitch, ink)
     answer = "\n".join(texts)
     truth = text_truth(answer, read=texts, form="spaced")
-    return picture_item("spaced_lines", [picture], ask(rng, "read_lines", ease), answer, truth)
+    return image_item("spaced_lines", [image], ask(rng, "read_lines", ease), answer, truth)
 
 
 def dress(rng: Random, split: str, text: str) -> tuple[str, str]:
@@ -102,7 +102,7 @@ def _item(rng: Random, split: str, task: str, form: str, text: str, case: str, e
     easier_plain = rng.random() < ease and len(text) <= 8
     draw = {"aligned": _aligned, "plain": _plain_one_size if easier_plain else _plain, "full": _full}[form]
     truth = text_truth(text, read=[text], form=form, case=case)
-    return picture_item(task, [draw(rng, split, text)], ask(rng, task, ease), text, truth)
+    return image_item(task, [draw(rng, split, text)], ask(rng, task, ease), text, truth)
 
 
 def _aligned(rng: Random, split: str, text: str) -> Image.Image:
@@ -111,13 +111,13 @@ def _aligned(rng: Random, split: str, text: str) -> Image.Image:
 
 
 def _letters_in_columns(face: Face, text: str, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
-    picture = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
-    _write_spaced(picture, face, text, (0, 0), COLUMN, ink)
-    return picture
+    image = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
+    _write_spaced(image, face, text, (0, 0), COLUMN, ink)
+    return image
 
 
 def _write_spaced(
-    picture: Image.Image, face: Face, text: str, corner: tuple[int, int], pitch: int, ink: palette.Rgb
+    image: Image.Image, face: Face, text: str, corner: tuple[int, int], pitch: int, ink: palette.Rgb
 ) -> None:
     """Letters one pitch apart, each in the middle of its column, in a line of one visual token's height."""
     size = fit_size(face, "m", pitch - 1, 24)
@@ -125,7 +125,7 @@ def _write_spaced(
     y = corner[1] + (PATCH - (bottom - top)) // 2
     for index, letter in enumerate(text):
         width, _ = ink_size(face, size, letter)
-        write(picture, face, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
+        write(image, face, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
 
 
 Style = tuple[Face, palette.Rgb, palette.Rgb]  # face, ink, paper
@@ -155,23 +155,23 @@ def _plain_one_size(rng: Random, split: str, text: str) -> Image.Image:
 def _full(rng: Random, split: str, text: str) -> Image.Image:
     face, ink, paper = _full_style(rng, split)
     height = rng.randint(28, 56) if rng.random() < 0.15 else rng.choice((28, 56))
-    picture = _set(rng, text, face, ink, paper, height=height)
+    image = _set(rng, text, face, ink, paper, height=height)
     if rng.random() < 0.15 and height > 40:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
-    return palette.noisy(rng, picture, rng.randint(3, 14)) if rng.random() < 0.3 else picture
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
+    return palette.noisy(rng, image, rng.randint(3, 14)) if rng.random() < 0.3 else image
 
 
 def _set(
     rng: Random, text: str, face: Face, ink: palette.Rgb, paper: palette.Rgb, *, height: int, width: int | None = None
 ) -> Image.Image:
-    """The text at a random place, filling a good share of the picture; at least 11 pixels of width a letter."""
+    """The text at a random place, filling a good share of the image; at least 11 pixels of width a letter."""
     if width is None:
         width = rng.choice([w * PATCH for w in range(3, 8) if w * PATCH >= 11 * len(text)])
         if rng.random() < 0.15:
             width = min(196, width + rng.randint(0, PATCH - 1))
     size = fit_size(face, text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
-    picture = Image.new("RGB", (width, height), paper)
+    image = Image.new("RGB", (width, height), paper)
     across, high = ink_size(face, size, text)
     x, y = rng.randint(1, max(1, width - across - 1)), rng.randint(1, max(1, height - high - 1))
-    write(picture, face, size, text, (x, y), ink)
-    return picture
+    write(image, face, size, text, (x, y), ink)
+    return image

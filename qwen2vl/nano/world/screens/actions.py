@@ -13,7 +13,7 @@ them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than al
 from random import Random
 from typing import Any
 
-from qwen2vl.nano.world.item import Box, Item, Maker, dialogue_item, picture_item
+from qwen2vl.nano.world.item import Box, Item, Maker, dialogue_item, image_item
 from qwen2vl.nano.world.screens.windows import Control, Screen, make_screen
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_word
@@ -84,7 +84,7 @@ def next_action(rng: Random, split: str, ease: float) -> Item:
     """A window and one instruction."""
     drawn = make_screen(rng, split, ease)
     instruction, answer, truth = instruct(rng, split, drawn, rng.choice(drawn.controls), ease)
-    return picture_item("next_action", [drawn.picture], instruction, answer, truth | {"scene": described(drawn)})
+    return image_item("next_action", [drawn.image], instruction, answer, truth | {"scene": described(drawn)})
 
 
 def action_dialogue(rng: Random, split: str, ease: float) -> Item:
@@ -96,7 +96,7 @@ def action_dialogue(rng: Random, split: str, ease: float) -> Item:
             turns += [_switch(rng, split, drawn, control, ease, wanted) for wanted in ("yes", "no")]
     rng.shuffle(turns)
     kept = turns[:MAX_TURNS]
-    item = dialogue_item("action_dialogue", drawn.picture, [(instruction, answer) for instruction, answer, _ in kept])
+    item = dialogue_item("action_dialogue", drawn.image, [(instruction, answer) for instruction, answer, _ in kept])
     truth = kept[-1][2] | {"scene": described(drawn)}
     return Item(task=item.task, messages=item.messages, answer=item.answer, truth=truth)
 
@@ -127,7 +127,7 @@ def _type(rng: Random, split: str, drawn: Screen, control: Control, ease: float)
 
 def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None = None) -> tuple[str, dict[str, Any]]:
     """The reply that does this, a touch being in the middle of the box, and its truth."""
-    size = drawn.picture.size
+    size = drawn.image.size
     arguments: dict[str, Any] = {}
     if box_px:
         middle = (box_px[0] + box_px[2]) / 2, (box_px[1] + box_px[3]) / 2
@@ -145,7 +145,7 @@ def described(drawn: Screen) -> dict[str, Any]:
         {"kind": each.kind, "label": each.label, "state": each.state, "box_px": list(each.box_px)}
         for each in drawn.controls
     ]
-    return {"size": list(drawn.picture.size), "title": drawn.title, "controls": controls}
+    return {"size": list(drawn.image.size), "title": drawn.title, "controls": controls}
 
 
 MAKERS: dict[str, Maker] = {"next_action": next_action}

@@ -7,7 +7,7 @@ from random import Random
 from PIL import Image, ImageDraw
 
 from qwen2vl.nano.world.fonts import Face, faces
-from qwen2vl.nano.world.item import Box, Item, picture_item, place_truth, point_answer, text_truth
+from qwen2vl.nano.world.item import Box, Item, image_item, place_truth, point_answer, text_truth
 from qwen2vl.nano.world.lettering import ink_size, write
 from qwen2vl.nano.world.palette import Rgb, jitter
 from qwen2vl.nano.world.shapes.scenes import PATCH
@@ -64,7 +64,7 @@ class Style:
 class Screen:
     """A drawn window and what it holds."""
 
-    picture: Image.Image
+    image: Image.Image
     title: str
     controls: tuple[Control, ...]
 
@@ -72,7 +72,7 @@ class Screen:
 def screen(rng: Random, split: str) -> Item:
     """Point at a control, or tell the state of a checkbox, the content of a field or the title."""
     drawn = make_screen(rng, split)
-    return _question(rng, drawn.picture, drawn.title, drawn.controls)
+    return _question(rng, drawn.image, drawn.title, drawn.controls)
 
 
 def make_screen(rng: Random, split: str, ease: float = 0.0) -> Screen:
@@ -80,12 +80,12 @@ def make_screen(rng: Random, split: str, ease: float = 0.0) -> Screen:
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
     size = (6 * PATCH, 6 * PATCH) if ease and rng.random() < ease else _screen_size(rng)
     title = rng.choice(TITLES)
-    picture = Image.new("RGB", size, style.window)
-    top = _draw_bar(picture, style, title)
+    image = Image.new("RGB", size, style.window)
+    top = _draw_bar(image, style, title)
     controls = _place(rng, split, style, layout, size, top + 4)
     for control in controls:
-        _draw_control(picture, style, control)
-    return Screen(picture=picture, title=title, controls=tuple(controls))
+        _draw_control(image, style, control)
+    return Screen(image=image, title=title, controls=tuple(controls))
 
 
 def _style(rng: Random, split: str) -> Style:
@@ -102,13 +102,13 @@ def _screen_size(rng: Random) -> tuple[int, int]:
     return rng.randint(5, 7) * PATCH, rng.randint(5, 7) * PATCH
 
 
-def _draw_bar(picture: Image.Image, style: Style, title: str) -> int:
+def _draw_bar(image: Image.Image, style: Style, title: str) -> int:
     """Title bar with its title and a closing mark; returns its bottom edge."""
-    pen, height = ImageDraw.Draw(picture), style.text_px + 9
-    pen.rectangle((0, 0, picture.width - 1, height - 1), fill=style.bar)
+    pen, height = ImageDraw.Draw(image), style.text_px + 9
+    pen.rectangle((0, 0, image.width - 1, height - 1), fill=style.bar)
     ink = style.ink_on(style.bar)
-    write(picture, style.face, style.text_px, title, (6, 4), ink)
-    right, middle = picture.width - 12, height // 2
+    write(image, style.face, style.text_px, title, (6, 4), ink)
+    right, middle = image.width - 12, height // 2
     pen.line((right, middle - 4, right + 7, middle + 3), fill=ink)
     pen.line((right, middle + 3, right + 7, middle - 4), fill=ink)
     return height
@@ -176,23 +176,23 @@ def _rows(
     return rows
 
 
-def _draw_control(picture: Image.Image, style: Style, control: Control) -> None:
-    pen, (x1, y1, x2, y2) = ImageDraw.Draw(picture), control.box_px
+def _draw_control(image: Image.Image, style: Style, control: Control) -> None:
+    pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), control.box_px
     ink = style.ink_on(style.window)
     frame = tuple((a + b) // 2 for a, b in zip(ink, style.window, strict=True))
     if control.kind == "button":
         pen.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), style.rounding, fill=style.button, outline=frame)
-        write(picture, style.face, style.text_px, control.label, (x1 + 7, y1 + 4), style.ink_on(style.button))
+        write(image, style.face, style.text_px, control.label, (x1 + 7, y1 + 4), style.ink_on(style.button))
     elif control.kind == "tab":
         pen.line([(x1, y2 - 1), (x1, y1), (x2 - 1, y1), (x2 - 1, y2 - 1)], fill=frame)
-        write(picture, style.face, style.text_px, control.label, (x1 + 5, y1 + 4), ink)
+        write(image, style.face, style.text_px, control.label, (x1 + 5, y1 + 4), ink)
     elif control.kind == "checkbox":
         _draw_checkbox(pen, control, frame, ink)
-        write(picture, style.face, style.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
+        write(image, style.face, style.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
     else:
-        label_box = write(picture, style.face, style.text_px, control.label, (x1, y1 + 4), ink)
+        label_box = write(image, style.face, style.text_px, control.label, (x1, y1 + 4), ink)
         pen.rectangle((label_box[2] + 6, y1, x2 - 1, y2 - 1), fill=(255, 255, 255), outline=frame)
-        write(picture, style.face, style.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
+        write(image, style.face, style.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
 
 
 def _draw_checkbox(pen: ImageDraw.ImageDraw, control: Control, frame: tuple[int, ...], ink: Rgb) -> None:
@@ -215,18 +215,18 @@ def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float 
     return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
 
 
-def _question(rng: Random, picture: Image.Image, title: str, controls: Sequence[Control]) -> Item:
+def _question(rng: Random, image: Image.Image, title: str, controls: Sequence[Control]) -> Item:
     roll = rng.random()
     boxes = [control for control in controls if control.kind == "checkbox"]
     fields = [control for control in controls if control.kind == "field"]
     if boxes and roll < 0.3:
         question, answer = ask_state(rng, rng.choice(boxes))
-        return picture_item("screen", [picture], question, answer, text_truth(answer))
+        return image_item("screen", [image], question, answer, text_truth(answer))
     if fields and roll < 0.5:
         question, answer = ask_state(rng, rng.choice(fields))
-        return picture_item("screen", [picture], question, answer, text_truth(answer, read=[answer]))
+        return image_item("screen", [image], question, answer, text_truth(answer, read=[answer]))
     if roll > 0.92:
-        return picture_item("screen", [picture], ask(rng, "window_title"), title, text_truth(title))
+        return image_item("screen", [image], ask(rng, "window_title"), title, text_truth(title))
     target = rng.choice(controls)
-    question, answer, label = ask_point(rng, target, picture.size)
-    return picture_item("screen", [picture], question, answer, place_truth("point", target.box_px, picture.size, label))
+    question, answer, label = ask_point(rng, target, image.size)
+    return image_item("screen", [image], question, answer, place_truth("point", target.box_px, image.size, label))

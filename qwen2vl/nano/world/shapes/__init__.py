@@ -1,1 +1,1 @@
-"""Shapes on a ground: names, counts, relations, places; two and three pictures of them."""
+"""Shapes on a ground: names, counts, relations, places; two and three images of them."""

@@ -17,7 +17,7 @@ OVERSAMPLE = 4
 
 @lru_cache(maxsize=2048)
 def mask(kind: str, side: int, turn: int = 0) -> Image.Image:
-    """Coverage of a shape as an 8-bit picture of about side x side, cut to its pixels. Shared: never draw on it."""
+    """Coverage of a shape as an 8-bit image of about side x side, cut to its pixels. Shared: never draw on it."""
     large = Image.new("L", (side * OVERSAMPLE, side * OVERSAMPLE))
     _paint(ImageDraw.Draw(large), kind, side * OVERSAMPLE, turn)
     small = large.reduce(OVERSAMPLE)

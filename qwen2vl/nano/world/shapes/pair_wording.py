@@ -1,4 +1,4 @@
-"""The wordings of questions about two and three pictures: the last of each is for test alone, the last but one for val."""
+"""The wordings of questions about two and three images: the last of each is for test alone, the last but one for val."""
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "difference": (

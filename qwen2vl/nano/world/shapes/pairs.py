@@ -1,7 +1,7 @@
-"""Two and three pictures: what differs, where the same shape is, which picture has what; and counting to nine.
+"""Two and three images: what differs, where the same shape is, which image has what; and counting to nine.
 
 For training only: pair_rows, pair_dialogue, and two lessons in the simplest geometry for what stayed at chance without
-one: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (scene_tasks).
+one: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (tasks).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, Maker, Turn, picture_item, pictures_part, talk, text_truth
+from qwen2vl.nano.world.item import Item, Maker, Turn, image_item, images_part, talk, text_truth
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.pair_wording import QUESTIONS as QUESTIONS
@@ -56,7 +56,7 @@ def described(scene: Scene) -> dict[str, Any]:
     return {"size": list(scene.size), "ground": list(scene.ground), "shapes": placed}
 
 
-def _pictures(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
+def _images(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
     """All of them with light noise, one time in four."""
     drawn = [draw_scene(scene) for scene in scenes]
     return [palette.noisy(rng, each, rng.randint(2, 6)) for each in drawn] if rng.random() < 0.25 else drawn
@@ -64,8 +64,8 @@ def _pictures(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
 
 def _item(rng: Random, task: str, scenes: Sequence[Scene], question: str, *answers: str) -> Item:
     """The first answer is supervised, all of them are right."""
-    truth = text_truth(*answers, scene={"pictures": [described(scene) for scene in scenes]})
-    return picture_item(task, _pictures(rng, scenes), question, answers[0], truth)
+    truth = text_truth(*answers, scene={"images": [described(scene) for scene in scenes]})
+    return image_item(task, _images(rng, scenes), question, answers[0], truth)
 
 
 def _distinct(rng: Random, count: int, ground: Rgb) -> list[Name]:
@@ -88,7 +88,7 @@ def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease:
 
 
 def difference(rng: Random, split: str, ease: float) -> Item:
-    """The second picture has one shape less or more, or one of another colour or kind: what is different, or which."""
+    """The second image has one shape less or more, or one of another colour or kind: what is different, or which."""
     size = (
         MIDDLE if rng.random() < ease else rng.choice((MIDDLE, MIDDLE, (4 * PATCH, 3 * PATCH), (3 * PATCH, 4 * PATCH)))
     )
@@ -139,7 +139,7 @@ def _fits(size: Size, shape: Placed, others: Sequence[Placed]) -> bool:
 
 
 def same_object(rng: Random, split: str, ease: float) -> Item:
-    """Three pictures of one shape each: which has the same shape, or the same colour, as the first.
+    """Three images of one shape each: which has the same shape, or the same colour, as the first.
 
     With probability `ease` exactly one of the two others; else one, both or neither.
     """
@@ -174,7 +174,7 @@ def _ground_for(rng: Random, colour: str) -> Rgb:
 
 
 def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
-    """One shape anywhere; with probability `ease` in the first visual token of the smallest picture."""
+    """One shape anywhere; with probability `ease` in the first visual token of the smallest image."""
     if rng.random() < ease:
         shape = in_cell(make_shape(rng, name[1], name[0], PATCH - 3), 0, 0)
         return Scene(size=SMALL, ground=ground, shapes=(shape,))
@@ -183,7 +183,7 @@ def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
 
 
 def which_picture(rng: Random, split: str, ease: float) -> Item:
-    """Two or three pictures: which one has a shape of a colour, or more shapes than the others."""
+    """Two or three images: which one has a shape of a colour, or more shapes than the others."""
     count = 2 if rng.random() < ease else rng.randint(2, 3)
     return (_which_has if rng.random() < 0.6 else _which_more)(rng, split, ease, count)
 
@@ -223,7 +223,7 @@ def _ordinal(index: int) -> tuple[str, str, str]:
 
 
 def pair_rows(rng: Random, split: str, ease: float) -> Item:
-    """The shapes of two pictures in reading order: four a picture at ease 1, each a visual token, else two rows of up to four."""
+    """The shapes of two images in reading order: four an image at ease 1, each a visual token, else two rows of up to four."""
     ground, simple = palette.background(rng, ease), rng.random() < ease
     columns, rows = (4, 1) if simple else rng.choice(((4, 1), (2, 2), (3, 2), (4, 2)))
     cell = PATCH if rng.random() < ease else rng.randint(PATCH, 36)
@@ -247,12 +247,12 @@ def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: fl
 
 
 def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Turn]) -> Item:
-    told = {"pictures": [described(scene) for scene in scenes]}
-    return talk(task, pictures_part(_pictures(rng, scenes)), turns, scene=told)
+    told = {"images": [described(scene) for scene in scenes]}
+    return talk(task, images_part(_images(rng, scenes)), turns, scene=told)
 
 
 def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Two pictures of one to three shapes, some of them in both: four to six questions about one or both."""
+    """Two images of one to three shapes, some of them in both: four to six questions about one or both."""
     ground, scenes = palette.background(rng, ease), []
     earlier: list[Name] = []
     for _ in range(2):
@@ -294,7 +294,7 @@ def _about_both(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -
 
 
 def equal_cells(rng: Random, split: str, ease: float) -> Item:
-    """Two pictures of one shape each: name both, same colour?, same shape? Ease 1: two colours, two kinds, one place.
+    """Two images of one shape each: name both, same colour?, same shape? Ease 1: two colours, two kinds, one place.
 
     Names come first in half of the items, so that equality is answered from words there, and last in the others.
     """
@@ -318,7 +318,7 @@ def equal_cells(rng: Random, split: str, ease: float) -> Item:
 def count_rows(rng: Random, split: str, ease: float) -> Item:
     """One to nine shapes of a kind, counted aloud ("1 2 3") and asked for their number, in either order.
 
-    Ease 1: cells of one size of picture filled in reading order, so that the number is where the row ends. Then cells
+    Ease 1: cells of one size of image filled in reading order, so that the number is where the row ends. Then cells
     anywhere, and free places at last.
     """
     scene, things = _many(rng, ease, easy=rng.random() < ease, in_order=rng.random() < ease)
@@ -327,17 +327,17 @@ def count_rows(rng: Random, split: str, ease: float) -> Item:
         (_ask(rng, "count_aloud", split, ease, things=things), " ".join(str(each + 1) for each in range(number))),
         (_ask(rng, "how_many", split, ease, things=things), str(number)),
     ]
-    told = {"pictures": [described(scene)], "things": things}
-    return talk("count_rows", pictures_part([render(rng, scene)]), rng.sample(turns, 2), scene=told)
+    told = {"images": [described(scene)], "things": things}
+    return talk("count_rows", images_part([render(rng, scene)]), rng.sample(turns, 2), scene=told)
 
 
 def count_nine(rng: Random, split: str, ease: float) -> Item:
     """How many shapes there are, one to nine: in free places, in cells with probability `ease`."""
     scene, things = _many(rng, ease, easy=rng.random() < ease, in_order=False)
     number = str(len(scene.shapes))
-    truth = text_truth(number, scene={"pictures": [described(scene)], "things": things})
+    truth = text_truth(number, scene={"images": [described(scene)], "things": things})
     question = _ask(rng, "how_many", split, ease, things=things)
-    return picture_item("count_nine", [render(rng, scene)], question, number, truth)
+    return image_item("count_nine", [render(rng, scene)], question, number, truth)
 
 
 def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scene, str]:

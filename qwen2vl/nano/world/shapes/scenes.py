@@ -1,6 +1,6 @@
-"""A scene is a description: ground and placed shapes. Pictures and truths both come from it.
+"""A scene is a description: ground and placed shapes. Images and truths both come from it.
 
-Not here: questions (scene_tasks, films).
+Not here: questions (tasks, pairs), and how shapes move (videos).
 """
 
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def name_truths(name: str) -> tuple[str, str, str]:
     return article(name), name, f"the {name}"
 
 
-def picture_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int, int]:
+def image_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int, int]:
     """Width and height between low and high tokens a side; about one in seven is not a multiple of 28.
 
     With probability `ease` always 4 x 4 tokens: boxes are shares of the size, so one size is where they are learnt.
@@ -138,17 +138,17 @@ def scatter(
 
 
 def draw_scene(scene: Scene) -> Image.Image:
-    """The picture of a scene, without noise."""
-    picture = Image.new("RGB", scene.size, scene.ground)
+    """The image of a scene, without noise."""
+    image = Image.new("RGB", scene.size, scene.ground)
     for shape in scene.shapes:
-        picture.paste(shape.rgb, (shape.x, shape.y), shape.mask)
-    return picture
+        image.paste(shape.rgb, (shape.x, shape.y), shape.mask)
+    return image
 
 
 def render(rng: Random, scene: Scene) -> Image.Image:
-    """The picture of a scene; one in four carries light noise."""
-    picture = draw_scene(scene)
-    return palette.noisy(rng, picture, rng.randint(2, 9)) if rng.random() < 0.25 else picture
+    """The image of a scene; one in four carries light noise."""
+    image = draw_scene(scene)
+    return palette.noisy(rng, image, rng.randint(2, 9)) if rng.random() < 0.25 else image
 
 
 def distinct_names(rng: Random, count: int, ground: Rgb, distinct_kinds: bool = False) -> list[tuple[str, str]]:

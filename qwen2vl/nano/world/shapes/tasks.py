@@ -1,10 +1,10 @@
-"""Questions about one picture of shapes: name, count, relate, ground, point, caption. And about two: compare."""
+"""Questions about one image of shapes: name, count, relate, ground, point, caption. And about two: compare."""
 
 from itertools import pairwise
 from random import Random
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, box_answer, picture_item, place_truth, point_answer, text_truth
+from qwen2vl.nano.world.item import Item, box_answer, image_item, place_truth, point_answer, text_truth
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import (
     Placed,
@@ -13,10 +13,10 @@ from qwen2vl.nano.world.shapes.scenes import (
     article,
     distinct_names,
     draw_scene,
+    image_size,
     make_shape,
     moved,
     name_truths,
-    picture_size,
     render,
     scatter,
 )
@@ -24,7 +24,7 @@ from qwen2vl.nano.world.wording import QUESTIONS, RELATIONS, phrase
 
 
 def ask(rng: Random, wording: str, ease: float = 0.0, /, **parts: str) -> str:
-    """One wording of a question; with probability `ease` always the same, so that distances to the picture repeat."""
+    """One wording of a question; with probability `ease` always the same, so that distances to the image repeat."""
     return phrase(rng, QUESTIONS[wording], ease, **parts)
 
 
@@ -35,12 +35,12 @@ def colour_shape(rng: Random, ease: float) -> Item:
     count = 1 if question_kind == "name" or rng.random() < 0.35 else rng.randint(2, 3)
     colours = rng.sample(palette.colours_on(ground), count)
     names = list(zip(colours, rng.sample(shapes.KINDS, count), strict=True))
-    scene = scatter(rng, picture_size(rng, 3, 5, ease), names, 24, 76 if count == 1 else 48, ground)
+    scene = scatter(rng, image_size(rng, 3, 5, ease), names, 24, 76 if count == 1 else 48, ground)
     target = scene.shapes[0]
     answers = {"colour": (target.colour,), "shape": (target.kind,), "name": name_truths(target.name)}[question_kind]
     truth = text_truth(*answers, article(answers[0]) if question_kind == "shape" else answers[0])
     question = ask(rng, question_kind, ease, kind=target.kind, colour=target.colour)
-    return picture_item("colour_shape", [render(rng, scene)], question, answers[0], truth)
+    return image_item("colour_shape", [render(rng, scene)], question, answers[0], truth)
 
 
 def count(rng: Random, ease: float) -> Item:
@@ -57,11 +57,11 @@ def count(rng: Random, ease: float) -> Item:
     else:
         wanted = [rng.choice(others) for _ in range(number)]
     extra = [] if mode == "all" else [rng.choice(others) for _ in range(rng.randint(0, 6 - number))]
-    scene = scatter(rng, picture_size(rng, 4, 6, ease), wanted + extra, 18, 34, ground)
+    scene = scatter(rng, image_size(rng, 4, 6, ease), wanted + extra, 18, 34, ground)
     names = {"kind": shapes.PLURALS[kind], "colour": f"{colour} shapes", "all": rng.choice(("shapes", "objects"))}
     things = names[mode]
     truth = text_truth(str(number), counted=things)
-    return picture_item("count", [render(rng, scene)], ask(rng, "count", ease, things=things), str(number), truth)
+    return image_item("count", [render(rng, scene)], ask(rng, "count", ease, things=things), str(number), truth)
 
 
 def holds(relation: str, a: Placed, b: Placed) -> bool:
@@ -82,7 +82,7 @@ def relate(rng: Random, ease: float) -> Item:
     """Yes or no about a relation, or what stands in it; drawn again until the truth is clear."""
     what = rng.random() < 0.35
     yes, relation = rng.random() < 0.5, rng.choice(RELATIONS)
-    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5, ease)
+    ground, size = palette.background(rng, ease), image_size(rng, 3, 5, ease)
     names = distinct_names(rng, rng.choice((2, 2, 3)), ground)
     wanted = relation if yes or what else OPPOSITE_RELATION[relation]
     while True:
@@ -90,15 +90,13 @@ def relate(rng: Random, ease: float) -> Item:
         a, b, *rest = scene.shapes
         if holds(wanted, a, b) and not (what and any(not holds(OPPOSITE_RELATION[relation], s, b) for s in rest)):
             break
-    picture = render(rng, scene)
+    image = render(rng, scene)
     if what:
         truth = text_truth(a.name, *name_truths(a.name))
-        return picture_item(
-            "relate", [picture], ask(rng, "relate_what", ease, relation=relation, b=b.name), a.name, truth
-        )
+        return image_item("relate", [image], ask(rng, "relate_what", ease, relation=relation, b=b.name), a.name, truth)
     answer = "yes" if yes else "no"
     question = ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name)
-    return picture_item("relate", [picture], question, answer, text_truth(answer))
+    return image_item("relate", [image], question, answer, text_truth(answer))
 
 
 def in_order(scene: Scene) -> list[Placed] | None:
@@ -111,7 +109,7 @@ def in_order(scene: Scene) -> list[Placed] | None:
 def _one_of_several(rng: Random, ease: float) -> Scene:
     ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.randint(1, 4), ground)
-    return scatter(rng, picture_size(rng, 3, 6, ease), names, 20, 56 if len(names) < 3 else 44, ground)
+    return scatter(rng, image_size(rng, 3, 6, ease), names, 20, 56 if len(names) < 3 else 44, ground)
 
 
 def ground(rng: Random, ease: float) -> Item:
@@ -120,7 +118,7 @@ def ground(rng: Random, ease: float) -> Item:
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     answer = box_answer(label, target.box_px, scene.size)
     truth = place_truth("box", target.box_px, scene.size, label)
-    return picture_item("ground", [render(rng, scene)], ask(rng, "ground", ease, label=label), answer, truth)
+    return image_item("ground", [render(rng, scene)], ask(rng, "ground", ease, label=label), answer, truth)
 
 
 def point(rng: Random, ease: float) -> Item:
@@ -129,12 +127,12 @@ def point(rng: Random, ease: float) -> Item:
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     truth = place_truth("point", target.box_px, scene.size, label)
     answer = point_answer(target.box_px, scene.size)
-    return picture_item("point", [render(rng, scene)], ask(rng, "point", ease, label=label), answer, truth)
+    return image_item("point", [render(rng, scene)], ask(rng, "point", ease, label=label), answer, truth)
 
 
 def caption(rng: Random, ease: float) -> Item:
     """All shapes from left to right."""
-    ground, size = palette.background(rng, ease), picture_size(rng, 3, 5, ease)
+    ground, size = palette.background(rng, ease), image_size(rng, 3, 5, ease)
     names = distinct_names(rng, rng.randint(1, 3), ground)
     while True:
         scene = scatter(rng, size, names, 20, 44, ground)
@@ -142,17 +140,17 @@ def caption(rng: Random, ease: float) -> Item:
         if ordered:
             break
     answer = ", ".join(article(shape.name) for shape in ordered)
-    return picture_item("caption", [render(rng, scene)], ask(rng, "caption", ease), answer, text_truth(answer))
+    return image_item("caption", [render(rng, scene)], ask(rng, "caption", ease), answer, text_truth(answer))
 
 
 def compare(rng: Random, ease: float) -> Item:
-    """Two pictures: the same or not, in which one a shape is larger, which one has a shape."""
+    """Two images: the same or not, in which one a shape is larger, which one has a shape."""
     return rng.choice((_same, _same, _same, _larger_in, _which_has))(rng, ease)
 
 
 def _small_scene(rng: Random, ease: float) -> Scene:
     ground = palette.background(rng, ease)
-    size = (84, 84) if rng.random() < 0.85 else picture_size(rng, 3, 4)
+    size = (84, 84) if rng.random() < 0.85 else image_size(rng, 3, 4)
     return scatter(rng, size, distinct_names(rng, rng.randint(1, 3), ground), 20, 34, ground)
 
 
@@ -162,10 +160,10 @@ def _same(rng: Random, ease: float) -> Item:
     kind = rng.choice(("same", "same", "same_or_different"))
     yes, no = ("yes", "no") if kind == "same" else ("same", "different")
     answer = yes if same else no
-    pictures = [draw_scene(one), draw_scene(two)]
+    images = [draw_scene(one), draw_scene(two)]
     if rng.random() < 0.25:
-        pictures = [palette.noisy(rng, picture, rng.randint(2, 6)) for picture in pictures]
-    return picture_item("compare", pictures, ask(rng, kind, ease), answer, text_truth(answer))
+        images = [palette.noisy(rng, image, rng.randint(2, 6)) for image in images]
+    return image_item("compare", images, ask(rng, kind, ease), answer, text_truth(answer))
 
 
 def _changed(rng: Random, scene: Scene) -> Scene:
@@ -220,23 +218,23 @@ def _larger_in(rng: Random, ease: float) -> Item:
     small = rng.randint(18, 34)
     sides = [small, rng.randint(small * 3 // 2, 72)]
     rng.shuffle(sides)
-    pictures = []
+    images = []
     for side in sides:
         ground = palette.background(rng, ease)
         names = [(rng.choice(palette.colours_on(ground)), kind)]
-        pictures.append(render(rng, scatter(rng, (84, 84), names, side, side, ground)))
+        images.append(render(rng, scatter(rng, (84, 84), names, side, side, ground)))
     answer = "first" if sides[0] > sides[1] else "second"
-    return picture_item("compare", pictures, ask(rng, "larger_in", ease, kind=kind), answer, text_truth(answer))
+    return image_item("compare", images, ask(rng, "larger_in", ease, kind=kind), answer, text_truth(answer))
 
 
 def _which_has(rng: Random, ease: float) -> Item:
     kind, *others = rng.sample(shapes.KINDS, 4)
     where = rng.randrange(2)
-    pictures = []
+    images = []
     for index in range(2):
         ground = palette.background(rng, ease)
         kinds = ([kind] if index == where else [others[0]]) + others[1 : 1 + rng.randint(0, 1)]
         names = [(rng.choice(palette.colours_on(ground)), each) for each in kinds]
-        pictures.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))
+        images.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))
     answer = ("first", "second")[where]
-    return picture_item("compare", pictures, ask(rng, "which_has", ease, kind=kind), answer, text_truth(answer))
+    return image_item("compare", images, ask(rng, "which_has", ease, kind=kind), answer, text_truth(answer))

@@ -1,1 +1,1 @@
-"""Questions and instructions without a picture."""
+"""Questions and instructions without an image."""

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, Maker, picture_item, talk, text_truth
+from qwen2vl.nano.world.item import Item, Maker, image_item, talk, text_truth
 from qwen2vl.nano.world.wording import FACTS, phrase
 from qwen2vl.nano.world.words import pick_word
 
@@ -196,7 +196,7 @@ def instruct(rng: Random, split: str, ease: float) -> Item:
     """One instruction of any form."""
     question, answer, scene = _told(rng, split, ease, rng.choice(FORMS))
     read = [] if scene["form"] == "fact" else scene.get("words", [])
-    return picture_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
+    return image_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
 
 
 def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:

@@ -1,8 +1,8 @@
-"""Questions without a picture: words, letters, small sums, opposites, facts, who nano is."""
+"""Questions without an image: words, letters, small sums, opposites, facts, who nano is."""
 
 from random import Random
 
-from qwen2vl.nano.world.item import Item, picture_item, text_truth
+from qwen2vl.nano.world.item import Item, image_item, text_truth
 from qwen2vl.nano.world.shapes.tasks import ask
 from qwen2vl.nano.world.wording import FACTS, GREETING, IDENTITY, OPPOSITES
 from qwen2vl.nano.world.words import pick_word
@@ -12,7 +12,7 @@ def text(rng: Random, split: str) -> Item:
     """One small question of pure text."""
     make = rng.choice((_about_a_word, _about_a_word, _sum, _sum, _opposite, _larger, _fact, _greeting))
     question, answer, read = make(rng, split)
-    return picture_item("text", [], question, answer, text_truth(answer, read=read))
+    return image_item("text", [], question, answer, text_truth(answer, read=read))
 
 
 Turn = tuple[str, str, list[str]]  # question, answer, words taken from the word list

@@ -1,4 +1,4 @@
-"""The wordings of questions about films: the last of each is for the test split alone, the last but one for val."""
+"""The wordings of questions about videos: the last of each is for the test split alone, the last but one for val."""
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "events": (

@@ -1,4 +1,4 @@
-"""Films beyond motion and order: frames and answers are derived again from the description in the truth."""
+"""Videos beyond motion and order: frames and answers are derived again from the description in the truth."""
 
 from functools import partial
 from random import Random
@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from qwen2vl.nano.world import SPLITS, fonts
-from qwen2vl.nano.world.films.tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
 from qwen2vl.nano.world.lettering import fit_size
 from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.nano.world.videos.tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
 
 from .checks import (
     asked,
@@ -136,17 +136,17 @@ def test_frames_are_what_the_description_says(task: str) -> None:
         scene = item.truth["scene"]
         drawn = []
         for frame in range(scene["num_frames"]):
-            picture = Image.new("RGB", tuple(scene["size"]), tuple(scene["ground"]))
+            image = Image.new("RGB", tuple(scene["size"]), tuple(scene["ground"]))
             for thing in scene["things"]:
                 for first, until, x, y in thing["spans"]:
                     if first <= frame < until:
-                        picture.paste(tuple(thing["rgb"]), (x, y), mask_of(thing))
-            drawn.append(picture)
+                        image.paste(tuple(thing["rgb"]), (x, y), mask_of(thing))
+            drawn.append(image)
         assert [each.tobytes() for each in drawn] == [each.tobytes() for each in media_of(item)]
 
 
 def is_whole(thing: dict, place: list[int], size: tuple[int, int]) -> bool:
-    """Whether nothing of it lies outside the picture, as while it enters."""
+    """Whether nothing of it lies outside the image, as while it enters."""
     extent = mask_of(thing).size
     return all(low >= 0 and low + length <= side for low, length, side in zip(place, extent, size, strict=True))
 
@@ -157,13 +157,13 @@ def test_things_stand_out_and_do_not_cover_each_other(task: str) -> None:
     for item in items(task, 12):
         scene = item.truth["scene"]
         solid = [int((np.asarray(mask_of(thing)) > 200).sum()) for thing in scene["things"]]
-        for frame, picture in enumerate(media_of(item)):
-            away = np.abs(np.asarray(picture).astype(int) - scene["ground"]).sum(axis=2) > 60
+        for frame, image in enumerate(media_of(item)):
+            away = np.abs(np.asarray(image).astype(int) - scene["ground"]).sum(axis=2) > 60
             expected = [
                 pixels
                 for pixels, thing in zip(solid, scene["things"], strict=True)
                 for first, until, *place in thing["spans"]
-                if first <= frame < until and is_whole(thing, place, picture.size)
+                if first <= frame < until and is_whole(thing, place, image.size)
             ]
             assert away.sum() >= sum(expected)
 

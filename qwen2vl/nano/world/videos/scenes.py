@@ -1,7 +1,7 @@
-"""A film is a description first: things, and for each the spans of frames in which it shows.
+"""A video is a description first: things, and for each the spans of frames in which it shows.
 
 Frames and truths both come from it; its JSON form stands in truth["scene"]. Two frames make one temporal step, so easy
-films change between steps only. Not here: questions (film_tasks).
+videos change between steps only. Not here: questions (tasks).
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _digit_mask(face: Face, height: int, digit: str) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Film:
+class Video:
     """What is drawn."""
 
     size: Size
@@ -68,7 +68,7 @@ class Film:
     """Every thing with the spans in which it shows; later things lie above earlier ones."""
 
     def described(self) -> dict[str, Any]:
-        """The JSON form, complete enough to draw the film again."""
+        """The JSON form, complete enough to draw the video again."""
         things = [_described(thing) | {"spans": [list(span) for span in spans]} for thing, spans in self.parts]
         return {"size": list(self.size), "ground": list(self.ground), "num_frames": self.num_frames, "things": things}
 
@@ -80,10 +80,10 @@ def _described(thing: Thing) -> dict[str, Any]:
     return common | {"kind": thing.kind, "side": thing.side, "turn": thing.turn}
 
 
-def draw_film(film: Film) -> list[Image.Image]:
-    """The frames; those that look alike are one and the same picture."""
-    shown: list[list[tuple[int, int, int]]] = [[] for _ in range(film.num_frames)]
-    for index, (_, spans) in enumerate(film.parts):
+def draw_video(video: Video) -> list[Image.Image]:
+    """The frames; those that look alike are one and the same image."""
+    shown: list[list[tuple[int, int, int]]] = [[] for _ in range(video.num_frames)]
+    for index, (_, spans) in enumerate(video.parts):
         for first, until, x, y in spans:
             for frame in range(first, until):
                 shown[frame].append((index, x, y))
@@ -91,15 +91,15 @@ def draw_film(film: Film) -> list[Image.Image]:
     frames = []
     for each in map(tuple, shown):
         if each not in drawn:
-            picture = Image.new("RGB", film.size, film.ground)
+            image = Image.new("RGB", video.size, video.ground)
             for index, x, y in each:
-                picture.paste(film.parts[index][0].rgb, (x, y), film.parts[index][0].mask)
-            drawn[each] = picture
+                image.paste(video.parts[index][0].rgb, (x, y), video.parts[index][0].mask)
+            drawn[each] = image
         frames.append(drawn[each])
     return frames
 
 
-def film_size(rng: Random, ease: float) -> Size:
+def video_size(rng: Random, ease: float) -> Size:
     """Four to twelve visual tokens a temporal step; with probability `ease` four."""
     return SMALL if rng.random() < ease else rng.choice(SIZES)
 

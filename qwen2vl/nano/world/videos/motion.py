@@ -1,11 +1,11 @@
-"""Short films of shapes: the direction of a motion, and which of two came first or last."""
+"""Short videos of shapes: the direction of a motion, and which of two came first or last."""
 
 from random import Random
 
 from PIL import Image
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.item import Item, film_item, point_answer, text_truth
+from qwen2vl.nano.world.item import Item, point_answer, text_truth, video_item
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes.scenes import (
     PATCH,
@@ -25,7 +25,7 @@ from qwen2vl.nano.world.wording import DIRECTIONS
 
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))
 NUM_FRAMES = (6, 8)
-MIN_TRAVEL = 26  # pixels over the whole film: nearly two patches
+MIN_TRAVEL = 26  # pixels over the whole video: nearly two patches
 
 
 def _extent(rng: Random, ease: float) -> tuple[tuple[int, int], int]:
@@ -36,7 +36,7 @@ def _extent(rng: Random, ease: float) -> tuple[tuple[int, int], int]:
 
 
 def motion(rng: Random, ease: float) -> Item:
-    """One shape crosses the picture; in a third of the films another stands still."""
+    """One shape crosses the image; in a third of the videos another stands still."""
     (size, num_frames), direction = _extent(rng, ease), rng.choice(DIRECTIONS)
     ground = palette.background(rng, ease)
     (colour, kind), (other_colour, other_kind) = distinct_names(rng, 2, ground, distinct_kinds=True)
@@ -46,7 +46,7 @@ def motion(rng: Random, ease: float) -> Item:
     still = _beside(rng, size, other, [moved(mover, x, y) for x, y in path]) if rng.random() < 0.33 else []
     frames = [_frame(size, ground, [*still, moved(mover, x, y)]) for x, y in path]
     thing = kind if still else rng.choice((kind, "shape", f"{colour} {kind}"))
-    return film_item("motion", frames, ask(rng, "direction", ease, thing=thing), direction, text_truth(direction))
+    return video_item("motion", frames, ask(rng, "direction", ease, thing=thing), direction, text_truth(direction))
 
 
 def track(rng: Random, ease: float) -> Item:
@@ -62,7 +62,7 @@ def track(rng: Random, ease: float) -> Item:
         path = [moved(mover, x, y) for x, y in _path(rng, size, mover, rng.choice(DIRECTIONS), num_frames)]
     frames = [_frame(size, ground, [step]) for step in path]
     answer = "\n".join(point_answer(step.box_px, size) for step in path[1::2])
-    return film_item("track", frames, ask(rng, "track", ease, thing="shape"), answer, text_truth(answer))
+    return video_item("track", frames, ask(rng, "track", ease, thing="shape"), answer, text_truth(answer))
 
 
 def _cells(rng: Random, size: tuple[int, int], mover: Placed, num_frames: int) -> list[Placed]:
@@ -94,7 +94,7 @@ def film_rows(rng: Random, ease: float) -> Item:
         ordered = sorted(visible, key=lambda shape: shape.centre[0])
         lines.append(", ".join(shape.name for shape in ordered) or "no shape")
     answer = "\n".join(lines)
-    return film_item("film_rows", frames, ask(rng, "film_rows", ease), answer, text_truth(answer))
+    return video_item("film_rows", frames, ask(rng, "film_rows", ease), answer, text_truth(answer))
 
 
 def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed]) -> list[Placed]:
@@ -140,4 +140,4 @@ def order(rng: Random, ease: float) -> Item:
         frames.append(_frame(size, ground, visible))
     asked = rng.choice(("first", "last"))
     answer = scene.shapes[0 if asked == "first" else 1].name
-    return film_item("order", frames, ask(rng, asked, ease), answer, text_truth(answer, *name_truths(answer)))
+    return video_item("order", frames, ask(rng, asked, ease), answer, text_truth(answer, *name_truths(answer)))

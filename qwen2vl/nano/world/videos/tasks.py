@@ -1,31 +1,14 @@
-"""Films of shapes and digits beyond motion and order: counting events, speed, what changed, late detail, who enters.
+"""Videos of shapes and digits beyond motion and order: counting events, speed, what changed, late detail, who enters.
 
-For training only, three lessons: event_rows, flash_rows, film_dialogue. Not here: motion, order and theirs (films), and
-how a film is described and drawn (film_scenes).
+For training only, three lessons: event_rows, flash_rows, film_dialogue. Not here: motion, order and theirs (motion), and
+how a video is described and drawn (scenes).
 """
 
 from dataclasses import replace
 from random import Random
 
 from qwen2vl.nano.world import palette
-from qwen2vl.nano.world.films.scenes import (
-    SIZES,
-    SMALL,
-    STEP,
-    Film,
-    Part,
-    Size,
-    Thing,
-    along,
-    blinks,
-    draw_film,
-    film_size,
-    flash_of_digit,
-    place,
-    still,
-)
-from qwen2vl.nano.world.films.wording import QUESTIONS as QUESTIONS
-from qwen2vl.nano.world.item import Item, Maker, Turn, film_item, film_part, talk, text_truth
+from qwen2vl.nano.world.item import Item, Maker, Turn, talk, text_truth, video_item, video_part
 from qwen2vl.nano.world.palette import Rgb
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import (
@@ -38,6 +21,23 @@ from qwen2vl.nano.world.shapes.scenes import (
     moved,
     name_truths,
 )
+from qwen2vl.nano.world.videos.scenes import (
+    SIZES,
+    SMALL,
+    STEP,
+    Part,
+    Size,
+    Thing,
+    Video,
+    along,
+    blinks,
+    draw_video,
+    flash_of_digit,
+    place,
+    still,
+    video_size,
+)
+from qwen2vl.nano.world.videos.wording import QUESTIONS as QUESTIONS
 from qwen2vl.nano.world.wording import phrase
 
 Path = list[tuple[int, int]]  # upper left corners, one a frame
@@ -53,26 +53,26 @@ def _ask(rng: Random, wording: str, split: str, ease: float, /, **parts: str) ->
     return phrase(rng, QUESTIONS[wording], ease, split, **parts)
 
 
-def _film_item(task: str, film: Film, question: str, *answers: str) -> Item:
+def _video_item(task: str, video: Video, question: str, *answers: str) -> Item:
     """The first answer is supervised, all of them are right."""
-    truth = text_truth(*answers, scene=film.described())
-    return film_item(task, draw_film(film), question, answers[0], truth)
+    truth = text_truth(*answers, scene=video.described())
+    return video_item(task, draw_video(video), question, answers[0], truth)
 
 
 def _step(rng: Random, ease: float) -> int:
-    """Changes fall between temporal steps: always when easy, else in half of the films."""
+    """Changes fall between temporal steps: always when easy, else in half of the videos."""
     return STEP if rng.random() < 0.5 + ease / 2 else 1
 
 
 def events(rng: Random, split: str, ease: float) -> Item:
     """How many times a shape appears, one to five; away from ease 1 another one stands by or comes and goes too."""
-    film, asked, number = _blinking(rng, ease, _step(rng, ease))
-    return _film_item("events", film, _ask(rng, "events", split, ease, thing=asked), str(number))
+    video, asked, number = _blinking(rng, ease, _step(rng, ease))
+    return _video_item("events", video, _ask(rng, "events", split, ease, thing=asked), str(number))
 
 
-def _blinking(rng: Random, ease: float, step: int) -> tuple[Film, str, int]:
-    """A film, the name of the shape that is to be counted (its first thing), and how often it appears."""
-    size, ground = film_size(rng, ease), palette.background(rng, ease)
+def _blinking(rng: Random, ease: float, step: int) -> tuple[Video, str, int]:
+    """A video, the name of the shape that is to be counted (its first thing), and how often it appears."""
+    size, ground = video_size(rng, ease), palette.background(rng, ease)
     num_frames = 20 if rng.random() < ease else rng.choice((20, 24, 28))
     names = distinct_names(rng, 2 if rng.random() < 0.6 * (1 - ease) else 1, ground, distinct_kinds=True)
     target, *others = place(rng, size, names, ground, ease)
@@ -81,8 +81,8 @@ def _blinking(rng: Random, ease: float, step: int) -> tuple[Film, str, int]:
     for other in others:
         stretches = blinks(rng, rng.randint(1, MAX_EVENTS), num_frames, ease, step)
         parts.append(still(other, *(stretches if rng.random() < 0.5 else [(0, num_frames)])))
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
-    return film, target.kind if rng.random() < ease or rng.random() < 0.5 else target.name, number
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
+    return video, target.kind if rng.random() < ease or rng.random() < 0.5 else target.name, number
 
 
 def speed(rng: Random, split: str, ease: float) -> Item:
@@ -91,7 +91,7 @@ def speed(rng: Random, split: str, ease: float) -> Item:
 
 
 def _extent(rng: Random, ease: float) -> tuple[Size, int, int]:
-    """Size, axis of the motion (0 across, 1 down) and frames of a film of speed."""
+    """Size, axis of the motion (0 across, 1 down) and frames of a video of speed."""
     if rng.random() < ease:
         return (4 * PATCH, 2 * PATCH), 0, 8
     axis, narrow = rng.randrange(2), rng.choice((2, 3)) * PATCH
@@ -108,10 +108,12 @@ def _compare_speeds(rng: Random, split: str, ease: float) -> Item:
     for (colour, kind), lane, travel in zip(names, lanes, (far, near), strict=True):
         shape = make_shape(rng, kind, colour, PATCH - 3 if easy_far else rng.randint(16, PATCH - 3))
         parts.append(along(shape, _in_lane(rng, size, axis, shape, lane, travel, num_frames, ease)))
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
     faster = rng.random() < ease or rng.random() < 0.5
     name = parts[0 if faster else 1][0].name
-    return _film_item("speed", film, _ask(rng, "faster" if faster else "slower", split, ease), name, *name_truths(name))
+    return _video_item(
+        "speed", video, _ask(rng, "faster" if faster else "slower", split, ease), name, *name_truths(name)
+    )
 
 
 def _in_lane(
@@ -143,14 +145,14 @@ def _change_of_speed(rng: Random, split: str, ease: float) -> Item:
     shares = [frame / (num_frames - 1) for frame in range(num_frames)]
     passed = [share**power if answer == "faster" else 1 - (1 - share) ** power for share in shares]
     path = _path(axis, across, [round(start + travel * (1 - share if back else share)) for share in passed])
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=(along(shape, path),))
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=(along(shape, path),))
     thing = kind if rng.random() < ease else rng.choice((kind, "shape", shape.name))
-    return _film_item("speed", film, _ask(rng, "speed_change", split, ease, thing=thing), answer)
+    return _video_item("speed", video, _ask(rng, "speed_change", split, ease, thing=thing), answer)
 
 
 def changed(rng: Random, split: str, ease: float) -> Item:
     """One of one to three shapes takes another colour or becomes another shape: what is new, or which one it was."""
-    size, ground = film_size(rng, ease), palette.background(rng, ease)
+    size, ground = video_size(rng, ease), palette.background(rng, ease)
     num_frames = 8 if rng.random() < ease else rng.choice((8, 10, 12, 16))
     moment = num_frames // 2 if rng.random() < ease else rng.randint(2, num_frames - 2)
     count = 1 if rng.random() < ease else rng.randint(1, 3)
@@ -163,13 +165,13 @@ def changed(rng: Random, split: str, ease: float) -> Item:
             break
     parts = [still(old, (0, moment)), still(new, (moment, num_frames))]
     parts += [still(other, (0, num_frames)) for other in others]
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
     answers: dict[str, tuple[str, ...]] = {
         "changed_colour": (new.colour,),
         "changed_shape": (new.kind, *name_truths(new.kind), *name_truths(new.name)),
         "changed_what": (old.kind, *name_truths(old.kind), *name_truths(old.name), *name_truths(new.name)),
     }
-    return _film_item("changed", film, _ask(rng, asked, split, ease), *answers[asked])
+    return _video_item("changed", video, _ask(rng, asked, split, ease), *answers[asked])
 
 
 def _recoloured(rng: Random, old: Placed, colour: str) -> Placed:
@@ -190,7 +192,7 @@ def _fits(size: Size, shape: Placed, others: list[Placed]) -> bool:
 
 
 def late(rng: Random, split: str, ease: float) -> Item:
-    """A film of 64 small frames in which a shape or a digit shows for two to six frames late.
+    """A video of 64 small frames in which a shape or a digit shows for two to six frames late.
 
     Away from ease 1 another shape shows early for as short a time, or stands by where only what flashes is asked for.
     """
@@ -206,10 +208,10 @@ def late(rng: Random, split: str, ease: float) -> Item:
         parts.append(flash_of_digit(rng, split, SMALL, ground, ease, (first, first + length)))
     else:
         parts.append(still(target, (first, first + length)))
-    film = Film(size=SMALL, ground=ground, num_frames=LATE_FRAMES, parts=tuple(parts))
+    video = Video(size=SMALL, ground=ground, num_frames=LATE_FRAMES, parts=tuple(parts))
     name = parts[-1][0].name
     answers = {"late_what": (name, *name_truths(name)), "late_digit": (name,), "late_colour": (target.colour,)}
-    return _film_item("late", film, _ask(rng, asked, split, ease), *answers[asked])
+    return _video_item("late", video, _ask(rng, asked, split, ease), *answers[asked])
 
 
 def film_count(rng: Random, split: str, ease: float) -> Item:
@@ -235,8 +237,8 @@ def film_count(rng: Random, split: str, ease: float) -> Item:
             ways = _ways_in(cell, columns, rows) if rng.random() >= ease else []
             first = moments[index - present] * STEP - (0 if rng.random() < ease else rng.randint(0, 1))
             parts.append(_entering(rng, shape, ways, first, num_frames))
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
-    return _film_item("film_count", film, _ask(rng, "film_count", split, ease), str(number))
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
+    return _video_item("film_count", video, _ask(rng, "film_count", split, ease), str(number))
 
 
 def _in_cell(rng: Random, ground: Rgb, column: int, row: int, ease: float) -> Placed:
@@ -250,7 +252,7 @@ def _in_cell(rng: Random, ground: Rgb, column: int, row: int, ease: float) -> Pl
 
 
 def _ways_in(cell: int, columns: int, rows: int) -> list[tuple[int, int]]:
-    """Directions from a cell across the rim of the picture that it touches."""
+    """Directions from a cell across the rim of the image that it touches."""
     column, row = cell % columns, cell // columns
     sides = ((column == 0, (-1, 0)), (column == columns - 1, (1, 0)), (row == 0, (0, -1)), (row == rows - 1, (0, 1)))
     return [way for touches, way in sides if touches]
@@ -268,22 +270,22 @@ def _entering(rng: Random, shape: Placed, ways: list[tuple[int, int]], first: in
 def event_rows(rng: Random, split: str, ease: float) -> Item:
     """What shows in every two frames, with the number of its appearance: counting aloud, an answer for every moment.
 
-    Before or after it the plain question of `events`: before, it is answered from the film, after, from the rows.
+    Before or after it the plain question of `events`: before, it is answered from the video, after, from the rows.
     """
-    film, thing, number = _blinking(rng, ease, STEP)
+    video, thing, number = _blinking(rng, ease, STEP)
     turns = [
-        (_ask(rng, "event_rows", split, ease), "\n".join(_counted(film))),
+        (_ask(rng, "event_rows", split, ease), "\n".join(_counted(video))),
         (_ask(rng, "events", split, ease, thing=thing), str(number)),
     ]
-    return talk("event_rows", film_part(draw_film(film)), rng.sample(turns, 2), scene=film.described())
+    return talk("event_rows", video_part(draw_video(video)), rng.sample(turns, 2), scene=video.described())
 
 
-def _counted(film: Film) -> list[str]:
+def _counted(video: Video) -> list[str]:
     """For every two frames what shows, from left to right (then from above), with the number of its appearance."""
-    counts, lines = [0] * len(film.parts), []
-    for frame in range(0, film.num_frames, STEP):
+    counts, lines = [0] * len(video.parts), []
+    for frame in range(0, video.num_frames, STEP):
         shown: list[tuple[float, int, str]] = []
-        for index, (thing, spans) in enumerate(film.parts):
+        for index, (thing, spans) in enumerate(video.parts):
             counts[index] += any(first == frame for first, *_ in spans)
             middle, text = thing.mask.width / 2, f"{thing.name} {counts[index]}"
             shown += [(x + middle, y, text) for first, until, x, y in spans if first <= frame < until]
@@ -292,7 +294,7 @@ def _counted(film: Film) -> list[str]:
 
 
 def flash_rows(rng: Random, split: str, ease: float) -> Item:
-    """One to eight flashes of shapes and digits, in a film of 16 to 64 frames, listed in order.
+    """One to eight flashes of shapes and digits, in a video of 16 to 64 frames, listed in order.
 
     Ease 1: four flashes in 16 frames, every second temporal step.
     """
@@ -306,13 +308,13 @@ def flash_rows(rng: Random, split: str, ease: float) -> Item:
             parts.append(flash_of_digit(rng, split, size, ground, ease, stretch))
         else:
             parts.append(still(place(rng, size, distinct_names(rng, 1, ground), ground, ease)[0], stretch))
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
     turn = _ask(rng, "flash_rows", split, ease), "\n".join(thing.name for thing, _ in parts)
-    return talk("flash_rows", film_part(draw_film(film)), [turn], scene=film.described())
+    return talk("flash_rows", video_part(draw_video(video)), [turn], scene=video.described())
 
 
 def film_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """One shape crosses the picture along a side, two others flash: five questions about them."""
+    """One shape crosses the image along a side, two others flash: five questions about them."""
     size, ground, num_frames = (
         SIZES[2] if rng.random() < ease else rng.choice(SIZES[2:]),
         palette.background(rng, ease),
@@ -332,9 +334,9 @@ def film_dialogue(rng: Random, split: str, ease: float) -> Item:
         if stretches[0][0][0] != stretches[1][0][0] and stretches[0][-1][0] != stretches[1][-1][0]:
             break
     parts = (mover, *(still(shape, *each) for shape, each in zip(others, stretches, strict=True)))
-    film = Film(size=size, ground=ground, num_frames=num_frames, parts=parts)
-    turns = _about_film(rng, split, ease, film, direction)
-    return talk("film_dialogue", film_part(draw_film(film)), rng.sample(turns, 5), scene=film.described())
+    video = Video(size=size, ground=ground, num_frames=num_frames, parts=parts)
+    turns = _about_video(rng, split, ease, video, direction)
+    return talk("film_dialogue", video_part(draw_video(video)), rng.sample(turns, 5), scene=video.described())
 
 
 def _along_a_side(
@@ -355,8 +357,8 @@ def _kind_of(thing: Thing) -> str:
     return thing.name.split()[-1]
 
 
-def _about_film(rng: Random, split: str, ease: float, film: Film, direction: str) -> list[Turn]:
-    (mover, _), *flashing = film.parts
+def _about_video(rng: Random, split: str, ease: float, video: Video, direction: str) -> list[Turn]:
+    (mover, _), *flashing = video.parts
     by_first = sorted(flashing, key=lambda part: part[1][0][0])
     by_last = sorted(flashing, key=lambda part: part[1][-1][0])
     turns = [
@@ -366,7 +368,7 @@ def _about_film(rng: Random, split: str, ease: float, film: Film, direction: str
         (_ask(rng, "flash_last", split, ease), by_last[-1][0].name),
     ]
     turns += [(_ask(rng, "events", split, ease, thing=_kind_of(each)), str(len(spans))) for each, spans in flashing]
-    return turns + [(_ask(rng, "colour", split, ease, kind=_kind_of(each)), each.colour) for each, _ in film.parts]
+    return turns + [(_ask(rng, "colour", split, ease, kind=_kind_of(each)), each.colour) for each, _ in video.parts]
 
 
 MAKERS: dict[str, Maker] = {

@@ -1,1 +1,0 @@
-"""Short films of shapes, and one long one."""

@@ -1,0 +1,1 @@
+"""Short videos of shapes, and one long one."""
