@@ -7,7 +7,8 @@ A page holds pairs of marks; what stands between them is replaced:
 
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano`, the
 scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them, `nano_run`, those of
-the recipe `nano` beside those of the loop that was before it, and `study_NAME`, which `benchmarks.studies` leaves.
+the recipe `nano` beside those of the loop that was before it, `score_curve`, and `study_NAME`, which `benchmarks.studies`
+leaves.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import study_tables
+from benchmarks import score_curve, study_tables
 from benchmarks.record import RESULTS
 from qwen2vl.evaluation import report
 from qwen2vl.nano.exam import EXAMS
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", "nano_loop", "nano_run", *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -169,7 +170,7 @@ def verdict(score: float, known: dict[str, float]) -> str:
 
 
 BLOCKS: dict[str, Callable[[Results], str]] = (
-    {"summary": summary, "nano": nano_scores, "nano_run": run_beside_loop}
+    {"summary": summary, "nano": nano_scores, "nano_run": run_beside_loop, "score_curve": score_curve.block}
     | {name: one(name) for name in NAMES}
     | study_tables.BLOCKS
 )

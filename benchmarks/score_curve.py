@@ -1,0 +1,118 @@
+"""Scores beside the work of training: `python -m benchmarks.score_curve RUN [RUN that goes on from it ...]`.
+
+Every checkpoint that a run still has sits an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
+
+    benchmarks/results/score_curve.json   scores of every checkpoint, conversations and hours until then
+    docs/images/score-curve.png           drawn from it; `make tables` writes the table
+
+Hours are those of the steps, of all processes together, on whatever machine that was: only their ratios mean anything.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.record import RESULTS, say
+from qwen2vl.common.files import write_atomically
+from qwen2vl.evaluation.report import score
+from qwen2vl.evaluation.runner import run_exam
+from qwen2vl.inference import Chat
+from qwen2vl.nano.exam import EXAMS, read_exam
+from qwen2vl.recipes.running import export_run
+from qwen2vl.training.checkpoints import Checkpoints
+from qwen2vl.training.state import read_metrics
+
+IMAGE = Path(__file__).resolve().parent.parent / "docs" / "images" / "score-curve.png"
+NOT_YET = "Not measured yet: `python -m benchmarks.score_curve runs/nano` does it.\n"
+MOST_COLUMNS = 6
+Result = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--exam", choices=EXAMS, default="nano")
+    parser.add_argument("--processes", type=int, default=2, help="that trained, each on a core of its own")
+    parser.add_argument("--out", type=Path, default=RESULTS / "score_curve.json")
+    parser.add_argument("--image", type=Path, default=IMAGE)
+    options = parser.parse_args(argv)
+    points = list(measure(options.runs, options.exam, options.processes))
+    result = {"exam": options.exam, "points": points}
+    write_atomically(options.out, json.dumps(result, indent=1) + "\n")
+    draw(result, options.image)
+    say(f"score curve: written to {options.out} and {options.image}")
+    return 0
+
+
+def measure(runs: Sequence[Path], exam: str, processes: int) -> Iterator[dict[str, Any]]:
+    """Every checkpoint of the runs in order; what was trained before counts with them."""
+    conversations, seconds = 0, 0.0
+    for run in runs:
+        steps = iter(Checkpoints(run / "checkpoints", keep=1).steps())
+        wanted = next(steps, None)
+        for line in read_metrics(run / "metrics.jsonl"):
+            if "samples" not in line:
+                continue
+            conversations, seconds = conversations + line["samples"], seconds + line["step_s"]
+            if line["step"] == wanted:
+                scores = scores_of(run, wanted, exam)
+                point = {"run": run.name, "step": wanted, "conversations": conversations}
+                point |= {"core_hours": round(seconds * processes / 3600, 3), "scores": scores}
+                say(f"  {run.name} {wanted}: mean {mean(point):.1%}, {point['core_hours']:.2f} core hours")
+                yield point
+                wanted = next(steps, None)
+
+
+def scores_of(run: Path, step: int, exam: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights"
+        export_run(run, weights, step)
+        chosen = EXAMS[exam]
+        results = run_exam(Chat(str(weights)), read_exam(chosen.path), max_new_tokens=chosen.max_new_tokens)
+    return {task: line["score"] for task, line in score(results).items()}
+
+
+def mean(point: dict[str, Any]) -> float:
+    return fmean(point["scores"].values())
+
+
+def block(results: dict[str, Result]) -> str:
+    """A row for every task, a column for every checkpoint."""
+    if "score_curve" not in results:
+        return NOT_YET
+    points = chosen(results["score_curve"]["points"])
+    head = ["task", *(f"{point['core_hours']:.1f} core hours" for point in points)]
+    rows = [head, ["---"] * len(head)]
+    rows.append(["conversations", *(f"{point['conversations'] / 1000:.0f} thousand" for point in points)])
+    rows += [[task, *(f"{point['scores'][task]:.1%}" for point in points)] for task in points[-1]["scores"]]
+    rows.append(["mean", *(f"{mean(point):.1%}" for point in points)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def chosen(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A few, the last among them, as evenly as they lie."""
+    every = -(-len(points) // MOST_COLUMNS)
+    return list(points[::-1][::every][::-1])
+
+
+def draw(result: Result, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.add_subplot(xlabel="core hours", ylabel="score", xscale="log", ylim=(0, 1))
+    points = result["points"]
+    hours = [point["core_hours"] for point in points]
+    for task in points[-1]["scores"]:
+        axes.plot(hours, [point["scores"][task] for point in points], marker=".", linewidth=1, label=task)
+    axes.plot(hours, [mean(point) for point in points], marker="o", linewidth=3, color="black", label="mean")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=110, format="png")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
