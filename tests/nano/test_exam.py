@@ -15,7 +15,7 @@ from qwen2vl.nano.exam import AIMS, EXAM_TASKS, EXAMS, count_items, read_exam, w
 from qwen2vl.nano.world import TASKS, draw
 from qwen2vl.nano.world.item import Item, image_item, text_truth, video_item
 
-FROZEN = {"exam": "1b100bf5e1e5617d", "nano": "180072d0a3906c45"}
+FROZEN = {"exam": "dbb21c93fe372380", "nano": "180072d0a3906c45"}
 """Exam -> first digits of the archive's SHA-256; another archive is another exam, and no scores of it compare."""
 KINDS = {"text", "number", "box", "point", "action"}
 
