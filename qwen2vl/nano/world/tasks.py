@@ -1,6 +1,7 @@
 """The tasks of the drawn world and the one way to draw an item: a pure function of task, seed, split and ease."""
 
 import re
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -40,20 +41,26 @@ class Part(Protocol):
 
 PARTS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, video_tasks, pairs, instructions)
 
+
+def _of_shapes(make: Callable[[Random, float], Item]) -> Maker:
+    """Of shapes every split has all: only seeds keep them apart."""
+    return lambda rng, split, ease: make(rng, ease)
+
+
 _FIRST: dict[str, Maker] = {
-    "colour_shape": lambda rng, split, ease: scene_tasks.colour_shape(rng, ease),
-    "count": lambda rng, split, ease: scene_tasks.count(rng, ease),
-    "relate": lambda rng, split, ease: scene_tasks.relate(rng, ease),
-    "ground": lambda rng, split, ease: scene_tasks.ground(rng, ease),
-    "point": lambda rng, split, ease: scene_tasks.point(rng, ease),
-    "caption": lambda rng, split, ease: scene_tasks.caption(rng, ease),
-    "compare": lambda rng, split, ease: scene_tasks.compare(rng, ease),
+    "colour_shape": _of_shapes(scene_tasks.colour_shape),
+    "count": _of_shapes(scene_tasks.count),
+    "relate": _of_shapes(scene_tasks.relate),
+    "ground": _of_shapes(scene_tasks.ground),
+    "point": _of_shapes(scene_tasks.point),
+    "caption": _of_shapes(scene_tasks.caption),
+    "compare": _of_shapes(scene_tasks.compare),
     "read_word": reading.read_word,
     "read_number": reading.read_number,
     "page": lambda rng, split, ease: pages.page(rng, split),
     "screen": lambda rng, split, ease: screens.screen(rng, split),
-    "motion": lambda rng, split, ease: videos.motion(rng, ease),
-    "order": lambda rng, split, ease: videos.order(rng, ease),
+    "motion": _of_shapes(videos.motion),
+    "order": _of_shapes(videos.order),
     "text": lambda rng, split, ease: text.text(rng, split),
 }
 FIRST_TASKS = tuple(_FIRST)
@@ -63,18 +70,18 @@ TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
     "spaced_lines": reading.spaced_lines,
-    "shape_rows": lambda rng, split, ease: lessons.shape_rows(rng, ease),
-    "look_up": lambda rng, split, ease: lessons.look_up(rng, ease),
-    "tell_apart": lambda rng, split, ease: lessons.tell_apart(rng, ease),
-    "place_cells": lambda rng, split, ease: lessons.place_cells(rng, ease),
-    "track": lambda rng, split, ease: videos.track(rng, ease),
-    "film_rows": lambda rng, split, ease: videos.film_rows(rng, ease),
-    "name_dialogue": lambda rng, split, ease: dialogues.name_dialogue(rng, ease),
-    "place_dialogue": lambda rng, split, ease: dialogues.place_dialogue(rng, ease),
-    "page_lines": lambda rng, split, ease: lessons.page_lines(rng, split, ease),
-    "screen_lines": lambda rng, split, ease: lessons.screen_lines(rng, split, ease),
-    "page_dialogue": lambda rng, split, ease: dialogues.page_dialogue(rng, split, ease),
-    "screen_dialogue": lambda rng, split, ease: dialogues.screen_dialogue(rng, split, ease),
+    "shape_rows": _of_shapes(lessons.shape_rows),
+    "look_up": _of_shapes(lessons.look_up),
+    "tell_apart": _of_shapes(lessons.tell_apart),
+    "place_cells": _of_shapes(lessons.place_cells),
+    "track": _of_shapes(videos.track),
+    "film_rows": _of_shapes(videos.film_rows),
+    "name_dialogue": _of_shapes(dialogues.name_dialogue),
+    "place_dialogue": _of_shapes(dialogues.place_dialogue),
+    "page_lines": lessons.page_lines,
+    "screen_lines": lessons.screen_lines,
+    "page_dialogue": dialogues.page_dialogue,
+    "screen_dialogue": dialogues.screen_dialogue,
 }
 _DENSE |= {name: make for part in PARTS for name, make in part.LESSONS.items()}
 DENSE = tuple(_DENSE)
