@@ -4,7 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable
 
-from qwen2vl.cli.chat import ChatOptions, report, sampling_of, show, video_options_of
+from qwen2vl.cli.chat_options import ChatOptions, sampling_of, video_options_of
+from qwen2vl.cli.replies import report, show
 from qwen2vl.cli.terminal import working
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.inference.chat import Chat

@@ -102,7 +102,7 @@ def test_verbose_tells_the_cost(ask):
 
 
 def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
-    from qwen2vl.cli import chat as verb
+    from qwen2vl.cli import replies
     from qwen2vl.cli.terminal import ReadableText
 
     class Interrupted(ReadableText):
@@ -111,7 +111,7 @@ def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
                 raise KeyboardInterrupt
             return super().push(piece)
 
-    monkeypatch.setattr(verb, "ReadableText", Interrupted)
+    monkeypatch.setattr(replies, "ReadableText", Interrupted)
     result = ask("Greet", image=False)
     assert result.code == 130
     assert result.out == "Good day,\n"

@@ -98,7 +98,7 @@ def test_options_that_need_a_question(talk):
 
 
 def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
-    from qwen2vl.cli import chat as verb
+    from qwen2vl.cli import replies
     from qwen2vl.cli.terminal import ReadableText
 
     class Interrupted(ReadableText):
@@ -107,7 +107,7 @@ def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
                 raise KeyboardInterrupt
             return super().push(piece)
 
-    monkeypatch.setattr(verb, "ReadableText", Interrupted)
+    monkeypatch.setattr(replies, "ReadableText", Interrupted)
     code, out, err = talk(["Greet", "/cost"])
     assert code == 0
     assert out == "Good day,\n"
