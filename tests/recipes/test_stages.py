@@ -8,7 +8,7 @@ import torch
 from qwen2vl.cli.main import main
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.recipes.nano import nano_processor
+from qwen2vl.processing.processor import load_processor
 from qwen2vl.recipes.stages import Stage1Recipe, Stage2Recipe, Stage3Recipe
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import num_parameters
@@ -40,7 +40,7 @@ def test_every_size_is_built_on_the_meta_device(name, size):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return build_store(tmp_path_factory.mktemp("records"), nano_processor(), 4)
+    return build_store(tmp_path_factory.mktemp("records"), load_processor("nano"), 4)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -61,7 +61,7 @@ def test_one_real_step_at_the_width_of_2b(name, store, tmp_path, monkeypatch):
 
 def test_another_vocabulary_gives_its_ids_to_the_model(tmp_path):
     config = Stage1Recipe(tokenizer="nano").prepare(tmp_path).config
-    tokenizer = nano_processor().tokenizer
+    tokenizer = load_processor("nano").tokenizer
     assert config.tokens == tokenizer.token_ids()
     assert tokenizer.size <= config.text.vocab_size < tokenizer.size + 128
     assert config.text.hidden_size == Qwen2VLConfig.named("2b").text.hidden_size
