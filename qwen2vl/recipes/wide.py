@@ -3,7 +3,7 @@
     scripts/install-fonts.sh
     qwen2vl data draw runs/wide-records --recipe wide
     qwen2vl data build runs/wide-records/*.jsonl --out runs/wide-store --tokenizer runs/wide-records/tokenizer
-    qwen2vl train wide                                           (the same command again resumes)
+    qwen2vl train wide --model runs/nano-weights                 (the same command again resumes)
 
 It begins with a trained nano, whose vocabulary grows by the names of the wider world. Like nano's, its last stage locks
 the tower and takes the full questions on.
@@ -57,7 +57,7 @@ class WideRecipe:
 
     store: Path = Path("runs/wide-store")
     """Built from what `qwen2vl data draw --recipe wide` writes."""
-    start: str = "nano"
+    model: str = "nano"
     """The checkpoint to begin with: the shipped nano or a directory, of nano's sizes."""
     validation_items: int = 16
     """Of every task, drawn from the held-out half of the world."""
@@ -81,4 +81,4 @@ class WideRecipe:
         )
 
     def _model(self) -> Qwen2VL:
-        return with_more_ids(load_model(self.start, device="cpu", dtype="fp32"), WIDE, self.train.seed)
+        return with_more_ids(load_model(self.model, device="cpu", dtype="fp32"), WIDE, self.train.seed)
