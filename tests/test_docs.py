@@ -11,7 +11,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_images_exist(page):
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    text = page.read_text()
+    targets = [*re.findall(r"\]\((?!https?://|#)([^)#]+)", text), *re.findall(r'<img src="([^"]+)"', text)]
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
