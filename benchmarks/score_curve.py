@@ -1,6 +1,7 @@
 """Scores beside the work of training: `python -m benchmarks.score_curve RUN [RUN that goes on from it ...]`.
 
 Every checkpoint that a run still has sits an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
+Without a run the image is drawn again.
 
     benchmarks/results/score_curve.json   scores of every checkpoint, conversations and hours until then
     docs/images/score-curve.png           drawn from it; `make tables` writes the table
@@ -34,16 +35,16 @@ Result = dict[str, Any]
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--exam", choices=EXAMS, default="nano")
     parser.add_argument("--processes", type=int, default=2, help="that trained, each on a core of its own")
     parser.add_argument("--out", type=Path, default=RESULTS / "score_curve.json")
     parser.add_argument("--image", type=Path, default=IMAGE)
     options = parser.parse_args(argv)
-    points = list(measure(options.runs, options.exam, options.processes))
-    result = {"exam": options.exam, "points": points}
-    write_atomically(options.out, json.dumps(result, indent=1) + "\n")
-    draw(result, options.image)
+    if options.runs:
+        points = list(measure(options.runs, options.exam, options.processes))
+        write_atomically(options.out, json.dumps({"exam": options.exam, "points": points}, indent=1) + "\n")
+    draw(json.loads(options.out.read_text()), options.image)
     say(f"score curve: written to {options.out} and {options.image}")
     return 0
 
@@ -100,12 +101,14 @@ def chosen(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(result: Result, path: Path) -> None:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="core hours", ylabel="score", xscale="log", ylim=(0, 1))
+    axes = figure.add_subplot(xlabel="core hours", ylabel="score", ylim=(0, 1))
     points = result["points"]
     hours = [point["core_hours"] for point in points]
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)
     for task in points[-1]["scores"]:
         axes.plot(hours, [point["scores"][task] for point in points], marker=".", linewidth=1, label=task)
     axes.plot(hours, [mean(point) for point in points], marker="o", linewidth=3, color="black", label="mean")
