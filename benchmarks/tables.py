@@ -5,8 +5,8 @@ A page holds pairs of marks; what stands between them is replaced:
     <!-- benchmarks: summary -->
     <!-- benchmarks end -->
 
-Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano`, the
-scores of the shipped model as `qwen2vl eval nano --out benchmarks/results/nano.json` leaves them, `nano_run`, those of
+Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano` and
+`exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `nano_run`, those of
 the recipe `nano` beside those of the loop that was before it, `score_curve`, and `study_NAME`, which `benchmarks.studies`
 leaves.
 """
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", "exam", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -139,12 +139,15 @@ def one(name: str) -> Callable[[Results], str]:
     return render
 
 
-def nano_scores(results: Results) -> str:
-    """What the shipped model scored in its exam, and where it is under a floor."""
-    if "nano" not in results:
-        return NOT_YET.format(command="qwen2vl eval nano --out benchmarks/results/nano.json")
-    result = results["nano"]
-    return f"{report.table(result['tasks'], EXAMS[result['exam']].aims)}\n"
+def scores(name: str) -> Callable[[Results], str]:
+    """What the shipped model scored in an exam, where it is under a floor, and how far under its twins."""
+
+    def render(results: Results) -> str:
+        if name not in results:
+            return NOT_YET.format(command=f"qwen2vl eval {name} --out benchmarks/results/{name}.json")
+        return f"{report.table(results[name]['tasks'], EXAMS[results[name]['exam']].aims)}\n"
+
+    return render
 
 
 def run_beside_loop(results: Results) -> str:
@@ -170,7 +173,13 @@ def verdict(score: float, known: dict[str, float]) -> str:
 
 
 BLOCKS: dict[str, Callable[[Results], str]] = (
-    {"summary": summary, "nano": nano_scores, "nano_run": run_beside_loop, "score_curve": score_curve.block}
+    {
+        "summary": summary,
+        "nano": scores("nano"),
+        "exam": scores("exam"),
+        "nano_run": run_beside_loop,
+        "score_curve": score_curve.block,
+    }
     | {name: one(name) for name in NAMES}
     | study_tables.BLOCKS
 )
