@@ -6,9 +6,9 @@ A page holds pairs of marks; what stands between them is replaced:
     <!-- benchmarks end -->
 
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano` and
-`exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `nano_run`, those of
-the recipe `nano` beside those of the loop that was before it, `score_curve`, and `study_NAME`, which `benchmarks.studies`
-leaves.
+`exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `exam_wide`, those
+of the recipe `wide` beside them, `nano_run`, those of the recipe `nano` beside those of the loop that was before it,
+`score_curve`, and `study_NAME`, which `benchmarks.studies` leaves.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", "exam", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", "exam", "exam_wide", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -167,6 +167,23 @@ def run_beside_loop(results: Results) -> str:
     return "\n".join(rows) + f"\n\nUnder the interval: {', '.join(missed) or 'none'}.\n"
 
 
+def wide_beside_shipped(results: Results) -> str:
+    """Scores in the wider exam: the shipped model, and a run of the recipe `wide` that went on from it."""
+    if not {"exam", "exam_wide"} <= results.keys():
+        return NOT_YET.format(
+            command="qwen2vl eval exam --model runs/wide-weights --out benchmarks/results/exam_wide.json"
+        )
+    shipped, run = results["exam"]["tasks"], results["exam_wide"]["tasks"]
+    floors = EXAMS["exam"].aims.floors
+    rows = ["| task | measure | shipped nano | recipe `wide` | floor (aim) |", "|---|---|---|---|---|"]
+    for task, line in run.items():
+        wanted = "{:.0%} ({:.0%})".format(*floors[task]) if task in floors else ""
+        both = " | ".join(study_tables.shown(one[task]) for one in (shipped, run))
+        rows.append(f"| {task} | {report.measure(line['metric'])} | {both} | {wanted} |")
+    rows += report.gap_rows(run, EXAMS["exam"].aims)
+    return "\n".join(rows) + "\n"
+
+
 def verdict(score: float, known: dict[str, float]) -> str:
     """Where a score lies to an interval."""
     return "under" if score < known["low"] else "above" if score > known["high"] else "yes"
@@ -177,6 +194,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "summary": summary,
         "nano": scores("nano"),
         "exam": scores("exam"),
+        "exam_wide": wide_beside_shipped,
         "nano_run": run_beside_loop,
         "score_curve": score_curve.block,
     }

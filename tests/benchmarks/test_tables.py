@@ -141,3 +141,16 @@ def test_the_recipe_stands_beside_the_loop_before_it(tmp_path: Path, results: Pa
     assert "| 10.0% | under |" in text
     assert "| 30.0% | above |" in text
     assert "Under the interval: read." in text
+
+
+def test_the_wide_run_stands_beside_the_shipped_model(tmp_path: Path, results: Path) -> None:
+    line = {"score": 0.5, "low": 0.4, "high": 0.6, "metric": "exact"}
+    page = tmp_path / "README.md"
+    page.write_text(PAGE.format(block="exam_wide"))
+    assert run(tmp_path, results) == 0
+    assert "exam_wide.json" in page.read_text()
+    (results / "exam.json").write_text(json.dumps({"exam": "exam", "tasks": {"late": line}}))
+    better = line | {"score": 0.75, "low": 0.7, "high": 0.8}
+    (results / "exam_wide.json").write_text(json.dumps({"exam": "exam", "tasks": {"late": better}}))
+    assert run(tmp_path, results) == 0
+    assert "| late | exact | 50.0% (40.0% to 60.0%) | 75.0% (70.0% to 80.0%) | 75% (95%) |" in page.read_text()
