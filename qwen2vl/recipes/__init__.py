@@ -1,7 +1,7 @@
 """Complete configurations: the only place where model, data and training are joined.
 
-Read `running` for how they are joined, `nano`, `wide`, `finetune` and `stages` for the recipes, `curriculum` and
-`wider` for what nano is taught in which order.
+Read `running` for how they are joined, `nano`, `wide`, `whole`, `finetune` and `stages` for the recipes,
+`curriculum` and `wider` for what nano is taught in which order.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from qwen2vl.recipes.running import Recipe
 RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:NanoRecipe",
     "wide": "qwen2vl.recipes.wide:WideRecipe",
+    "whole": "qwen2vl.recipes.whole:WholeRecipe",
     "finetune": "qwen2vl.recipes.finetune:FinetuneRecipe",
     "stage1": "qwen2vl.recipes.stages:Stage1Recipe",
     "stage2": "qwen2vl.recipes.stages:Stage2Recipe",

@@ -67,17 +67,22 @@ class WideRecipe:
     def name(self) -> str:
         return "wide"
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return STAGES
+
     def prepare(self, run_dir: Path) -> Prepared:
         processor = wide_processor()
+        records = f"runs/{self.name}-records"
         return Prepared(
             config=WIDE,
             processor=processor,
-            stages=STAGES,
+            stages=self.stages,
             store=self.store,
             model=self._model,
             validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
-            how_to_build="qwen2vl data draw runs/wide-records --recipe wide, then qwen2vl data build "
-            f"runs/wide-records/*.jsonl --out {self.store} --tokenizer runs/wide-records/tokenizer",
+            how_to_build=f"qwen2vl data draw {records} --recipe {self.name}, then qwen2vl data build {records}/*.jsonl "
+            f"--out {self.store} --tokenizer {records}/tokenizer",
         )
 
     def _model(self) -> Qwen2VL:
