@@ -26,7 +26,7 @@ PLACES = {"place_dialogue": 1, "ground": 2, "point": 1}
 
 
 def mixes(new: float, small: float) -> tuple[Mix, ...]:
-    """One round over both worlds: two fifths of it the first, in its full form.
+    """One round over both worlds: more than a third of it the first, in its full form.
 
     new: ease of emoji, pairs, actions and longer videos; small: of small print, which takes longest (lines, documents,
     charts, other alphabets).

@@ -1,4 +1,4 @@
-"""nano in the wider world: begins with a trained nano, ends with every task in its full form."""
+"""nano in the wider world: begins with a trained nano, goes on with that, ends with every task in its full form."""
 
 from itertools import pairwise
 
@@ -6,25 +6,49 @@ import pytest
 import torch
 
 from qwen2vl.model.checkpoint import load_model
-from qwen2vl.nano.world import DENSE, TASKS
-from qwen2vl.recipes import wide
+from qwen2vl.nano.world import DENSE, FIRST_TASKS, TASKS
+from qwen2vl.recipes import recipe_class, whole, wide
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.recipes.wide import STAGES, WIDE, WideRecipe, wide_processor
+from qwen2vl.recipes.wide import WIDE, WideRecipe, wide_processor
+from qwen2vl.recipes.whole import WHOLE
 from qwen2vl.recipes.wider import WIDER
 
+RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE)}
 
-def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form():
-    assert WIDER[-1].until == wide.END == sum(stage.steps for stage in STAGES)
-    drawn = {task for lessons in WIDER for mix in lessons.mixes for task in mix.weights}
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
+    recipe, curriculum = RECIPES[name]
+    assert curriculum[-1].until == recipe.END == sum(stage.steps for stage in recipe.STAGES)
+    drawn = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
     assert drawn <= {*TASKS, *DENSE}
-    assert {task for mix in WIDER[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
+    assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
 
 
-def test_the_rate_falls_in_one_line():
-    steps = [stage.learning_rates(step)["decoder"] for stage in STAGES for step in range(stage.steps)][200:]
-    falls = [before - after for before, after in pairwise(steps)]
-    assert falls == pytest.approx([wide.RATE / wide.END] * len(falls), rel=1e-3)
-    assert STAGES[-1].rates.tower == 0
+@pytest.mark.parametrize(("name", "begin"), [("wide", 200), ("whole", whole.FALLS + 1)])
+def test_the_rate_falls_in_one_line(name, begin):
+    recipe, _ = RECIPES[name]
+    rates = [stage.learning_rates(step)["decoder"] for stage in recipe.STAGES for step in range(stage.steps)]
+    falls = [before - after for before, after in pairwise(rates[begin:])]
+    assert falls == pytest.approx([falls[0]] * len(falls), rel=1e-3)
+    assert rates[200 : begin - 1] == pytest.approx([recipe.RATE] * (begin - 201))
+    assert rates[-1] == pytest.approx(falls[0], rel=1e-3)
+    assert recipe.STAGES[-1].rates.tower == 0
+
+
+def test_the_long_run_keeps_up_what_was_known():
+    """More than a third of every round is the first world in its full form."""
+    for lessons in WHOLE:
+        kept = sum(set(mix.weights) & set(FIRST_TASKS) != set() and mix.ease == 0 for mix in lessons.mixes)
+        assert kept > len(lessons.mixes) / 3
+
+
+def test_both_train_one_model():
+    """What `wide` writes is what `whole` begins with, and each says how to get its own records."""
+    prepared = {name: recipe_class(name)().prepare(None) for name in RECIPES}
+    assert prepared["wide"].config == prepared["whole"].config == WIDE
+    assert prepared["wide"].processor.tokenizer.digest == prepared["whole"].processor.tokenizer.digest
+    assert [each.how_to_build.count(f"runs/{name}-records") for name, each in prepared.items()] == [3, 3]
 
 
 def test_ids_of_the_first_world_stay():
