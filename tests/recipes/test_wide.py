@@ -9,8 +9,8 @@ from qwen2vl.model.checkpoint import load_model
 from qwen2vl.nano.world import DENSE, FIRST_TASKS, TASKS
 from qwen2vl.recipes import recipe_class, whole, wide
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.recipes.wide import WIDE, WideRecipe, wide_processor
 from qwen2vl.recipes.whole import WHOLE
+from qwen2vl.recipes.wide import WIDE, WideRecipe, wide_processor
 from qwen2vl.recipes.wider import WIDER
 
 RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE)}
