@@ -1,10 +1,10 @@
 """Scores beside the work of training: `python -m benchmarks.score_curve RUN [RUN that goes on from it ...]`.
 
-Every checkpoint that a run still has sits an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
+Checkpoints that a run still has sit an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
 Without a run the image is drawn again.
 
-    benchmarks/results/score_curve.json   scores of every checkpoint, conversations and hours until then
-    docs/images/score-curve.png           drawn from it; `make tables` writes the table
+    benchmarks/results/score_curve_EXAM.json   scores of every checkpoint, conversations and hours until then
+    docs/images/score-curve-EXAM.png           drawn from it; `make tables` writes the table
 
 Hours are those of the steps, of all processes together, on whatever machine that was: only their ratios mean anything.
 """
@@ -12,10 +12,10 @@ Hours are those of the steps, of all processes together, on whatever machine tha
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.record import RESULTS, say
 from qwen2vl.common.files import write_atomically
@@ -27,10 +27,11 @@ from qwen2vl.recipes.running import export_run
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.state import read_metrics
 
-IMAGE = Path(__file__).resolve().parent.parent / "docs" / "images" / "score-curve.png"
-NOT_YET = "Not measured yet: `python -m benchmarks.score_curve runs/nano` does it.\n"
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+NOT_YET = "Not measured yet: `python -m benchmarks.score_curve --exam {exam} runs/nano` does it.\n"
 MOST_COLUMNS = 6
 Result = dict[str, Any]
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,22 +39,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--exam", choices=EXAMS, default="nano")
     parser.add_argument("--processes", type=int, default=2, help="that trained, each on a core of its own")
-    parser.add_argument("--out", type=Path, default=RESULTS / "score_curve.json")
-    parser.add_argument("--image", type=Path, default=IMAGE)
+    parser.add_argument("--most", type=int, default=100, help="checkpoints of one run, the last among them")
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--image", type=Path, default=None)
     options = parser.parse_args(argv)
+    options.out = options.out or RESULTS / f"score_curve_{options.exam}.json"
+    options.image = options.image or IMAGES / f"score-curve-{options.exam}.png"
     if options.runs:
-        points = list(measure(options.runs, options.exam, options.processes))
+        points = list(measure(options.runs, options.exam, options.processes, options.most))
         write_atomically(options.out, json.dumps({"exam": options.exam, "points": points}, indent=1) + "\n")
     draw(json.loads(options.out.read_text()), options.image)
     say(f"score curve: written to {options.out} and {options.image}")
     return 0
 
 
-def measure(runs: Sequence[Path], exam: str, processes: int) -> Iterator[dict[str, Any]]:
-    """Every checkpoint of the runs in order; what was trained before counts with them."""
+def measure(runs: Sequence[Path], exam: str, processes: int, most: int = 100) -> Iterator[dict[str, Any]]:
+    """Checkpoints of the runs in order, at most so many of each; what was trained before counts with them."""
     conversations, seconds = 0, 0.0
     for run in runs:
-        steps = iter(Checkpoints(run / "checkpoints", keep=1).steps())
+        steps = iter(spread(Checkpoints(run / "checkpoints", keep=1).steps(), most))
         wanted = next(steps, None)
         for line in read_metrics(run / "metrics.jsonl"):
             if "samples" not in line:
@@ -81,11 +85,15 @@ def mean(point: dict[str, Any]) -> float:
     return fmean(point["scores"].values())
 
 
-def block(results: dict[str, Result]) -> str:
+def block(exam: str) -> Callable[[dict[str, Result]], str]:
     """A row for every task, a column for every checkpoint."""
-    if "score_curve" not in results:
-        return NOT_YET
-    points = chosen(results["score_curve"]["points"])
+    return lambda results: table(results.get(f"score_curve_{exam}"), exam)
+
+
+def table(result: Result | None, exam: str) -> str:
+    if result is None:
+        return NOT_YET.format(exam=exam)
+    points = spread(result["points"], MOST_COLUMNS)
     head = ["task", *(f"{point['core_hours']:.1f} core hours" for point in points)]
     rows = [head, ["---"] * len(head)]
     rows.append(["conversations", *(f"{point['conversations'] / 1000:.0f} thousand" for point in points)])
@@ -94,9 +102,9 @@ def block(results: dict[str, Result]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def chosen(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A few, the last among them, as evenly as they lie."""
-    every = -(-len(points) // MOST_COLUMNS)
+def spread(points: Sequence[T], most: int) -> list[T]:
+    """At most so many, the last among them, as evenly as they lie."""
+    every = max(1, -(-len(points) // most))
     return list(points[::-1][::every][::-1])
 
 

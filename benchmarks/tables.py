@@ -8,7 +8,7 @@ A page holds pairs of marks; what stands between them is replaced:
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano` and
 `exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `exam_wide`, those
 of the recipe `wide` beside them, `nano_run`, those of the recipe `nano` beside those of the loop that was before it,
-`score_curve`, and `study_NAME`, which `benchmarks.studies` leaves.
+`score_curve_EXAM`, and `study_NAME`, which `benchmarks.studies` leaves.
 """
 
 import argparse
@@ -38,6 +38,7 @@ NAMES = (
     "training_parts",
     "gpu",
 )
+CURVES = tuple(f"score_curve_{exam}" for exam in EXAMS)
 BLOCK = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks end -->)", re.DOTALL)
 PEER = "transformers"
 NOT_YET = "Not measured yet: `{command}` does it.\n"
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", "exam", "exam_wide", "nano_loop", "nano_run", "score_curve", *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", "exam", "exam_wide", "nano_loop", "nano_run", *CURVES, *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -196,8 +197,8 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "exam": scores("exam"),
         "exam_wide": wide_beside_shipped,
         "nano_run": run_beside_loop,
-        "score_curve": score_curve.block,
     }
+    | {f"score_curve_{exam}": score_curve.block(exam) for exam in EXAMS}
     | {name: one(name) for name in NAMES}
     | study_tables.BLOCKS
 )

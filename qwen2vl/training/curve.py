@@ -16,6 +16,8 @@ WINDOW = 100
 """Most steps that are averaged; of a short run a tenth."""
 MOST_GROUPS = 10
 """Sources or kinds in one panel."""
+MOST_TASKS = 20
+"""As lines, which is how many colours there are; more become rows."""
 
 Line = Mapping[str, Any]
 Series = tuple[list[int], list[float]]
@@ -109,12 +111,27 @@ def draw_speed(axes: Any, lines: Sequence[Line]) -> None:
 
 
 def draw_exact(axes: Any, lines: Sequence[Line]) -> None:
-    axes.set(ylabel="answers exactly right, held out", ylim=(0, 1))
+    """A line for every task; of many tasks a row each, from white to black."""
     tasks = grouped(lines, "exact")
+    if len(tasks) > MOST_TASKS:
+        draw_rows(axes, tasks)
+        return
+    axes.set(ylabel="answers exactly right, held out", ylim=(0, 1))
     axes.set_prop_cycle(color=_twenty_colours())
     for task, series in tasks.items():
         draw_line(axes, series, label=task, marker=".")
     show_legend(axes)
+
+
+def draw_rows(axes: Any, tasks: Mapping[str, Series]) -> None:
+    """Every value reaches back to the one before it; what a task ends with stands beside its name."""
+    for row, (steps, values) in enumerate(tasks.values()):
+        ends = [0, *steps]
+        axes.pcolormesh(ends, [row, row + 1], [values], cmap="Greys", vmin=0, vmax=1)
+    names = [f"{task} {values[-1]:.0%}" for task, (_, values) in tasks.items()]
+    axes.set_yticks([row + 0.5 for row in range(len(names))], names, fontsize=5)
+    axes.set(ylim=(len(names), 0), title="answers exactly right, held out")
+    axes.grid(visible=False)
 
 
 PANELS: tuple[tuple[str, Callable[[Any, Sequence[Line]], None]], ...] = (

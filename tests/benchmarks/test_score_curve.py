@@ -27,20 +27,20 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
         return {"seen": len(asked) / 10, "read": 0.0}
 
     monkeypatch.setattr(score_curve, "scores_of", scores_of)
-    runs = [make_run(tmp_path / "first", [10, 20], 20), make_run(tmp_path / "second", [30], 30)]
-    out, image = tmp_path / "score_curve.json", tmp_path / "curve.png"
-    assert score_curve.main([*map(str, runs), "--out", str(out), "--image", str(image)]) == 0
+    runs = [make_run(tmp_path / "first", [5, 10, 15, 20], 20), make_run(tmp_path / "second", [30], 30)]
+    out, image = tmp_path / "curve.json", tmp_path / "curve.png"
+    assert score_curve.main([*map(str, runs), "--most", "2", "--out", str(out), "--image", str(image)]) == 0
     assert asked == [("first", 10, "nano"), ("first", 20, "nano"), ("second", 30, "nano")]
     result = json.loads(out.read_text())
     assert [point["conversations"] for point in result["points"]] == [100, 200, 500]
     assert [point["core_hours"] for point in result["points"]] == pytest.approx([0.02, 0.04, 0.1])
     assert image.read_bytes().startswith(b"\x89PNG")
-    lines = score_curve.block({"score_curve": result}).splitlines()
+    lines = score_curve.block("nano")({"score_curve_nano": result}).splitlines()
     assert lines[0] == "| task | 0.0 core hours | 0.0 core hours | 0.1 core hours |"
     assert lines[-1] == "| mean | 5.0% | 10.0% | 15.0% |"
 
 
 def test_of_many_checkpoints_a_few_are_shown() -> None:
-    points = [{"step": step} for step in range(20)]
-    assert [point["step"] for point in score_curve.chosen(points)] == [3, 7, 11, 15, 19]
-    assert "benchmarks.score_curve" in score_curve.block({})
+    assert score_curve.spread(range(20), 6) == [3, 7, 11, 15, 19]
+    assert score_curve.spread([7], 6) == [7]
+    assert "benchmarks.score_curve --exam exam" in score_curve.block("exam")({})

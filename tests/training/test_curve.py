@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.training.curve import draw_curves, figure_of, grouped, running_mean, series_of
+from qwen2vl.training.curve import MOST_TASKS, draw_curves, figure_of, grouped, running_mean, series_of
 from qwen2vl.training.state import read_metrics
 
 from .conftest import FIGURES, trainer_of
@@ -59,6 +59,21 @@ def test_an_image_shows_all_that_was_logged():
         "waiting for data": 0.25, "MFU with tower": 0.4, "packs filled": 0.9,
     }  # fmt: skip
     assert panels["answers exactly right, held out"] == {"count": ([5], [0.4]), "order": ([5], [0.6])}
+
+
+def test_many_tasks_are_rows():
+    """Twenty lines can be told apart by colour; more tasks are rows, one under the other, each with its last value."""
+    tasks = [f"task{number}" for number in range(MOST_TASKS + 1)]
+    scores = ({name: number / 40 for number, name in enumerate(tasks)}, dict.fromkeys(tasks, 0.5))
+    lines = [line_of(1), *({"step": step, "exact": shares} for step, shares in zip((10, 30), scores, strict=True))]
+    (axes,) = [axes for axes in figure_of(lines).axes if axes.get_title() == "answers exactly right, held out"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{name} 50%" for name in tasks]
+    assert [list(row.get_array().ravel()) for row in axes.collections] == [
+        [before, 0.5] for before in scores[0].values()
+    ]
+    assert "answers exactly right, held out" in panels_of(
+        [line_of(1), {"step": 1, "exact": dict.fromkeys(tasks[1:], 0.5)}]
+    )
 
 
 def test_panels_without_figures_are_left_out():
