@@ -3,7 +3,9 @@
 Several processes on one machine: `torchrun --nproc-per-node 2 -m qwen2vl train nano`.
 """
 
+import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.recipes.running import run_recipe
 
+OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
 """Without a terminal, a line of progress comes every so many steps."""
 
@@ -22,10 +26,17 @@ PLAIN_EVERY = 50
 class TrainOptions(RecipeOptions):
     """Train a recipe. The same command again resumes; settings of a started run cannot be changed."""
 
+    max_minutes: float = math.inf
+    """Stop after so many minutes of this command, saved, as where a machine is lent for a time."""
+
 
 def run(argv: Sequence[str]) -> int:
+    began = time.monotonic()
     options, recipe, run_dir = parse_recipe(argv, "train", TrainOptions)
-    with shown_progress() as on_step:
+    if not options.max_minutes > 0:
+        raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
+    with shown_progress() as show:
+        on_step = stopping_at(began + 60 * options.max_minutes, show)
         done = run_recipe(recipe, run_dir, on_step, options.num_workers, options.max_steps)
     if leads():
         print(
@@ -41,8 +52,19 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def stopping_at(end: float, on_step: OnStep) -> OnStep:
+    """Once that moment is over the run is asked to stop as SIGTERM asks it: all processes after their next step."""
+
+    def tell(line: dict[str, Any]) -> None:
+        on_step(line)
+        if time.monotonic() >= end:
+            signal.raise_signal(signal.SIGTERM)
+
+    return tell
+
+
 @contextmanager
-def shown_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+def shown_progress() -> Iterator[OnStep]:
     """Gives a function that takes one step's metrics and shows them: a bar on a terminal, lines in a pipe."""
     if not leads():
         yield lambda line: None

@@ -37,6 +37,17 @@ def test_what_does_not_fit_a_pack_is_counted(train, caplog):
     assert "samples are left out, row" in caplog.text
 
 
+def test_a_run_stops_in_time_and_goes_on(train, tmp_path, capsys):
+    """The time is over before the first step ends, which stops the second: both are saved, none is done twice."""
+    train += ["--data", "my.jsonl", "--tokens", "512"]
+    assert main([*train, "--max-minutes", "1e-6"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("2 steps done")
+    assert main([*train, "--max-minutes", "1000"]) == 0
+    assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if "loss" in line] == [1, 2, 3, 4]
+    assert main([*train, "--max-minutes", "0"]) == 2
+    assert "--max-minutes is 0.0: it must be over 0" in capsys.readouterr().err
+
+
 def test_a_run_keeps_to_the_version_of_the_store_that_it_began_with(train, tmp_path, taught_directory):
     """Records appended in the middle change no step: the run is the one over the smaller store."""
     build = ["data", "build", "my.jsonl", "--tokenizer", str(taught_directory), "--out", "store"]
