@@ -6,7 +6,7 @@ left chance: `ease` falls from 1 to 0. docs/nano.md has the measurements.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen2vl.data.plan import Phase
 
@@ -154,3 +154,12 @@ def phases_between(begin: int, end: int, curriculum: Sequence[Lessons] = CURRICU
         for lessons in inside
     ]
     return (*phases[:-1], Phase(mixtures=phases[-1].mixtures))
+
+
+def in_a_row(*curricula: Sequence[Lessons], share: float = 1.0) -> tuple[Lessons, ...]:
+    """Curricula one after the other as one, each lesson for a share of its steps."""
+    found: list[Lessons] = []
+    for curriculum in curricula:
+        before = found[-1].until if found else 0
+        found += [replace(lessons, until=before + round(share * lessons.until)) for lessons in curriculum]
+    return tuple(found)

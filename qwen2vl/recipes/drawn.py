@@ -36,18 +36,10 @@ BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
 PACKS_PER_STEP = 2
 
 
-def stage_of(name: str, steps: int, rates: Rates, phases: tuple[Phase, ...], **schedule: Any) -> Stage:
-    """A stage with the budgets of the drawn world."""
-    return Stage(
-        name=name,
-        steps=steps,
-        rates=rates,
-        phases=phases,
-        budgets=BUDGETS,
-        packs_per_step=PACKS_PER_STEP,
-        window=256,
-        **schedule,
-    )
+def stage_of(name: str, steps: int, rates: Rates, phases: tuple[Phase, ...], **settings: Any) -> Stage:
+    """A stage over the drawn world, with nano's budgets unless told."""
+    sizes = {"budgets": BUDGETS, "packs_per_step": PACKS_PER_STEP, "window": 256}
+    return Stage(name=name, steps=steps, rates=rates, phases=phases, **(sizes | settings))
 
 
 def drawn_row(processor: Processor, task: str, seed: int, split: str, ease: float = 0.0) -> ModelInputs:
@@ -86,7 +78,7 @@ def sources_needed(stages: Sequence[Stage], processor: Processor, share: float =
     for stage in stages:
         for mixture, steps in steps_by_mixture(stage):
             mean = sum(weight * tokens(name) for name, weight in mixture) / sum(weight for _, weight in mixture)
-            samples = steps * PACKS_PER_STEP * BUDGETS.tokens / mean
+            samples = steps * stage.packs_per_step * stage.budgets.tokens / mean
             for name, weight in mixture:
                 needed[name] = needed.get(name, 0) + samples * weight / sum(weight for _, weight in mixture)
     return {name: max(1, round(count * share)) for name, count in sorted(needed.items())}

@@ -23,7 +23,7 @@ from qwen2vl.recipes.curriculum import phases_between
 from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.wider import WIDER
-from qwen2vl.spec.config import NANO
+from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 WIDE_SIZE = 1856
@@ -46,9 +46,9 @@ STAGES: tuple[Stage, ...] = (
 
 
 @cache
-def wide_processor() -> Processor:
+def wide_processor(config: Qwen2VLConfig = WIDE) -> Processor:
     """Tokenizer with the words of both worlds; ids of the first are nano's."""
-    return Processor(build_nano_tokenizer(corpus_words(), added_words(), WIDE_SIZE), WIDE, MEDIA)
+    return Processor(build_nano_tokenizer(corpus_words(), added_words(), config.text.vocab_size), config, MEDIA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
