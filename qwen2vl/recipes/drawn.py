@@ -38,7 +38,7 @@ PACKS_PER_STEP = 2
 
 def stage_of(name: str, steps: int, rates: Rates, phases: tuple[Phase, ...], **settings: Any) -> Stage:
     """A stage over the drawn world, with nano's budgets unless told."""
-    sizes = {"budgets": BUDGETS, "packs_per_step": PACKS_PER_STEP, "window": 256}
+    sizes: dict[str, Any] = {"budgets": BUDGETS, "packs_per_step": PACKS_PER_STEP, "window": 256}
     return Stage(name=name, steps=steps, rates=rates, phases=phases, **(sizes | settings))
 
 
