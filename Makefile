@@ -14,7 +14,7 @@ help:
 	@echo "make demo    answer five questions about images and a video (first run: about 3 minutes of installing)"
 	@echo "make test    all tests (about 6 minutes after installing)"
 	@echo "make check   lint, types, import layers"
-	@echo "make bench   side by side with transformers (about 22 minutes, wants a quiet machine)"
+	@echo "make bench   side by side with transformers (about 23 minutes, wants a quiet machine)"
 	@echo "make tables  rewrite the generated tables of README and docs from their result files"
 
 $(BIN)/python:

@@ -19,6 +19,7 @@ SCRIPTS = {
     "prompt_memory": 80,
     "long_video": 120,
     "planning": 30,
+    "drawing": 40,
     "loader": 240,
     "training": 270,
     "training_parts": 150,

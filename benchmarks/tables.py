@@ -33,6 +33,7 @@ NAMES = (
     "prompt_memory",
     "long_video",
     "planning",
+    "drawing",
     "loader",
     "training",
     "training_parts",

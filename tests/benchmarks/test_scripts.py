@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    bench_drawing,
     bench_first_token,
     bench_loader,
     bench_long_video,
@@ -94,6 +95,15 @@ def test_long_video(tmp_path: Path) -> None:
     assert result["settings"]["cases"]["own"]["end_is_seen"]
     assert result["settings"]["cases"]["own"]["middle_is_without"]
     assert result["comparisons"][0]["ceiling"] == 1500
+
+
+def test_drawing(tmp_path: Path) -> None:
+    result = small(bench_drawing, tmp_path)
+    assert [line["what"] for line in result["comparisons"]] == [
+        "Drawing, all tasks", "Drawing, vqa", "Drawing, video", "Drawing, multi_image",
+    ]  # fmt: skip
+    assert result["settings"]["kilobytes_of_images_an_item"] > 0.1
+    assert result["comparisons"][1]["note"] == "colour_shape, count"
 
 
 def test_planning(tmp_path: Path) -> None:
