@@ -112,8 +112,9 @@ class Trainer:
         end = min(self.steps, max_steps or self.steps)
         self.resume()
         with stop_signals() as stopped, self.watched():
-            while self.at.step < end and not stopped():
-                self.run_stage(end, stopped)
+            stop = False
+            while self.at.step < end and not stop:
+                stop = self.run_stage(end, stopped)
         self.run_directory.checkpoints.wait()
         return self.at.step
 
@@ -128,8 +129,8 @@ class Trainer:
         with board as self.board, traced(folder / "profile", config.profile_steps) as self.trace_step:
             yield
 
-    def run_stage(self, end: int, stopped: Callable[[], bool]) -> None:
-        """The rest of the stage that the run stands in."""
+    def run_stage(self, end: int, stopped: Callable[[], bool]) -> bool:
+        """The rest of the stage that the run stands in; whether any process was asked to stop, which all then do."""
         stage = self.stages[self.at.stage]
         if self.optimizer is None or self.at.cursor.step == 0:
             self.enter(stage)
@@ -155,7 +156,8 @@ class Trainer:
                 self.report(line, last=stop or self.at.step == end)
             self.trace_step()
             if stop:
-                return
+                return True
+        return False
 
     def enter(self, stage: Stage) -> None:
         """Freeze and unfreeze for a stage."""

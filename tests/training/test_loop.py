@@ -277,6 +277,7 @@ def test_too_many_unreadable_samples_end_the_run(tmp_path, processor, small_mode
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 import torch
@@ -289,10 +290,15 @@ from tests.training.conftest import CONFIG, SMALL, stage_of, trainer_of
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    path, store, steps, save_every, workers = sys.argv[1:]
+    path, store, steps, save_every, workers, stop_at = sys.argv[1:]
     length = max(12, int(steps))
     replicas = Replicas.join()
-    events = Events(on_step=lambda line: print(line["step"], flush=True), validate=lambda model: {})
+    def on_step(line):
+        print(line["step"], flush=True)
+        if line["step"] == int(stop_at):
+            signal.raise_signal(signal.SIGTERM)
+
+    events = Events(on_step=on_step, validate=lambda model: {})
     config = replace(CONFIG, save_every=int(save_every))
     model, stages = new_model(SMALL, 0), [stage_of(steps=length)]
     trainer = trainer_of(Path(path), Store(store), model, stages, config, events, int(workers), replicas)
@@ -301,13 +307,13 @@ if __name__ == "__main__":
 """
 
 
-def start(run: Path, store, steps: int, *, save_every=1, workers=0, processes=1) -> subprocess.Popen[str]:
+def start(run: Path, store, steps: int, *, save_every=1, workers=0, processes=1, stop_at=0) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[2]
     script = run.parent / "script.py"
     script.write_text(SCRIPT)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), str(script)]
-    command += [str(run), str(store.path), str(steps), str(save_every), str(workers)]
+    command += [str(run), str(store.path), str(steps), str(save_every), str(workers), str(stop_at)]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -364,6 +370,15 @@ def test_a_terminated_run_saves_its_last_step(tmp_path, store, processes):
     last = lines_of(tmp_path / "run")[-1]["step"]
     assert run.checkpoints.steps() == [last]
     assert 3 <= last < 100_000
+
+
+def test_one_process_that_is_asked_to_stop_stops_all(tmp_path, store):
+    """As `--max-minutes` asks: the first process alone has the signal, and none waits for another."""
+    with start(tmp_path / "run", store, 100_000, save_every=1000, processes=2, stop_at=3) as process:
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    run = RunDirectory(tmp_path / "run", json.loads((tmp_path / "run" / "config.json").read_text()))
+    assert run.checkpoints.steps() == [4]
 
 
 def test_settings_that_cannot_be_are_refused():
