@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
     from qwen2vl.recipes.running import export_run, is_run
 
     if is_run(Path(options.source)):
-        step = export_run(Path(options.source), options.out, dtype=options.dtype or "bf16")
+        step = export_run(Path(options.source), options.out, dtype=options.dtype or "bf16", max_shard_bytes=limit)
         print(f"{options.out}: weights of step {step}")
         return 0
     edit = None if options.adapter is None else folding(options.source, options.adapter)

@@ -23,7 +23,7 @@ from qwen2vl.data.store import Store
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.checkpoint.load import choose_device
-from qwen2vl.model.checkpoint.save import write_configs
+from qwen2vl.model.checkpoint.save import MAX_SHARD_BYTES, write_configs
 from qwen2vl.model.lora import LoraConfig, add_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor, load_processor
@@ -280,7 +280,13 @@ def environment() -> dict[str, str]:
     }
 
 
-def export_run(run_dir: Path, directory: Path, step: int | None = None, dtype: str = "bf16") -> int:
+def export_run(
+    run_dir: Path,
+    directory: Path,
+    step: int | None = None,
+    dtype: str = "bf16",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> int:
     """Write weights of a run as a checkpoint directory, the newest unless told; returns their step. Raises ConfigError."""
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=1)
     if (run_dir / "adapter").exists():
@@ -296,7 +302,8 @@ def export_run(run_dir: Path, directory: Path, step: int | None = None, dtype: s
     model.to_empty(device="cpu")
     model.tie()
     checkpoints.restore(step, {"weights": dict(model.named_parameters())})
-    save_checkpoint(model, load_processor(run_dir / "model"), directory, dtype=dtype)
+    processor = load_processor(run_dir / "model")
+    save_checkpoint(model, processor, directory, dtype=dtype, max_shard_bytes=max_shard_bytes)
     return step
 
 
