@@ -19,7 +19,7 @@ SCRIPTS = {
     "prompt_memory": 80,
     "long_video": 120,
     "planning": 30,
-    "drawing": 40,
+    "drawing": 60,
     "loader": 240,
     "training": 270,
     "training_parts": 150,

@@ -3,7 +3,7 @@
 Checkpoints that a run still has sit an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
 Without a run the image is drawn again.
 
-    benchmarks/results/score_curve_EXAM.json   scores of every checkpoint, conversations and hours until then
+    benchmarks/results/score_curve_EXAM.json   scores of checkpoints, conversations and hours until then
     docs/images/score-curve-EXAM.png           drawn from it; `make tables` writes the table
 
 Hours are those of the steps, of all processes together, on whatever machine that was: only their ratios mean anything.
@@ -25,6 +25,7 @@ from qwen2vl.inference import Chat
 from qwen2vl.nano.exam import EXAMS, read_exam
 from qwen2vl.recipes.running import export_run
 from qwen2vl.training.checkpoints import Checkpoints
+from qwen2vl.training.curve import MOST_TASKS, draw_rows
 from qwen2vl.training.state import read_metrics
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -96,6 +97,7 @@ def table(result: Result | None, exam: str) -> str:
     points = spread(result["points"], MOST_COLUMNS)
     head = ["task", *(f"{point['core_hours']:.1f} core hours" for point in points)]
     rows = [head, ["---"] * len(head)]
+    rows.append(["run", *(point["run"] for point in points)])
     rows.append(["conversations", *(f"{point['conversations'] / 1000:.0f} thousand" for point in points)])
     rows += [[task, *(f"{point['scores'][task]:.1%}" for point in points)] for task in points[-1]["scores"]]
     rows.append(["mean", *(f"{mean(point):.1%}" for point in points)])
@@ -113,16 +115,30 @@ def draw(result: Result, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="core hours", ylabel="score", ylim=(0, 1))
     points = result["points"]
     hours = [point["core_hours"] for point in points]
+    tasks = {task: (hours, [point["scores"][task] for point in points]) for task in points[-1]["scores"]}
+    if len(tasks) > MOST_TASKS:
+        left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+        draw_rows(left, tasks)
+        left.set(title="score, from white to black; the last beside its task", xlabel="core hours", xlim=(0, hours[-1]))
+        draw_mean(right, points)
+        figure.savefig(path, dpi=110, format="png")
+        return
+    axes = figure.add_subplot()
     axes.set_prop_cycle(color=colormaps["tab20"].colors)
-    for task in points[-1]["scores"]:
-        axes.plot(hours, [point["scores"][task] for point in points], marker=".", linewidth=1, label=task)
-    axes.plot(hours, [mean(point) for point in points], marker="o", linewidth=3, color="black", label="mean")
-    axes.grid(alpha=0.3, which="both")
+    for task, series in tasks.items():
+        axes.plot(*series, marker=".", linewidth=1, label=task)
+    draw_mean(axes, points)
     axes.legend(fontsize=8, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110, format="png")
+
+
+def draw_mean(axes: Any, points: Sequence[dict[str, Any]]) -> None:
+    hours, means = zip(*((point["core_hours"], mean(point)) for point in points), strict=True)
+    axes.plot(hours, means, marker="o", linewidth=3, color="black", label="mean")
+    axes.set(xlabel="core hours", ylabel="score", ylim=(0, 1))
+    axes.grid(alpha=0.3, which="both")
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ def make_run(folder: Path, kept: list[int], steps: int) -> Path:
     return folder
 
 
-def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("others", [[], [f"task{number}" for number in range(20)]], ids=["lines", "rows"])
+def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[str]) -> None:
     asked = []
 
     def scores_of(run: Path, step: int, exam: str) -> dict[str, float]:
         asked.append((run.name, step, exam))
-        return {"seen": len(asked) / 10, "read": 0.0}
+        return {"seen": len(asked) / 10, "read": 0.0} | dict.fromkeys(others, len(asked) / 20)
 
     monkeypatch.setattr(score_curve, "scores_of", scores_of)
     runs = [make_run(tmp_path / "first", [5, 10, 15, 20], 20), make_run(tmp_path / "second", [30], 30)]
@@ -36,6 +37,7 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [point["core_hours"] for point in result["points"]] == pytest.approx([0.02, 0.04, 0.1])
     assert image.read_bytes().startswith(b"\x89PNG")
     lines = score_curve.block("nano")({"score_curve_nano": result}).splitlines()
+    assert lines[2] == "| run | first | first | second |"
     assert lines[0] == "| task | 0.0 core hours | 0.0 core hours | 0.1 core hours |"
     assert lines[-1] == "| mean | 5.0% | 10.0% | 15.0% |"
 
