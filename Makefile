@@ -11,7 +11,7 @@ TORCH := torch>=2.11,<2.14
 .PHONY: help demo test check bench tables weights clean
 
 help:
-	@echo "make demo    answer five questions about images and a video (first run: about 3 minutes of installing)"
+	@echo "make demo    answer nine questions about images and videos (first run: about 3 minutes of installing)"
 	@echo "make test    all tests (about 6 minutes after installing)"
 	@echo "make check   lint, types, import layers"
 	@echo "make bench   side by side with transformers (about 23 minutes, wants a quiet machine)"

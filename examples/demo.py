@@ -1,4 +1,4 @@
-"""Five questions about held-out files, answered by nano as you watch: `make demo`."""
+"""Nine questions about held-out files, answered by nano as you watch: `make demo`."""
 
 import json
 from pathlib import Path

@@ -1,27 +1,34 @@
 """Which seeds of the example tasks a model answers rightly: `python -m examples.pick [MODEL]`; `EXAMPLES` takes of them."""
 
 import sys
+from collections.abc import Iterable
 
 from examples.make import EXAMPLES
 from qwen2vl import Chat
-from qwen2vl.evaluation.judging import ExamItem
+from qwen2vl.evaluation.judging import ExamItem, Judged
 from qwen2vl.evaluation.runner import run_exam
 from qwen2vl.nano.world import draw
 
 SEEDS = range(200, 320)
 
 
+def answered(chat: Chat, task: str, seeds: Iterable[int]) -> list[Judged]:
+    """Held-out items of a task, asked and judged."""
+    drawn = {seed: draw(task, seed, "test") for seed in seeds}
+    return run_exam(
+        chat,
+        [ExamItem(id=str(seed), task=task, messages=item.messages, truth=item.truth) for seed, item in drawn.items()],
+    )
+
+
 def main(model: str = "nano") -> None:
     chat = Chat(model)
     for task in dict.fromkeys(example.task for example in EXAMPLES):
-        drawn = {seed: draw(task, seed, "test") for seed in SEEDS}
-        items = [
-            ExamItem(id=str(seed), task=task, messages=item.messages, truth=item.truth) for seed, item in drawn.items()
-        ]
-        right = [result for result in run_exam(chat, items) if result.right]
-        print(f"{task}: {len(right)} of {len(items)}")
+        results = answered(chat, task, SEEDS)
+        right = [result for result in results if result.right]
+        print(f"{task}: {len(right)} of {len(results)}")
         for result in right:
-            content = drawn[int(result.id)].messages[0]["content"]
+            content = draw(task, int(result.id), "test").messages[0]["content"]
             size = next((part["image"].size for part in content if part["type"] == "image"), "")
             print(f"  {result.id}  {size}  {content[-1]['text']} -> {result.text}")
 

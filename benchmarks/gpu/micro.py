@@ -1,4 +1,4 @@
-"""micro, or another recipe over the drawn world, from nothing to scores in pieces: the same command again goes on.
+"""micro from nothing to scores in pieces: the same command again goes on.
 
     python -m benchmarks.gpu.micro --minutes 9          three or four times on one datacenter GPU
 
@@ -16,7 +16,6 @@ from qwen2vl.cli.main import main as qwen2vl
 from qwen2vl.recipes import recipe_class
 from qwen2vl.training.checkpoints import Checkpoints
 
-RECIPES = ("micro", "nano", "wide", "whole")
 SHARD = "15MB"
 FEWEST_MINUTES = 0.5
 """A piece that begins with less would load and save more than it trains."""
@@ -24,7 +23,6 @@ FEWEST_MINUTES = 0.5
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=RECIPES, default="micro")
     parser.add_argument("--minutes", type=float, default=9.0, help="of this command; conversion and exam come on top")
     parser.add_argument(
         "--share", type=float, default=0.25, help="of the records that one pass needs; they are read again"
@@ -34,19 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further options of `qwen2vl train`")
     options = parser.parse_args(argv)
     end = time.monotonic() + 60 * options.minutes
-    run = options.runs / options.recipe
+    run = options.runs / "micro"
     if code := (0 if steps_done(run) else prepare(options)) or train(options, run, end):
         return code
-    if steps_done(run) < steps_of(options.recipe, run):
-        say(f"{steps_done(run)} of {steps_of(options.recipe, run)} steps; the same command again goes on")
+    total = sum(stage.steps for stage in recipe_class("micro")().prepare(run).stages)
+    if steps_done(run) < total:
+        say(f"{steps_done(run)} of {total} steps; the same command again goes on")
         return 0
-    return finish(options.runs / f"{options.recipe}-weights", run)
+    return finish(options.runs / "micro-weights", run)
 
 
 def prepare(options: argparse.Namespace) -> int:
     """Records and store."""
-    records, workers = options.runs / f"{options.recipe}-records", ["--num-workers", str(options.workers)]
-    code = qwen2vl(["data", "draw", str(records), "--recipe", options.recipe, "--share", str(options.share), *workers])
+    records, workers = options.runs / "micro-records", ["--num-workers", str(options.workers)]
+    code = qwen2vl(["data", "draw", str(records), "--recipe", "micro", "--share", str(options.share), *workers])
     if code:
         return code
     lines = [str(path) for path in sorted(records.glob("*.jsonl"))]
@@ -58,7 +57,7 @@ def train(options: argparse.Namespace, run: Path, end: float) -> int:
     left = (end - time.monotonic()) / 60
     if left < FEWEST_MINUTES:
         return 0
-    words = ["train", options.recipe, "--run-dir", str(run), "--store", str(store_of(options))]
+    words = ["train", "micro", "--run-dir", str(run), "--store", str(store_of(options))]
     readers = ["--num-workers", str(max(1, options.workers // 4))]
     return qwen2vl([*words, *readers, "--max-minutes", f"{left:.2f}", *options.more])
 
@@ -69,21 +68,21 @@ def finish(weights: Path, run: Path) -> int:
         shards = ["--dtype", "bf16", "--max-shard-size", SHARD]
         if code := qwen2vl(["convert", str(run), "--out", str(weights), *shards]):
             return code
-    out = ["--out", str(run / "exam.json"), "--report", str(run / "exam.html")]
+    scores = run / "exam.json"
+    if scores.exists():
+        say(f"done: weights in {weights}, scores in {scores}")
+        return 0
+    out = ["--out", str(scores), "--report", str(run / "exam.html")]
     return qwen2vl(["eval", "exam", "--model", str(weights), *out])
 
 
 def store_of(options: argparse.Namespace) -> Path:
-    return Path(options.runs) / f"{options.recipe}-store"
+    return Path(options.runs) / "micro-store"
 
 
 def steps_done(run: Path) -> int:
     steps = Checkpoints(run / "checkpoints", keep=1).steps()
     return steps[-1] if steps else 0
-
-
-def steps_of(recipe: str, run: Path) -> int:
-    return sum(stage.steps for stage in recipe_class(recipe)().prepare(run).stages)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ SPLIT_PATTERN = (
 )
 """The published pre-tokenisation: words with the sign before them, single digits, runs of signs, white space."""
 
-NANO_SIZE = 1536
+FIRST_SIZE = 1536
 ROLE_WORDS = ("system", "user", "assistant")
 """One token each in nano. Merges could not do that: merging "u" with "s" would also join them inside "mouse"."""
 
@@ -194,7 +194,7 @@ class StreamDecoder:
         return self._bytes.decode(b"", final=True)
 
 
-def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: int = NANO_SIZE) -> Tokenizer:
+def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: int = FIRST_SIZE) -> Tokenizer:
     """nano's tokenizer: 14 special tokens (ids 0..13), 256 bytes, three role names, then merges up to `size`.
 
     `words` may repeat; the more frequent come first, then the alphabet decides. What `later` adds leaves all ids as they

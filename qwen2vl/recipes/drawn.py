@@ -1,10 +1,11 @@
 """What recipes over the drawn world share: limits, budgets, stages of a curriculum, held-out scores, records needed.
 
-Not here: which tasks when (curriculum, wider), and how long each stage is (nano, wide).
+Not here: which tasks when (curriculum, wider), and how long each stage is (nano, wide, whole, micro).
 """
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from qwen2vl.data.plan import Budgets, Phase
@@ -66,6 +67,15 @@ class Validation:
         exact = {task: float(exact_documents(self.rows[task], loss).float().mean()) for task, loss in losses.items()}
         total, count = sum(float(loss.total) for loss in losses.values()), sum(loss.count for loss in losses.values())
         return {"validation_loss": total / count, "exact": {task: round(share, 4) for task, share in exact.items()}}
+
+
+def how_to_build(name: str, store: Path) -> str:
+    """The commands that make the store of a recipe, for the error where it is missing."""
+    records = f"runs/{name}-records"
+    return (
+        f"qwen2vl data draw {records} --recipe {name}, then qwen2vl data build {records}/*.jsonl --out {store} "
+        f"--tokenizer {records}/tokenizer"
+    )
 
 
 MEASURED_ITEMS = 8

@@ -6,9 +6,9 @@
     qwen2vl train micro --max-minutes 9                          (the same command again resumes)
     qwen2vl convert runs/micro --out runs/micro-weights --dtype bf16 --max-shard-size 15MB
 
-`python -m benchmarks.gpu.micro` does all of it in pieces. A step holds nine times the tokens of nano's and every lesson
-has a third of its steps, which comes to three times the work in conversations: 2.5e8 tokens, 1e17 FLOPs. At 15 % of an
-H100's peak that is 12 minutes; it has not been run.
+`python -m benchmarks.gpu.micro` does all of it in pieces. A step holds nine times the tokens of nano's and a lesson has a
+third of its steps, single skills two thirds: 16,000 steps, 2.6e8 tokens (2.5 times nano's), 1.1e17 FLOPs. At 15 % of
+an H100's peak that is 12 minutes; it has not been run.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,18 +18,19 @@ from qwen2vl.data.plan import Budgets
 from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import TASKS
 from qwen2vl.recipes.curriculum import CURRICULUM, in_a_row, phases_between
-from qwen2vl.recipes.drawn import Validation, stage_of
+from qwen2vl.recipes.drawn import Validation, how_to_build, stage_of
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.whole import WHOLE
-from qwen2vl.recipes.wide import WIDE, wide_processor
+from qwen2vl.recipes.wide import wide_processor
 from qwen2vl.recipes.wider import WIDER
+from qwen2vl.spec.config import NANO
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 MICRO = replace(
-    WIDE,
-    vision=replace(WIDE.vision, hidden_size=640, depth=8, embed_dim=384, num_heads=6),
+    NANO,
+    vision=replace(NANO.vision, hidden_size=640, depth=8, embed_dim=384, num_heads=6),
     text=replace(
-        WIDE.text,
+        NANO.text,
         hidden_size=640,
         intermediate_size=1728,
         num_hidden_layers=12,
@@ -51,6 +52,7 @@ FIRST_WORLD = (
 """What leaves chance does so after steps rather than conversations: single skills have twice their share. The first world
 in full, which `whole` keeps up, is shorter than nano's."""
 LESSONS = in_a_row(FIRST_WORLD, WIDER[:-1], WHOLE, share=SHARE)
+"""Without the last of `wide`, the full questions, which `whole` asks in its turn."""
 RATE = 5e-4
 FIRST, END = LESSONS[len(SKILLS) - 1].until, LESSONS[-1].until
 SECOND, FALLS = round(0.94 * END), round(0.5 * END)
@@ -94,6 +96,5 @@ class MicroRecipe:
             store=self.store,
             model=lambda: new_model(MICRO, self.train.seed),
             validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
-            how_to_build="qwen2vl data draw runs/micro-records --recipe micro, then qwen2vl data build "
-            f"runs/micro-records/*.jsonl --out {self.store} --tokenizer runs/micro-records/tokenizer",
+            how_to_build=how_to_build(self.name, self.store),
         )

@@ -2,28 +2,30 @@
 
     scripts/install-fonts.sh
     qwen2vl data draw runs/nano-records
-    qwen2vl data build runs/nano-records/*.jsonl --out runs/nano-store
+    qwen2vl data build runs/nano-records/*.jsonl --out runs/nano-store --tokenizer runs/nano-records/tokenizer
     qwen2vl train nano                                           (the same command again resumes)
-    qwen2vl convert runs/nano --out runs/nano-export
+    qwen2vl convert runs/nano --out runs/nano-weights
 
 Stage 1 trains everything on single skills, because there is no decoder yet that could be kept still; stage 2 everything
 on everything; stage 3 locks the tower and takes the full questions on [paper 6].
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import FIRST_TASKS, corpus_words
 from qwen2vl.processing.processor import Processor
-from qwen2vl.processing.tokenizer import build_nano_tokenizer
+from qwen2vl.processing.tokenizer import FIRST_SIZE, build_nano_tokenizer
 from qwen2vl.recipes.curriculum import phases_between
-from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
+from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stage_of
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.spec.config import NANO
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
+FIRST_NANO = replace(NANO, text=replace(NANO.text, vocab_size=FIRST_SIZE))
+"""nano before it learns the words of the wider world."""
 RATE = 1e-3
 FIRST, SECOND, END = 2700, 21000, 24000
 """Steps of the curriculum at which the stages end."""
@@ -46,7 +48,7 @@ STAGES: tuple[Stage, ...] = (
 @cache
 def nano_processor() -> Processor:
     """Tokenizer of the world's words, nano's sizes."""
-    return Processor(build_nano_tokenizer(corpus_words()), NANO, MEDIA)
+    return Processor(build_nano_tokenizer(corpus_words()), FIRST_NANO, MEDIA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,11 @@ class NanoRecipe:
     def prepare(self, run_dir: Path) -> Prepared:
         processor = nano_processor()
         return Prepared(
-            config=NANO,
+            config=FIRST_NANO,
             processor=processor,
             stages=STAGES,
             store=self.store,
-            model=lambda: new_model(NANO, self.train.seed),
+            model=lambda: new_model(FIRST_NANO, self.train.seed),
             validate=Validation(processor, FIRST_TASKS, self.validation_items) if self.validation_items else None,
-            how_to_build="qwen2vl data draw runs/nano-records, then qwen2vl data build runs/nano-records/*.jsonl --out "
-            f"{self.store}",
+            how_to_build=how_to_build(self.name, self.store),
         )

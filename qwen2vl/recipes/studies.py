@@ -17,9 +17,9 @@ from qwen2vl.data.store import Store
 from qwen2vl.model.init import new_model
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.drawn import BUDGETS, MEDIA, PACKS_PER_STEP
-from qwen2vl.recipes.nano import ALL, nano_processor
+from qwen2vl.recipes.nano import ALL, FIRST_NANO, nano_processor
 from qwen2vl.recipes.running import DataSource, Prepared, version_begun_with
-from qwen2vl.spec.config import NANO, Qwen2VLConfig
+from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import FACTOR, MediaSettings
 from qwen2vl.training.config import Stage, TrainConfig
 
@@ -48,7 +48,7 @@ class Variant:
     """Of its folders."""
     title: str
     lessons: tuple[Lesson, ...]
-    config: Qwen2VLConfig = NANO
+    config: Qwen2VLConfig = FIRST_NANO
     media: MediaSettings = MEDIA
 
 
@@ -200,7 +200,7 @@ DYNAMIC_RESOLUTION = Study(
 )
 
 WATCHED = {"film_rows": 0.5, "track": 0.75}
-ONE_AXIS = replace(NANO, text=replace(NANO.text, rope="1d"))
+ONE_AXIS = replace(FIRST_NANO, text=replace(FIRST_NANO.text, rope="1d"))
 
 MROPE = Study(
     name="mrope",

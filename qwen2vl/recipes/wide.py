@@ -9,7 +9,7 @@ It begins with a trained nano, whose vocabulary grows by the names of the wider 
 the tower and takes the full questions on.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -20,15 +20,12 @@ from qwen2vl.nano.world import TASKS, added_words, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.recipes.curriculum import phases_between
-from qwen2vl.recipes.drawn import MEDIA, Validation, stage_of
+from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stage_of
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
-WIDE_SIZE = 1856
-WIDE = replace(NANO, text=replace(NANO.text, vocab_size=WIDE_SIZE))
-"""nano with ids for more words."""
 RATE = 7e-4
 SECOND, END = 7900, 10900
 """Steps at which the stages end; the rate falls in one line over both."""
@@ -46,7 +43,7 @@ STAGES: tuple[Stage, ...] = (
 
 
 @cache
-def wide_processor(config: Qwen2VLConfig = WIDE) -> Processor:
+def wide_processor(config: Qwen2VLConfig = NANO) -> Processor:
     """Tokenizer with the words of both worlds; ids of the first are nano's."""
     return Processor(build_nano_tokenizer(corpus_words(), added_words(), config.text.vocab_size), config, MEDIA)
 
@@ -57,8 +54,8 @@ class WideRecipe:
 
     store: Path = Path("runs/wide-store")
     """Built from what `qwen2vl data draw --recipe wide` writes."""
-    model: str = "nano"
-    """The checkpoint to begin with: the shipped nano or a directory, of nano's sizes."""
+    model: str = "runs/nano-weights"
+    """The checkpoint to begin with: what the recipe `nano` made."""
     validation_items: int = 16
     """Of every task, drawn from the held-out half of the world."""
     train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=500, save_every=100))
@@ -73,17 +70,15 @@ class WideRecipe:
 
     def prepare(self, run_dir: Path) -> Prepared:
         processor = wide_processor()
-        records = f"runs/{self.name}-records"
         return Prepared(
-            config=WIDE,
+            config=NANO,
             processor=processor,
             stages=self.stages,
             store=self.store,
             model=self._model,
             validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
-            how_to_build=f"qwen2vl data draw {records} --recipe {self.name}, then qwen2vl data build {records}/*.jsonl "
-            f"--out {self.store} --tokenizer {records}/tokenizer",
+            how_to_build=how_to_build(self.name, self.store),
         )
 
     def _model(self) -> Qwen2VL:
-        return with_more_ids(load_model(self.model, device="cpu", dtype="fp32"), WIDE, self.train.seed)
+        return with_more_ids(load_model(self.model, device="cpu", dtype="fp32"), NANO, self.train.seed)

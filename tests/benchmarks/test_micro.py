@@ -1,6 +1,5 @@
 """The GPU script for micro, here at nano's size, two stages of two steps, over what needs no fonts."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from benchmarks.gpu import micro as script
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import micro
 from qwen2vl.recipes.drawn import BUDGETS
-from qwen2vl.recipes.wide import WIDE
+from qwen2vl.spec.config import NANO
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         for stage in micro.STAGES[:2]
     ]
     monkeypatch.setattr(micro, "STAGES", tuple(stages))
-    monkeypatch.setattr(micro, "MICRO", WIDE)
+    monkeypatch.setattr(micro, "MICRO", NANO)
 
 
 def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +32,7 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
     words = ["--runs", str(tmp_path), "--share", "0.5", "--workers", "1"]
     settings = ["--more", "--validation-items", "0", "--num-workers", "0"]
     run = tmp_path / "micro"
+    monkeypatch.setattr(script, "SHARD", "2MB")
 
     assert script.main([*words, "--minutes", "0", *settings]) == 0
     assert [each[:2] for each in asked] == [["data", "draw"], ["data", "build"]]
@@ -45,5 +45,12 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
     asked.clear()
     assert script.main([*words, *settings]) == 0
     assert [each[0] for each in asked] == ["train", "convert", "eval"]
-    assert json.loads((tmp_path / "micro-weights/config.json").read_text())["torch_dtype"] == "bfloat16"
+    shards = list((tmp_path / "micro-weights").glob("*.safetensors"))
+    assert len(shards) > 2
+    assert max(shard.stat().st_size for shard in shards) < 2.1e6
     assert asked[-1][:4] == ["eval", "exam", "--model", str(tmp_path / "micro-weights")]
+
+    (run / "exam.json").touch()
+    asked.clear()
+    assert script.main([*words, *settings]) == 0
+    assert [each[0] for each in asked] == ["train"]

@@ -8,7 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.processing.tokenizer import NANO_SIZE, StreamDecoder, Tokenizer, build_nano_tokenizer
+from qwen2vl.processing.tokenizer import FIRST_SIZE, StreamDecoder, Tokenizer, build_nano_tokenizer
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.tokens import GROUNDING_TOKENS, IM_END, IM_START, SPECIAL_TOKENS
 
@@ -56,7 +56,7 @@ def test_a_word_after_a_space_wins_over_an_opener():
 
 def test_vocabulary_fills_up_to_its_size_and_no_further():
     many = build_nano_tokenizer([f"w{a}{b}{c}x" for a in "abcdefghij" for b in "abcdefghij" for c in "abcdefghij"])
-    assert many.size == NANO_SIZE
+    assert many.size == FIRST_SIZE
     assert build_nano_tokenizer(["abc"] * 3 + ["xyz"], size=279).size == 278  # room for one chain of three, plus "),("
     assert pieces(build_nano_tokenizer(["abc"] * 3 + ["xyz"], size=278), " abc xyz")[:2] == [" abc", " "]
 

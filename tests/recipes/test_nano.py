@@ -14,9 +14,8 @@ from qwen2vl.nano.world import DENSE, FIRST_TASKS, draw
 from qwen2vl.recipes import drawn
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
-from qwen2vl.recipes.nano import MEDIA, STAGES, NanoRecipe, nano_processor
+from qwen2vl.recipes.nano import FIRST_NANO, MEDIA, STAGES, NanoRecipe, nano_processor
 from qwen2vl.recipes.running import export_run, is_run, run_recipe
-from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings
 from qwen2vl.training.config import TrainConfig
 from qwen2vl.training.state import read_metrics
@@ -70,7 +69,7 @@ def test_every_task_ends_in_its_full_form():
 
 def test_tokenizer_and_model_fit():
     processor = nano_processor()
-    assert processor.tokenizer.size <= NANO.text.vocab_size
+    assert processor.tokenizer.size <= FIRST_NANO.text.vocab_size
     assert processor.settings == MEDIA
     assert len(processor.tokenizer.encode(" circle")) == 1
     assert len(processor.tokenizer.encode("harbor")) == 6  # free-standing words are spelled letter by letter
@@ -110,4 +109,4 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     assert set(checks[0]["exact"]) == set(FIRST_TASKS)
     assert is_run(tmp_path / "run")
     assert export_run(tmp_path / "run", tmp_path / "export") == 6
-    assert load_model(tmp_path / "export").config == NANO
+    assert load_model(tmp_path / "export").config == FIRST_NANO
