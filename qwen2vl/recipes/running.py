@@ -22,8 +22,8 @@ from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import save_checkpoint
-from qwen2vl.model.checkpoint.load import choose_device
 from qwen2vl.model.checkpoint.files import MAX_SHARD_BYTES
+from qwen2vl.model.checkpoint.load import choose_device
 from qwen2vl.model.checkpoint.save import write_configs
 from qwen2vl.model.lora import LoraConfig, add_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
