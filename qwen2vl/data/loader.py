@@ -31,6 +31,8 @@ from qwen2vl.spec.inputs import ModelInputs
 
 AHEAD = 4
 """Packs read ahead for each worker."""
+WATCH_S = 5.0
+"""Seconds between looks at the workers while an answer is awaited."""
 RESTARTS = 3
 """Times that killed workers are replaced before the run gives up: what kills every worker is no accident."""
 
@@ -162,12 +164,29 @@ class _Workers:
         while True:
             request, future = self.asked[0]
             try:
-                pack = self.reader.pack(request) if future is None else _unpacked(future.result())
+                pack = self.reader.pack(request) if future is None else _unpacked(self._result_of(future))
             except BrokenProcessPool as error:
                 self._replace(request, error)
                 continue
             self.asked.popleft()
             return pack
+
+    def _result_of(self, future: Future[Any]) -> Any:
+        """What a worker answers. Raises BrokenProcessPool.
+
+        A worker that is killed while it writes leaves half a message, for whose rest the pool would wait for ever: its own
+        watch over the processes begins only after the message. Ending all writers gives it the end of the file.
+        """
+        while True:
+            try:
+                return future.result(timeout=WATCH_S)
+            except TimeoutError:
+                pool: Any = self.pool
+                processes = list((pool._processes or {}).values())
+                if any(not process.is_alive() for process in processes):
+                    for process in processes:
+                        process.kill()
+                    pool._result_queue._writer.close()
 
     def _replace(self, request: PackRequest, error: BrokenProcessPool) -> None:
         self.restarts += 1

@@ -8,8 +8,7 @@ import pytest
 
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import nano
-from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.spec.config import NANO
+from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
 from qwen2vl.spec.media import num_parameters
 from qwen2vl.training import estimate
 from tests.data.conftest import build_store, records_in, write_lines
@@ -30,7 +29,7 @@ def plan(run, tmp_path, *argv):
 
 def test_nano_before_its_store_is_built(run, tmp_path):
     told = plan(run, tmp_path, "nano", "--store", tmp_path / "none", "--train.precision", "fp32")
-    assert told["parameters"] == num_parameters(NANO)
+    assert told["parameters"] == num_parameters(FIRST_NANO)
     assert [stage["stage"] for stage in told["stages"]] == [stage.name for stage in nano.STAGES]
     assert sum(stage["steps"] for stage in told["stages"]) == STEPS
     first, *_, last = told["stages"]

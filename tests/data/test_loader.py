@@ -141,6 +141,22 @@ def test_a_pool_that_is_already_broken_takes_requests_and_is_replaced(built, pro
             assert workers.next_pack().documents[0].row == request.rows[0]
 
 
+def test_a_worker_killed_in_the_middle_of_its_answer_is_replaced(built, processor, monkeypatch):
+    """Half a message stands in the pipe, as of a worker that was killed while it wrote."""
+    monkeypatch.setattr(loading, "WATCH_S", 0.1)
+    index, _ = plan_of(built, processor.settings)
+    reader, request = SampleReader(built, processor, index.caps), PackRequest(step=0, rows=(0, 1))
+    with loading._Workers(reader, 1) as workers:
+        workers.submit(request)
+        first = workers.next_pack()
+        os.write(workers.pool._result_queue._writer.fileno(), (1000).to_bytes(4, "big") + b"half")
+        os.kill(worker_of_this_process(), signal.SIGKILL)
+        workers.submit(request)
+        again = workers.next_pack()
+        assert workers.restarts == 1
+    assert again.inputs.ids.equal(first.inputs.ids)
+
+
 def worker_of_this_process() -> int:
     import multiprocessing
 
