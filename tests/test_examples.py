@@ -9,9 +9,16 @@ from PIL import Image, ImageChops
 from examples import demo, make, pick, sheet
 from qwen2vl import Chat
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import draw
+from qwen2vl.nano.world import Item, draw
 
 QUESTIONS = json.loads((make.FOLDER / "questions.json").read_text())
+
+
+def drawn(example: make.Example) -> Item:
+    try:
+        return draw(example.task, example.seed, "test")
+    except Qwen2VLError:
+        pytest.skip("fonts and words are not installed: scripts/install-fonts.sh")
 
 
 def test_the_demo_answers_rightly(tmp_path, monkeypatch, capsys):
@@ -29,20 +36,14 @@ def test_boxes_of_the_demo_are_right():
     pointed = [example for example in make.EXAMPLES if example.draw_to]
     assert pointed
     for example in pointed:
-        try:
-            item = draw(example.task, example.seed, "test")
-        except Qwen2VLError:
-            pytest.skip("fonts and words are not installed: scripts/install-fonts.sh")
+        item = drawn(example)
         (result,) = pick.answered(chat, example.task, [example.seed])
         assert result.right, (example, result.text, item.answer)
 
 
 def test_stored_questions_are_those_of_the_seeds():
     for example, stored in zip(make.EXAMPLES, QUESTIONS, strict=True):
-        try:
-            item = draw(example.task, example.seed, "test")
-        except Qwen2VLError:
-            pytest.skip("fonts and words are not installed: scripts/install-fonts.sh")
+        item = drawn(example)
         assert stored["question"] == item.messages[0]["content"][-1]["text"]
         assert (stored["right"], tuple(stored["files"])) == (item.answer, example.files)
         images = [part["image"] for part in item.messages[0]["content"] if part["type"] == "image"]
@@ -67,8 +68,8 @@ def test_the_sheet_of_answers(tmp_path, monkeypatch, capsys):
     sheet.main()
     assert capsys.readouterr().out.startswith(f"{len(QUESTIONS)} answers drawn")
     stored = make.FOLDER.parent / "docs" / "images" / "answers.png"
-    with Image.open(stored) as shown, Image.open(tmp_path / "answers.png") as drawn:
-        assert drawn.size == shown.size
+    with Image.open(stored) as shown, Image.open(tmp_path / "answers.png") as again:
+        assert again.size == shown.size
 
 
 def test_a_tile_draws_on_the_image_that_is_meant():

@@ -88,4 +88,4 @@ WIDER = (
         Mix(0.0, {"receipt": 1, "form": 1, "page": 1, "read_in_box": 1, "read_script": 1, "read_number": 1}),
     )),
 )  # fmt: skip
-"""Emoji, pairs and videos leave chance within 150 steps of their own, bars, forms and other scripts in none of these."""
+"""In its one run emoji, pairs and videos left chance within 150 steps of their own; bars, forms and other scripts did not."""
