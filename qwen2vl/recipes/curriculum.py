@@ -44,7 +44,8 @@ def source_name(task: str, ease: float) -> str:
 
 
 READING = {"read_lines": 2, "read_word": 1}
-PLACES = {"place_dialogue": 2, "ground": 1, "point": 1}
+WORDS = {"read_lines": 1, "read_word": 2}
+PLACES = {"place_dialogue": 1, "ground": 2, "point": 1}
 VIDEOS = {"motion": 1, "order": 1}
 SCREENS = {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}
 CURRICULUM = (
@@ -91,7 +92,7 @@ CURRICULUM = (
     Lessons(5600, (
         Mix(0.5, READING),
         Mix(0.5, {"colour_shape": 2, "relate": 1}),
-        Mix(0.5, PLACES),
+        Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
         Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
         Mix(0.5, {"count": 1}),
         Mix(0.5, VIDEOS),
@@ -99,7 +100,7 @@ CURRICULUM = (
         Mix(0.5, {"name_dialogue": 1}),
         Mix(0.6, {"place_cells": 1}),
         Mix(0.5, {"compare": 1}),
-        Mix(0.5, {"place_dialogue": 1, "ground": 2, "point": 1}),
+        Mix(0.5, PLACES),
         Mix(1.0, {"screen_dialogue": 1}),
     )),
     Lessons(6900, (
@@ -126,18 +127,18 @@ CURRICULUM = (
     )),
     Lessons(24000, (
         Mix(0.0, READING),
-        Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
+        Mix(0.0, PLACES),
         Mix(0.0, {"colour_shape": 2, "relate": 1}),
         Mix(0.0, SCREENS),
-        Mix(0.25, {"read_lines": 1, "read_word": 2}),
+        Mix(0.25, WORDS),
         Mix(0.0, {"count": 1}),
         Mix(0.0, VIDEOS),
         Mix(0.0, READING),
-        Mix(0.0, {"place_dialogue": 1, "ground": 2, "point": 1}),
+        Mix(0.0, PLACES),
         Mix(0.0, {"name_dialogue": 1}),
         Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
         Mix(0.0, {"compare": 1}),
-        Mix(0.0, {"read_lines": 1, "read_word": 2}),
+        Mix(0.0, WORDS),
         Mix(0.0, SCREENS),
         Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
     )),
@@ -145,7 +146,7 @@ CURRICULUM = (
 """A phase ends where its skills had left chance in an earlier run, or where too many at once did not."""
 
 
-def phases_between(begin: int, end: int, curriculum: Sequence[Lessons] = CURRICULUM) -> tuple[Phase, ...]:
+def phases_between(begin: int, end: int, curriculum: Sequence[Lessons]) -> tuple[Phase, ...]:
     """A curriculum from one step to another as the phases of a stage, whose steps count from nought."""
     starts = [0, *(lessons.until for lessons in curriculum)]
     inside = [each for start, each in zip(starts, curriculum, strict=False) if start < end and each.until > begin]

@@ -3,15 +3,15 @@
 Not here: which tasks when (curriculum, wider), and how long each stage is (nano, wide, whole, micro).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from qwen2vl.data.plan import Budgets, Phase
+from qwen2vl.data.plan import Budgets
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.nano.world import draw
 from qwen2vl.processing.processor import Processor
+from qwen2vl.recipes.curriculum import Lessons, phases_between
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.media import MediaSettings
@@ -37,10 +37,42 @@ BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
 PACKS_PER_STEP = 2
 
 
-def stage_of(name: str, steps: int, rates: Rates, phases: tuple[Phase, ...], **settings: Any) -> Stage:
-    """A stage over the drawn world, with nano's budgets unless told."""
-    sizes: dict[str, Any] = {"budgets": BUDGETS, "packs_per_step": PACKS_PER_STEP, "window": 256}
-    return Stage(name=name, steps=steps, rates=rates, phases=phases, **(sizes | settings))
+def stages_over(
+    curriculum: Sequence[Lessons],
+    ends: Mapping[str, int],
+    rate: float,
+    falls: int,
+    *,
+    budgets: Budgets = BUDGETS,
+    packs_per_step: int = PACKS_PER_STEP,
+) -> tuple[Stage, ...]:
+    """A curriculum cut into stages, with one rate over all of them: level until `falls`, then in a line to 0 at the end.
+
+    Args:
+        ends: stage to the step of the curriculum at which it ends; the last one locks the tower.
+        falls: step from which the rate falls.
+    """
+    starts, end = [0, *ends.values()], max(ends.values())
+
+    def left(step: int) -> float:
+        return min(1.0, (end - step) / (end - falls))
+
+    def stage(name: str, start: int, until: int) -> Stage:
+        peak = left(start) * rate
+        return Stage(
+            name=name,
+            steps=until - start,
+            rates=Rates(tower=0 if until == end else peak, merger=peak, decoder=peak),
+            phases=phases_between(start, until, curriculum),
+            budgets=budgets,
+            packs_per_step=packs_per_step,
+            window=256,
+            warmup_steps=0 if start else 200,
+            decay=max(0, until - max(start, falls)) / (until - start),
+            final_rate=left(until) / left(start),
+        )
+
+    return tuple(stage(name, start, until) for start, (name, until) in zip(starts, ends.items(), strict=False))
 
 
 def drawn_row(processor: Processor, task: str, seed: int, split: str, ease: float = 0.0) -> ModelInputs:

@@ -17,14 +17,14 @@ from pathlib import Path
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import TASKS
-from qwen2vl.recipes.curriculum import CURRICULUM, in_a_row, phases_between
-from qwen2vl.recipes.drawn import Validation, how_to_build, stage_of
+from qwen2vl.recipes.curriculum import CURRICULUM, in_a_row
+from qwen2vl.recipes.drawn import Validation, how_to_build, stages_over
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.whole import WHOLE
 from qwen2vl.recipes.wide import wide_processor
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.config import Rates, Stage, TrainConfig
+from qwen2vl.training.config import TrainConfig
 
 MICRO = replace(
     NANO,
@@ -54,23 +54,17 @@ in full, which `whole` keeps up, is shorter than nano's."""
 LESSONS = in_a_row(FIRST_WORLD, WIDER[:-1], WHOLE, share=SHARE)
 """Without the last of `wide`, the full questions, which `whole` asks in its turn."""
 RATE = 5e-4
-FIRST, END = LESSONS[len(SKILLS) - 1].until, LESSONS[-1].until
-SECOND, FALLS = round(0.94 * END), round(0.5 * END)
-"""Steps at which the second stage ends, and from which the rate falls in one line to the end."""
-LEFT = (END - SECOND) / (END - FALLS)
-ALL = Rates(tower=RATE, merger=RATE, decoder=RATE)
-LATE = Rates(merger=LEFT * RATE, decoder=LEFT * RATE)
-SIZES = {"budgets": Budgets(tokens=4096, visual_tokens=4096, media=512), "packs_per_step": 4}
-STAGES: tuple[Stage, ...] = (
-    stage_of("1-skills", FIRST, ALL, phases_between(0, FIRST, LESSONS), warmup_steps=200, decay=0.0, **SIZES),
-    stage_of(
-        "2-everything", SECOND - FIRST, ALL, phases_between(FIRST, SECOND, LESSONS),
-        warmup_steps=0, decay=(SECOND - FALLS) / (SECOND - FIRST), final_rate=LEFT, **SIZES,
-    ),
-    stage_of(
-        "3-questions", END - SECOND, LATE, phases_between(SECOND, END, LESSONS), warmup_steps=0, decay=1.0, **SIZES
-    ),
-)  # fmt: skip
+END = LESSONS[-1].until
+FALLS = round(0.5 * END)
+"""Step from which the rate falls."""
+STAGES = stages_over(
+    LESSONS,
+    {"1-skills": LESSONS[len(SKILLS) - 1].until, "2-everything": round(0.94 * END), "3-questions": END},
+    rate=RATE,
+    falls=FALLS,
+    budgets=Budgets(tokens=4096, visual_tokens=4096, media=512),
+    packs_per_step=4,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

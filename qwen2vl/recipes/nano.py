@@ -18,30 +18,17 @@ from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import FIRST_TASKS, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import FIRST_SIZE, build_nano_tokenizer
-from qwen2vl.recipes.curriculum import phases_between
-from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stage_of
+from qwen2vl.recipes.curriculum import CURRICULUM
+from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stages_over
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.config import Rates, Stage, TrainConfig
+from qwen2vl.training.config import TrainConfig
 
 FIRST_NANO = replace(NANO, text=replace(NANO.text, vocab_size=FIRST_SIZE))
 """nano before it learns the words of the wider world."""
 RATE = 1e-3
-FIRST, SECOND, END = 2700, 21000, 24000
-"""Steps of the curriculum at which the stages end."""
-FALLS = 9000
-"""Step from which the rate falls, in one line to the end."""
-LEFT = (END - SECOND) / (END - FALLS)
-"""Share of the rate at the border of the last two stages."""
-ALL = Rates(tower=RATE, merger=RATE, decoder=RATE)
-LATE = Rates(merger=LEFT * RATE, decoder=LEFT * RATE)
-FALL = (SECOND - FALLS) / (SECOND - FIRST)
-STAGES: tuple[Stage, ...] = (
-    stage_of("1-skills", FIRST, ALL, phases_between(0, FIRST), warmup_steps=200, decay=0.0),
-    stage_of(
-        "2-everything", SECOND - FIRST, ALL, phases_between(FIRST, SECOND), warmup_steps=0, decay=FALL, final_rate=LEFT
-    ),
-    stage_of("3-questions", END - SECOND, LATE, phases_between(SECOND, END), warmup_steps=0, decay=1.0),
+STAGES = stages_over(
+    CURRICULUM, {"1-skills": 2700, "2-everything": 21_000, "3-questions": 24_000}, rate=RATE, falls=9000
 )
 
 

@@ -17,11 +17,11 @@ from qwen2vl.data.store import Store
 from qwen2vl.model.init import new_model
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.drawn import BUDGETS, MEDIA, PACKS_PER_STEP
-from qwen2vl.recipes.nano import ALL, FIRST_NANO, nano_processor
+from qwen2vl.recipes.nano import FIRST_NANO, RATE, nano_processor
 from qwen2vl.recipes.running import DataSource, Prepared, version_begun_with
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import FACTOR, MediaSettings
-from qwen2vl.training.config import Stage, TrainConfig
+from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 WORK = 6e13
 """FLOPs of a variant at full size: about 20 minutes of one core that trains nano."""
@@ -127,7 +127,7 @@ class StudyRecipe:
         return Stage(
             name=name,
             steps=steps,
-            rates=ALL,
+            rates=Rates(tower=RATE, merger=RATE, decoder=RATE),
             phases=phases,
             budgets=self.study.budgets,
             packs_per_step=self.study.packs_per_step,

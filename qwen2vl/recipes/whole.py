@@ -10,19 +10,14 @@ It begins with what `wide` has taught, and ends as the shipped nano.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen2vl.recipes.curriculum import READING, Lessons, Mix, phases_between
-from qwen2vl.recipes.drawn import stage_of
+from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
+from qwen2vl.recipes.drawn import stages_over
 from qwen2vl.recipes.wide import WideRecipe
-from qwen2vl.training.config import Rates, Stage, TrainConfig
+from qwen2vl.training.config import Stage, TrainConfig
 
 RATE = 1e-3
-SECOND, END = 21500, 24000
-"""Steps at which the stages end."""
 FALLS = 8000
-"""Step from which the rate falls, in one line to the end."""
-LEFT = (END - SECOND) / (END - FALLS)
-WORDS = {"read_lines": 1, "read_word": 2}
-PLACES = {"place_dialogue": 1, "ground": 2, "point": 1}
+"""Step from which the rate falls."""
 
 
 def mixes(new: float, small: float) -> tuple[Mix, ...]:
@@ -70,18 +65,9 @@ WHOLE = (
     Lessons(3500, mixes(0.25, 0.8)),
     Lessons(7500, mixes(0.25, 0.5)),
     Lessons(12000, mixes(0.0, 0.25)),
-    Lessons(END, mixes(0.0, 0.0)),
+    Lessons(24_000, mixes(0.0, 0.0)),
 )
-STAGES: tuple[Stage, ...] = (
-    stage_of(
-        "2-everything", SECOND, Rates(tower=RATE, merger=RATE, decoder=RATE), phases_between(0, SECOND, WHOLE),
-        warmup_steps=200, decay=(SECOND - FALLS) / SECOND, final_rate=LEFT,
-    ),
-    stage_of(
-        "3-questions", END - SECOND, Rates(merger=LEFT * RATE, decoder=LEFT * RATE), phases_between(SECOND, END, WHOLE),
-        warmup_steps=0, decay=1.0,
-    ),
-)  # fmt: skip
+STAGES = stages_over(WHOLE, {"2-everything": 21_500, "3-questions": 24_000}, rate=RATE, falls=FALLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

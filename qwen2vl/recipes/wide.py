@@ -19,27 +19,14 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.nano.world import TASKS, added_words, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
-from qwen2vl.recipes.curriculum import phases_between
-from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stage_of
+from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stages_over
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
-from qwen2vl.training.config import Rates, Stage, TrainConfig
+from qwen2vl.training.config import Stage, TrainConfig
 
 RATE = 7e-4
-SECOND, END = 7900, 10900
-"""Steps at which the stages end; the rate falls in one line over both."""
-LEFT = (END - SECOND) / END
-STAGES: tuple[Stage, ...] = (
-    stage_of(
-        "2-everything", SECOND, Rates(tower=RATE, merger=RATE, decoder=RATE), phases_between(0, SECOND, WIDER),
-        warmup_steps=200, decay=1.0, final_rate=LEFT,
-    ),
-    stage_of(
-        "3-questions", END - SECOND, Rates(merger=LEFT * RATE, decoder=LEFT * RATE), phases_between(SECOND, END, WIDER),
-        warmup_steps=0, decay=1.0,
-    ),
-)  # fmt: skip
+STAGES = stages_over(WIDER, {"2-everything": 7900, "3-questions": 10_900}, rate=RATE, falls=0)
 
 
 @cache

@@ -30,7 +30,7 @@ def test_lessons_are_nanos_in_order():
     ends = [lessons.until for lessons in micro.LESSONS]
     assert ends == sorted(ends)
     assert ends[-1] == sum(stage.steps for stage in micro.STAGES)
-    assert micro.STAGES[0].steps == pytest.approx(nano.FIRST * 2 * micro.SHARE, abs=1)
+    assert micro.STAGES[0].steps == pytest.approx(nano.STAGES[0].steps * 2 * micro.SHARE, abs=1)
     drawn = {task for lessons in micro.LESSONS for mix in lessons.mixes for task in mix.weights}
     assert set(TASKS) <= drawn <= {*TASKS, *DENSE}
 

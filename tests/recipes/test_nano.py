@@ -44,7 +44,8 @@ def test_the_curriculum_covers_the_run_with_known_tasks():
 
 def test_stages_cut_the_curriculum_without_a_gap():
     """Step by step, the phases of the stages hold the mixtures of the whole curriculum."""
-    (whole,) = [replace(STAGES[0], steps=recipe.END, phases=phases_between(0, recipe.END)).plan_config(0)]
+    end = CURRICULUM[-1].until
+    (whole,) = [replace(STAGES[0], steps=end, phases=phases_between(0, end, CURRICULUM)).plan_config(0)]
     step = 0
     for stage in STAGES:
         config = stage.plan_config(0)

@@ -21,7 +21,7 @@ RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE)}
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
     recipe, curriculum = RECIPES[name]
-    assert curriculum[-1].until == recipe.END == sum(stage.steps for stage in recipe.STAGES)
+    assert curriculum[-1].until == sum(stage.steps for stage in recipe.STAGES)
     drawn = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
     assert drawn <= {*TASKS, *DENSE}
     assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
