@@ -10,7 +10,6 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,40 +38,39 @@ def measure(options: argparse.Namespace) -> Result:
     for task in tasks:
         by_kind.setdefault(KINDS[task], []).append(task)
     with tempfile.TemporaryDirectory() as folder:
-        shards = {
-            kind: [
-                Shard(out=Path(folder), source=f"{task}@0", number=0, count=items, seed=0, split="train") for task in of
-            ]
-            for kind, of in by_kind.items()
-        }
-        for each in (Path(folder) / "media", Path(folder) / "again" / "media"):
-            each.mkdir(parents=True)
-        kept = {kind: digests(of) for kind, of in shards.items()}  # warms fonts and words up
-        again = {
-            kind: digests([replace(shard, out=shard.out / "again") for shard in of]) for kind, of in shards.items()
-        }
-        if kept != again:
-            raise Disagreement("the same shard drawn twice has other bytes")
+        shards = {kind: shards_of(of, items, Path(folder)) for kind, of in by_kind.items()}
+        check_repeats([shard for of in shards.values() for shard in of])  # warms fonts and words up
         paths: dict[str, Callable[[], object]] = {kind: partial(draw_all, of) for kind, of in shards.items()}
         times = interleave(paths, options.repeats)
-        size = sum(path.stat().st_size for path in Path(folder).glob("*/*.bin")) / (items * len(tasks))
-    rates = {kind: [items * len(by_kind[kind]) / seconds for seconds in taken] for kind, taken in times.items()}
+        size = sum(path.stat().st_size for path in Path(folder).glob("media/*.bin")) / (items * len(tasks))
     whole = [items * len(tasks) / sum(of) for of in zip(*times.values(), strict=True)]
     lines = [Comparison(what="Drawing, all tasks", unit="items/s", ours=whole, better="higher")]
-    lines += [
-        Comparison(what=f"Drawing, {kind}", unit="items/s", ours=rate, better="higher", note=", ".join(by_kind[kind]))
-        for kind, rate in rates.items()
-    ]
+    for kind, taken in times.items():
+        rates = [items * len(by_kind[kind]) / seconds for seconds in taken]
+        note = ", ".join(by_kind[kind])
+        lines.append(Comparison(what=f"Drawing, {kind}", unit="items/s", ours=rates, better="higher", note=note))
+    settings = {"tasks": len(tasks), "items_of_a_task": items, "kilobytes_of_images_an_item": size / 1000}
     return Result(
         name="drawing",
         title="Drawing the world, one core",
-        settings={
-            "tasks": len(tasks), "items_of_a_task": items, "kilobytes_of_images_an_item": size / 1000,
-            "repeats": options.repeats,
-        },
+        settings=settings | {"repeats": options.repeats},
         agreement={"checks": [{"what": "every shard drawn twice has the same bytes"}]},
         comparisons=lines,
-    )  # fmt: skip
+    )
+
+
+def shards_of(tasks: Sequence[str], items: int, folder: Path) -> list[Shard]:
+    (folder / "media").mkdir(exist_ok=True)
+    return [Shard(out=folder, source=f"{task}@0", number=0, count=items, seed=0, split="train") for task in tasks]
+
+
+def check_repeats(shards: Sequence[Shard]) -> None:
+    """Draw them twice. Raises Disagreement when a byte differs."""
+    draw_all(shards)
+    kept = digests(shards)
+    draw_all(shards)
+    if digests(shards) != kept:
+        raise Disagreement("the same shard drawn twice has other bytes")
 
 
 def draw_all(shards: Sequence[Shard]) -> None:
@@ -81,8 +79,7 @@ def draw_all(shards: Sequence[Shard]) -> None:
 
 
 def digests(shards: Sequence[Shard]) -> list[str]:
-    """Of what is written when they are drawn."""
-    draw_all(shards)
+    """Of what was written when they were drawn."""
     files = [file for shard in shards for file in (shard.lines, shard.out / "media" / f"{shard.name}.bin")]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 

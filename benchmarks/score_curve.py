@@ -104,6 +104,22 @@ def table(result: Result | None, exam: str) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def work(results: dict[str, Result]) -> str:
+    """What each of the runs that the shipped weights come from has cost by itself, and all of them together."""
+    result = results.get("score_curve_exam")
+    if result is None:
+        return NOT_YET.format(exam="exam")
+    ends = {point["run"]: point for point in result["points"]}
+    rows = [["run", "steps", "conversations", "core hours"], ["---"] * 4]
+    read, hours = 0, 0.0
+    for run, end in ends.items():
+        own = f"{end['conversations'] - read:,}", f"{end['core_hours'] - hours:.1f}"
+        rows.append([f"`{run}`", f"{end['step']:,}", *own])
+        read, hours = end["conversations"], end["core_hours"]
+    rows.append(["all", f"{sum(end['step'] for end in ends.values()):,}", f"{read:,}", f"{hours:.1f}"])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def spread(points: Sequence[T], most: int) -> list[T]:
     """At most so many, the last among them, as evenly as they lie."""
     every = max(1, -(-len(points) // most))

@@ -8,7 +8,7 @@ A page holds pairs of marks; what stands between them is replaced:
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano` and
 `exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `exam_runs`, those
 after each run that led to it, `nano_run`, those of the recipe `nano` beside those of the loop that was before it,
-`score_curve_EXAM`, and `study_NAME`, which `benchmarks.studies` leaves.
+`score_curve_EXAM`, `runs`, the work of those runs, and `study_NAME`, which `benchmarks.studies` leaves.
 """
 
 import argparse
@@ -199,6 +199,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "nano": scores("nano"),
         "exam": scores("exam"),
         "exam_runs": three_runs,
+        "runs": score_curve.work,
         "nano_run": run_beside_loop,
     }
     | {f"score_curve_{exam}": score_curve.block(exam) for exam in EXAMS}
@@ -212,14 +213,18 @@ def peer_of(result: dict[str, Any]) -> str:
 
 
 def table(lines: Sequence[dict[str, Any]], peer: str = PEER) -> str:
-    rows = [f"| What | Ours | {peer} | Ratio | Must hold (aim) | Of the limit |", "|---|---|---|---|---|---|"]
-    for line in lines:
-        theirs = span(line["theirs"], line["unit"]) if line["theirs"] else ""
-        ratio = f"{line['ratio']:.2f}x" if line["ratio"] else ""
-        rows.append(
-            f"| {line['what']} | {span(line['ours'], line['unit'])} | {theirs} | {ratio} | {must(line)} | {share(line)} |"
-        )
-    return "\n".join(rows) + "\n"
+    """Without the columns that no line fills."""
+    head = ["What", "Ours", peer, "Ratio", "Must hold (aim)", "Of the limit"]
+    columns = zip(head, *map(cells, lines), strict=True)
+    rows = list(zip(*(column for column in columns if any(column[1:])), strict=True))
+    rows.insert(1, ("---",) * len(rows[0]))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def cells(line: dict[str, Any]) -> tuple[str, ...]:
+    theirs = span(line["theirs"], line["unit"]) if line["theirs"] else ""
+    ratio = f"{line['ratio']:.2f}x" if line["ratio"] else ""
+    return line["what"], span(line["ours"], line["unit"]), theirs, ratio, must(line), share(line)
 
 
 def span(figures: dict[str, Any], unit: str) -> str:

@@ -40,6 +40,8 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lines[2] == "| run | first | first | second |"
     assert lines[0] == "| task | 0.0 core hours | 0.0 core hours | 0.1 core hours |"
     assert lines[-1] == "| mean | 5.0% | 10.0% | 15.0% |"
+    work = score_curve.work({"score_curve_exam": result}).splitlines()
+    assert work[2:] == ["| `first` | 20 | 200 | 0.0 |", "| `second` | 30 | 300 | 0.1 |", "| all | 50 | 500 | 0.1 |"]
 
 
 def test_of_many_checkpoints_a_few_are_shown() -> None:

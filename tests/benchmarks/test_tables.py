@@ -83,9 +83,16 @@ def test_what_stands_beside_is_named(results: Path) -> None:
     found = tables.load(results)
     found["tower"]["peer"] = "round robin"
     assert "| What | Ours | round robin |" in tables.one("tower")(found)
-    text = tables.summary(found)
-    assert "| What | Ours | transformers |" in text
-    assert "| 1.23 s (1 to 2) |  |  | 1.3x (1.8x): holds |" in text
+    assert "round robin" not in tables.summary(found)
+    assert "| Tower | 1.23 s (1 to 2) | 1.3x (1.8x): holds |" in tables.summary(found)
+
+
+def test_columns_that_no_line_fills_are_left_out() -> None:
+    alone = line(theirs=None, ratio=None, floor=None, holds=None, limit=None)
+    assert tables.table([alone]).splitlines() == ["| What | Ours |", "| --- | --- |", "| Tower | 1.23 s (1 to 2) |"]
+    beside = tables.table([alone, line()]).splitlines()
+    assert beside[0] == "| What | Ours | transformers | Ratio | Must hold (aim) | Of the limit |"
+    assert beside[2] == "| Tower | 1.23 s (1 to 2) |  |  |  |  |"
 
 
 def test_scores_of_nano(tmp_path: Path) -> None:
