@@ -1,6 +1,6 @@
 """Complete configurations: the only place where model, data and training are joined.
 
-Read `running` for how they are joined, `nano`, `wide`, `whole`, `micro`, `finetune` and `stages` for the recipes,
+Read `running` for how they are joined, `nano`, `wide`, `whole`, `sharp`, `micro`, `finetune` and `stages` for the recipes,
 `curriculum` and `wider` for what nano is taught in which order.
 """
 
@@ -13,6 +13,7 @@ RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:NanoRecipe",
     "wide": "qwen2vl.recipes.wide:WideRecipe",
     "whole": "qwen2vl.recipes.whole:WholeRecipe",
+    "sharp": "qwen2vl.recipes.sharp:SharpRecipe",
     "micro": "qwen2vl.recipes.micro:MicroRecipe",
     "finetune": "qwen2vl.recipes.finetune:FinetuneRecipe",
     "stage1": "qwen2vl.recipes.stages:Stage1Recipe",

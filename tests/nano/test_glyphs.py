@@ -104,7 +104,7 @@ def test_names_and_captions_follow_from_the_scene(split: str) -> None:
         assert all(middle(b)[0] - middle(a)[0] >= 14 for a, b in pairwise(ordered)) and 2 <= len(ordered) <= 4
 
 
-@pytest.mark.parametrize("task", ["glyph_ground", "glyph_point", "glyph_places"])
+@pytest.mark.parametrize("task", ["glyph_ground", "glyph_point", "glyph_places", "glyph_one"])
 @every_split
 def test_places_follow_from_the_scene(task: str, split: str) -> None:
     for seed in range(40):
@@ -121,7 +121,9 @@ def test_places_follow_from_the_scene(task: str, split: str) -> None:
             for point in places.points:
                 assert x1 <= point.xy_px[0] < x2 and y1 <= point.xy_px[1] < y2
             assert len(places.boxes) + len(places.points) == 1
-        if task != "glyph_places":
+        if task == "glyph_one":
+            assert len(boxes) > 1 and len(turns_of(item)) == 1
+        if task in ("glyph_ground", "glyph_point"):
             assert item.truth["box_px"] == boxes[name] and item.truth["size"] == size
 
 

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl.nano.world import DENSE, KINDS, draw, fonts, palette
+from qwen2vl.nano.world import DENSE, KINDS, draw, fonts, lessons, palette
+from qwen2vl.nano.world.reading import textures
 from qwen2vl.nano.world.shapes import kinds as shapes
+from qwen2vl.processing.grounding import parse_places
 
-from .checks import media_of, needs, turns_of
+from .checks import changed, encloses, media_of, needs, needs_text, turns_of
 
 OF_SHAPES = (
     "shape_rows",
     "look_up",
     "tell_apart",
     "place_cells",
+    "place_one",
     "name_dialogue",
     "place_dialogue",
     "track",
@@ -96,6 +99,64 @@ def test_looking_up_answers_what_the_image_shows():
 
 def test_looking_up_asks_for_fewer_shapes_where_fewer_colours_stand_out():
     assert [len(turns_of(draw("look_up", seed))) for seed in (3724, 3725)] == [6, 5]
+
+
+def test_of_several_shapes_the_box_holds_the_one_that_is_meant():
+    asked = []
+    for seed in range(40):
+        item = draw("place_one", seed, "train", 1.0)
+        (image,), ((question, answer),) = media_of(item), turns_of(item)
+        (box,) = parse_places(answer, [image.size]).boxes
+        x, y = (28 * int((box.xyxy_px[i] + box.xyxy_px[i + 2]) / 56) for i in (0, 1))
+        pixels = np.asarray(image)
+        colour, kind = re.search(r"the (\w+) (\w+)\?", question).groups()
+        assert kind_in(pixels[y : y + 28, x : x + 28]) == kind
+        ink = np.argwhere(np.abs(pixels[y : y + 28, x : x + 28].astype(int) - palette.EASY_GROUND).sum(axis=2) > 60)
+        middle = tuple(np.median(pixels[y + ink[:, 0], x + ink[:, 1]], axis=0).astype(int))
+        assert min(palette.COLOURS, key=lambda name: palette.distance(palette.COLOURS[name], middle)) == colour
+        cells = [pixels[v : v + 28, u : u + 28] for v in range(0, 112, 28) for u in range(0, 112, 28)]
+        assert sum(kind_in(cell) != "" for cell in cells) == 2  # there is another one to be told apart from
+        asked.append((colour, kind))
+    assert len(set(asked)) > 20
+
+
+@needs_fonts
+def test_of_several_controls_the_point_is_on_the_one_that_is_meant(monkeypatch):
+    windows, make = [], lessons.make_screen
+    monkeypatch.setattr(
+        lessons, "make_screen", lambda *args, **settings: windows.append(make(*args, **settings)) or windows[-1]
+    )
+    pointed = 0
+    for seed in range(60):
+        ease = seed % 2
+        item = draw("control_one", seed, "train", ease)
+        ((question, answer),), window = turns_of(item), windows[-1]
+        assert len(window.controls) <= (2 if ease else 6)
+        named = {control.label: control for control in window.controls}
+        (control,) = [named[label] for label in named if re.search(rf"\b{re.escape(label)}\b", question)]
+        for point in parse_places(answer, [window.image.size]).points:
+            x1, y1, x2, y2 = control.box_px
+            assert x1 <= point.xy_px[0] < x2 and y1 <= point.xy_px[1] < y2
+            pointed += 1
+    assert pointed > 30
+
+
+@needs_text
+def test_words_on_textures_stand_out_inside_their_box(monkeypatch):
+    bare, make = [], textures.texture
+    monkeypatch.setattr(textures, "texture", lambda *args: bare.append(make(*args)) or bare[-1].copy())
+    seen = set()
+    for seed in range(60):
+        item = draw("word_on_texture", seed, "train", seed % 3 / 2)
+        (image,), scene = media_of(item), item.truth["scene"]
+        assert item.answer == scene["word"] and item.truth["read"] == [item.answer]
+        inner, box = changed(image, bare[-1]), scene["box_px"]
+        edge = {"none": 2, "outline": 4, "shadow": 11, "plate": 6}[scene["edge"]]  # the dot of a j stands over its line
+        assert encloses((box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge), inner)
+        assert inner[2] - inner[0] >= 0.8 * (box[2] - box[0])
+        assert box[2] <= image.width and box[3] <= image.height
+        seen.add(scene["pattern"])
+    assert seen == set(textures.PATTERNS)
 
 
 def test_a_tracked_shape_is_where_the_points_are():

@@ -8,14 +8,14 @@ import torch
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import DENSE, FIRST_TASKS, TASKS
-from qwen2vl.recipes import recipe_class, whole, wide
+from qwen2vl.recipes import recipe_class, sharp, whole, wide
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
 from qwen2vl.recipes.whole import WHOLE
 from qwen2vl.recipes.wide import WideRecipe, wide_processor
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO
 
-RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE)}
+RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE), "sharp": (sharp, sharp.SHARP)}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -27,7 +27,7 @@ def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
     assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
 
 
-@pytest.mark.parametrize(("name", "begin"), [("wide", 200), ("whole", whole.FALLS + 1)])
+@pytest.mark.parametrize(("name", "begin"), [("wide", 200), ("whole", whole.FALLS + 1), ("sharp", sharp.FALLS + 1)])
 def test_the_rate_falls_in_one_line(name, begin):
     recipe, _ = RECIPES[name]
     rates = [stage.learning_rates(step)["decoder"] for stage in recipe.STAGES for step in range(stage.steps)]
@@ -45,14 +45,14 @@ def test_the_long_run_keeps_up_what_was_known():
         assert kept > len(lessons.mixes) / 3
 
 
-def test_both_train_one_model():
-    """What `wide` writes is what `whole` begins with."""
-    prepared = {name: recipe_class(name)().prepare(None) for name in RECIPES}
-    assert prepared["wide"].config == prepared["whole"].config == NANO
-    assert prepared["wide"].processor.tokenizer.digest == prepared["whole"].processor.tokenizer.digest
+def test_all_train_one_model():
+    """What one writes is what the next begins with."""
+    prepared = [recipe_class(name)().prepare(None) for name in RECIPES]
+    assert all(each.config == NANO for each in prepared)
+    assert len({each.processor.tokenizer.digest for each in prepared}) == 1
 
 
-@pytest.mark.parametrize("name", ["nano", "wide", "whole", "micro"])
+@pytest.mark.parametrize("name", ["nano", "wide", "whole", "sharp", "micro"])
 def test_each_says_how_to_get_its_own_records(name):
     told = recipe_class(name)().prepare(None).how_to_build
     records, store = f"runs/{name}-records", f"runs/{name}-store"

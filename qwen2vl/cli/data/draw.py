@@ -20,8 +20,9 @@ class DrawOptions(CommonOptions):
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder of the records, which is made if it is not there."""
-    recipe: Literal["nano", "wide", "whole", "micro"] = "nano"
-    """Whose records: those of nano from nothing, of nano in the wider world, of the long run over both, or of micro."""
+    recipe: Literal["nano", "wide", "whole", "sharp", "micro"] = "nano"
+    """Whose records: those of nano from nothing, of nano in the wider world, of the long run over both, of the run that
+    looks more closely, or of micro."""
     share: float = 1.0
     """Share of the records that a whole run reads; fewer are read more than once."""
     num_workers: int = 1

@@ -21,15 +21,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.nano.world import wording
-from qwen2vl.nano.world.fonts import Face, faces, font
+from qwen2vl.nano.world.fonts import faces
 from qwen2vl.nano.world.item import Box, Item, image_item, text_truth
-from qwen2vl.nano.world.lettering import fit_size, ink_size, line_height
-from qwen2vl.nano.world.palette import COLOURS, Rgb, luma
+from qwen2vl.nano.world.lettering import fit_size, ink_size
+from qwen2vl.nano.world.reading.textures import write_over
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.wording import phrase
 from qwen2vl.nano.world.words import pick_word
@@ -49,8 +48,6 @@ PHOTOS = (
 )
 SPLIT = "test"
 MARGIN = 4
-LUMA_GAP = 90
-"""Between the letters and what is right behind them, on average."""
 
 
 def transfer_photo(rng: Random) -> Item:
@@ -63,7 +60,7 @@ def transfer_photo(rng: Random) -> Item:
     wide, high = ink_size(face, text_px, word)
     x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
     box = (x, y, x + wide, y + high)
-    edge = _write(rng, image, face, text_px, word, box)
+    edge = write_over(rng, image, face, text_px, word, box)
     scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
     question = phrase(rng, wording.QUESTIONS["read_word"], 0.0, SPLIT)
     return image_item("transfer_photo", [image], question, word, text_truth(word, read=[word], scene=scene))
@@ -95,40 +92,3 @@ def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.
     x, y = rng.randint(0, photo.width - width), rng.randint(0, photo.height - height)
     cut = (x, y, x + width, y + height)
     return photo.resize(size, Image.Resampling.LANCZOS, box=cut), cut
-
-
-def _write(rng: Random, image: Image.Image, face: Face, text_px: int, word: str, box: Box) -> str:
-    """Letters that stand out from what is behind them, plain where that is calm, else with an edge; returns which."""
-    behind = np.asarray(image.crop(box).convert("L"))
-    colours = [colour for colour in COLOURS.values() if abs(luma(colour) - behind.mean()) >= LUMA_GAP]
-    ink = rng.choice(colours or [COLOURS["white" if behind.mean() < 128 else "black"]])
-    calm = behind.std() < 22
-    edge = rng.choice(("none", "none", "outline", "shadow") if calm else ("outline", "outline", "shadow", "plate"))
-    origin = box[0] - int(font(face, text_px).getbbox(word)[0]), box[1] - line_height(face, text_px)[0]
-    _write_edge(image, face, text_px, word, origin, box, edge, ink)
-    ImageDraw.Draw(image).text(origin, word, font=font(face, text_px), fill=ink)
-    return edge
-
-
-def _write_edge(
-    image: Image.Image,
-    face: Face,
-    text_px: int,
-    word: str,
-    origin: tuple[int, int],
-    box: Box,
-    edge: str,
-    ink: Rgb,
-) -> None:
-    """What lies between the letters and the photograph: dark under light letters, light under dark ones."""
-    under = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
-    mask = Image.new("L", image.size)
-    pen = ImageDraw.Draw(mask)
-    if edge == "outline":
-        pen.text(origin, word, font=font(face, text_px), fill=255, stroke_width=2)
-    elif edge == "shadow":
-        pen.text((origin[0] + 1, origin[1] + 1), word, font=font(face, text_px), fill=255, stroke_width=3)
-        mask = mask.filter(ImageFilter.GaussianBlur(1.5))
-    elif edge == "plate":
-        pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)
-    image.paste(under, (0, 0), mask)

@@ -48,9 +48,9 @@ def place_dialogue(rng: Random, ease: float) -> Item:
     return dialogue_item("place_dialogue", render(rng, scene), turns)
 
 
-def ask_place(rng: Random, shape: Placed, scene: Scene, ease: float) -> Turn:
-    """Asked for the box or the middle of a shape."""
-    label, box = f"the {shape.name}", rng.random() < 0.6
+def ask_place(rng: Random, shape: Placed, scene: Scene, ease: float, boxes: float = 0.6) -> Turn:
+    """Asked for the box of a shape, or with probability 1 - `boxes` for its middle."""
+    label, box = f"the {shape.name}", rng.random() < boxes
     answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
     return ask(rng, "ground" if box else "point", ease, label=label), answer
 

@@ -9,9 +9,19 @@ from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.dialogues import ask_place
 from qwen2vl.nano.world.documents.pages import make_page
 from qwen2vl.nano.world.item import Item, dialogue_item
-from qwen2vl.nano.world.screens.windows import make_screen
+from qwen2vl.nano.world.screens.windows import ask_point, ask_state, make_screen
 from qwen2vl.nano.world.shapes import kinds as shapes
-from qwen2vl.nano.world.shapes.scenes import PATCH, Placed, Scene, distinct_names, in_cell, make_shape, moved, render
+from qwen2vl.nano.world.shapes.scenes import (
+    PATCH,
+    Placed,
+    Scene,
+    distinct_names,
+    in_cell,
+    make_shape,
+    moved,
+    render,
+    scatter,
+)
 from qwen2vl.nano.world.shapes.tasks import ask
 
 
@@ -57,6 +67,45 @@ def place_cells(rng: Random, ease: float) -> Item:
     scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
     turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes]
     return dialogue_item("place_cells", render(rng, scene), turns)
+
+
+def place_one(rng: Random, ease: float) -> Item:
+    """Two to four shapes, one of them asked for its box or its middle: where a place depends on which is meant.
+
+    One question an image: what a second one asks for could be found by leaving out what the first has told. Ease 1: two
+    shapes of two colours and two kinds, each filling its visual token, one size of image, always the box. Everything
+    widens by itself, so that between the ends most images are hard in one way alone.
+    """
+    ground = palette.background(rng, ease)
+    count = 2 if rng.random() < ease else rng.randint(2, 4)
+    names = distinct_names(rng, count, ground)
+    if rng.random() < ease:
+        colours = palette.colours_on(ground)
+        count = min(count, len(colours))
+        names = list(zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True))
+    columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
+    size, one_side = (columns * PATCH, rows * PATCH), rng.random() < ease
+    if rng.random() < ease:
+        cells = rng.sample(range(columns * rows), count)
+        sides = [PATCH - 3 if one_side else rng.randint(20, PATCH) for _ in range(count)]
+        placed = [
+            in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
+            for (colour, kind), side, cell in zip(names, sides, cells, strict=True)
+        ]
+        scene = Scene(size=size, ground=ground, shapes=tuple(placed))
+    else:
+        scene = scatter(rng, size, names, 20, 36 if one_side else 56 if count < 3 else 44, ground)
+    turn = ask_place(rng, scene.shapes[0], scene, ease, boxes=max(0.6, ease))
+    return dialogue_item("place_one", render(rng, scene), [turn])
+
+
+def control_one(rng: Random, split: str, ease: float) -> Item:
+    """A window, one control pointed at or, now and then, asked for its state. With probability `ease` it has but two."""
+    drawn = make_screen(rng, split, ease, most=2 if rng.random() < ease else None)
+    control = rng.choice(drawn.controls)
+    asks_state = control.kind in ("checkbox", "field") and rng.random() < 0.3
+    turn = ask_state(rng, control, ease) if asks_state else ask_point(rng, control, drawn.image.size, ease)[:2]
+    return dialogue_item("control_one", drawn.image, [turn])
 
 
 def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:

@@ -12,7 +12,7 @@ from qwen2vl.nano.world.documents import pages
 from qwen2vl.nano.world.documents import tasks as documents
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.item import Item, Maker
-from qwen2vl.nano.world.reading import paragraphs
+from qwen2vl.nano.world.reading import paragraphs, textures
 from qwen2vl.nano.world.reading import tasks as reading
 from qwen2vl.nano.world.screens import actions
 from qwen2vl.nano.world.screens import windows as screens
@@ -70,16 +70,19 @@ TASKS = tuple(_MAKERS)
 _DENSE: dict[str, Maker] = {
     "read_lines": reading.read_lines,
     "spaced_lines": reading.spaced_lines,
+    "word_on_texture": textures.word_on_texture,
     "shape_rows": _of_shapes(lessons.shape_rows),
     "look_up": _of_shapes(lessons.look_up),
     "tell_apart": _of_shapes(lessons.tell_apart),
     "place_cells": _of_shapes(lessons.place_cells),
+    "place_one": _of_shapes(lessons.place_one),
     "track": _of_shapes(videos.track),
     "film_rows": _of_shapes(videos.film_rows),
     "name_dialogue": _of_shapes(dialogues.name_dialogue),
     "place_dialogue": _of_shapes(dialogues.place_dialogue),
     "page_lines": lessons.page_lines,
     "screen_lines": lessons.screen_lines,
+    "control_one": lessons.control_one,
     "page_dialogue": dialogues.page_dialogue,
     "screen_dialogue": dialogues.screen_dialogue,
 }
@@ -88,7 +91,7 @@ DENSE = tuple(_DENSE)
 """Drawn like tasks, but for training only: many answers, or many letters, for one image's cost."""
 WITHOUT_FONTS = (
     "colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order",
-    "shape_rows", "look_up", "tell_apart", "place_cells", "track", "film_rows", "name_dialogue", "place_dialogue",
+    "shape_rows", "look_up", "tell_apart", "place_cells", "place_one", "track", "film_rows", "name_dialogue", "place_dialogue",
     "events", "speed", "changed", "film_count", "event_rows", "film_dialogue",
     "difference", "same_object", "which_picture", "count_nine", "pair_rows", "pair_dialogue", "equal_cells", "count_rows",
 )  # fmt: skip
@@ -111,16 +114,19 @@ KINDS: dict[str, str] = {
     "text": "text",
     "read_lines": "ocr",
     "spaced_lines": "ocr",
+    "word_on_texture": "ocr",
     "shape_rows": "caption",
     "look_up": "vqa",
     "tell_apart": "vqa",
     "place_cells": "grounding",
+    "place_one": "grounding",
     "track": "video",
     "film_rows": "video",
     "name_dialogue": "vqa",
     "place_dialogue": "grounding",
     "page_lines": "ocr",
     "screen_lines": "ocr",
+    "control_one": "grounding",
     "page_dialogue": "ocr",
     "screen_dialogue": "grounding",
 } | {name: kind for part in PARTS for name, kind in part.KINDS.items()}

@@ -277,6 +277,12 @@ def glyph_places(rng: Random, split: str, ease: float) -> Item:
     return _dialogue(rng, "glyph_places", scene, turns)
 
 
+def glyph_one(rng: Random, split: str, ease: float) -> Item:
+    """Two to four, one of them asked for its box or its middle. Ease 1: two, each filling 2 x 2 tokens of 4 x 4."""
+    scene = _different(rng, split, ease, 2 if rng.random() < ease else rng.randint(2, 4), PLACING)
+    return _dialogue(rng, "glyph_one", scene, [_ask_place(rng, scene.glyphs[0], scene, split, ease)])
+
+
 def _ask_place(rng: Random, glyph: Glyph, scene: GlyphScene, split: str, ease: float) -> Turn:
     label, box = f"the {glyph.name}", rng.random() < 0.6
     answer = box_answer(label, glyph.box_px, scene.size) if box else point_answer(glyph.box_px, scene.size)
@@ -358,7 +364,12 @@ MAKERS: dict[str, Maker] = {
     "glyph_count": glyph_count,
     "glyph_look_up": glyph_look_up,
 }
-LESSONS: dict[str, Maker] = {"glyph_rows": glyph_rows, "glyph_places": glyph_places, "glyph_dialogue": glyph_dialogue}
+LESSONS: dict[str, Maker] = {
+    "glyph_rows": glyph_rows,
+    "glyph_places": glyph_places,
+    "glyph_one": glyph_one,
+    "glyph_dialogue": glyph_dialogue,
+}
 KINDS: dict[str, str] = {
     "glyph_name": "vqa",
     "glyph_caption": "caption",
@@ -368,5 +379,6 @@ KINDS: dict[str, str] = {
     "glyph_look_up": "vqa",
     "glyph_rows": "caption",
     "glyph_places": "grounding",
+    "glyph_one": "grounding",
     "glyph_dialogue": "vqa",
 }

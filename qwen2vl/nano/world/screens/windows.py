@@ -75,14 +75,14 @@ def screen(rng: Random, split: str) -> Item:
     return _question(rng, drawn.image, drawn.title, drawn.controls)
 
 
-def make_screen(rng: Random, split: str, ease: float = 0.0) -> Screen:
-    """A window; with probability `ease` of one size."""
+def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = None) -> Screen:
+    """A window; with probability `ease` of one size. Of two to six controls at most `most`."""
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
     size = (6 * PATCH, 6 * PATCH) if ease and rng.random() < ease else _screen_size(rng)
     title = rng.choice(TITLES)
     image = Image.new("RGB", size, style.window)
     top = _draw_bar(image, style, title)
-    controls = _place(rng, split, style, layout, size, top + 4)
+    controls = _place(rng, _wanted(rng, split)[:most], style, layout, size, top + 4)
     for control in controls:
         _draw_control(image, style, control)
     return Screen(image=image, title=title, controls=tuple(controls))
@@ -115,7 +115,7 @@ def _draw_bar(image: Image.Image, style: Style, title: str) -> int:
 
 
 def _wanted(rng: Random, split: str) -> list[tuple[str, str, str]]:
-    """Kind, label and state of two to five controls; labels are all different."""
+    """Kind, label and state of two to six controls; labels are all different."""
     wanted = [("button", label, "") for label in rng.sample(BUTTONS, rng.randint(1, 3))]
     wanted += [("checkbox", label, rng.choice(("yes", "no"))) for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.4 or len(wanted) == 1:
@@ -135,9 +135,11 @@ def _extent(style: Style, kind: str, label: str, state: str) -> tuple[int, int]:
     return text_width + (14 if kind == "button" else 10), line + 8
 
 
-def _place(rng: Random, split: str, style: Style, layout: str, size: tuple[int, int], top: int) -> list[Control]:
+def _place(
+    rng: Random, wanted: list[tuple[str, str, str]], style: Style, layout: str, size: tuple[int, int], top: int
+) -> list[Control]:
     """Rows of controls from the top down; what no longer fits is left out, the first control always fits."""
-    rows = _rows(rng, _wanted(rng, split), style, layout, size[0] - 12)
+    rows = _rows(rng, wanted, style, layout, size[0] - 12)
     heights = [max(_extent(style, *each)[1] for each in row) for row in rows]
     while len(rows) > 1 and top + sum(heights) + 3 * len(rows) > size[1]:
         rows.pop()
