@@ -41,22 +41,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--exam", choices=EXAMS, default="nano")
     parser.add_argument("--processes", type=int, default=2, help="that trained, each on a core of its own")
     parser.add_argument("--most", type=int, default=100, help="checkpoints of one run, the last among them")
+    parser.add_argument("--go-on", action="store_true", help="ask no checkpoint whose scores the file has already")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--image", type=Path, default=None)
     options = parser.parse_args(argv)
     options.out = options.out or RESULTS / f"score_curve_{options.exam}.json"
     options.image = options.image or IMAGES / f"score-curve-{options.exam}.png"
     if options.runs:
-        points = list(measure(options.runs, options.exam, options.processes, options.most))
+        known = json.loads(options.out.read_text())["points"] if options.go_on and options.out.exists() else []
+        points = list(measure(options.runs, options.exam, options.processes, options.most, known))
         write_atomically(options.out, json.dumps({"exam": options.exam, "points": points}, indent=1) + "\n")
     draw(json.loads(options.out.read_text()), options.image)
     say(f"score curve: written to {options.out} and {options.image}")
     return 0
 
 
-def measure(runs: Sequence[Path], exam: str, processes: int, most: int = 100) -> Iterator[dict[str, Any]]:
+def measure(
+    runs: Sequence[Path], exam: str, processes: int, most: int = 100, known: Sequence[dict[str, Any]] = ()
+) -> Iterator[dict[str, Any]]:
     """Checkpoints of the runs in order, at most so many of each; what was trained before counts with them."""
     conversations, seconds = 0, 0.0
+    scored = {(point["run"], point["step"]): point["scores"] for point in known}
     for run in runs:
         steps = iter(spread(Checkpoints(run / "checkpoints", keep=1).steps(), most))
         wanted = next(steps, None)
@@ -65,7 +70,7 @@ def measure(runs: Sequence[Path], exam: str, processes: int, most: int = 100) ->
                 continue
             conversations, seconds = conversations + line["samples"], seconds + line["step_s"]
             if line["step"] == wanted:
-                scores = scores_of(run, wanted, exam)
+                scores = scored.get((run.name, wanted)) or scores_of(run, wanted, exam)
                 point = {"run": run.name, "step": wanted, "conversations": conversations}
                 point |= {"core_hours": round(seconds * processes / 3600, 3), "scores": scores}
                 say(f"  {run.name} {wanted}: mean {mean(point):.1%}, {point['core_hours']:.2f} core hours")
