@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks import score_curve, study_tables
@@ -39,7 +40,11 @@ NAMES = (
     "training_parts",
     "gpu",
 )
-RUNS = ("exam_nano", "exam_wide", "exam")
+RUNS = {
+    "exam_nano": "recipe `nano`",
+    "exam_wide": "then `wide`",
+    "exam": "then `whole`: shipped",
+}
 """Scores of the runs that the shipped weights come from, in order; the last are the shipped model's."""
 CURVES = tuple(f"score_curve_{exam}" for exam in EXAMS)
 BLOCK = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- benchmarks end -->)", re.DOTALL)
@@ -171,21 +176,19 @@ def run_beside_loop(results: Results) -> str:
     return "\n".join(rows) + f"\n\nUnder the interval: {', '.join(missed) or 'none'}.\n"
 
 
-def three_runs(results: Results) -> str:
+def runs_in_a_row(results: Results) -> str:
     """Scores in the wider exam after each of the runs that the shipped weights come from."""
     if missing := [name for name in RUNS if name not in results]:
         return NOT_YET.format(command=f"qwen2vl eval exam --model WEIGHTS --out benchmarks/results/{missing[0]}.json")
-    first, *later = (results[name]["tasks"] for name in RUNS)
+    runs = [report.with_parts(results[name]["tasks"]) for name in RUNS]
     floors = EXAMS["exam"].aims.floors
-    rows = [
-        "| task | measure | recipe `nano` | then `wide` | then `whole`: shipped | floor (aim) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for task, line in first.items():
+    rows = [["task", "measure", *RUNS.values(), "floor (aim)"], ["---"] * (len(RUNS) + 3)]
+    for task, line in runs[-1].items():
         wanted = "{:.0%} ({:.0%})".format(*floors[task]) if task in floors else ""
-        scores = " | ".join(f"{run[task]['score']:.1%}" for run in (first, *later))
-        rows.append(f"| {task} | {report.measure(line['metric'])} | {scores} | {wanted} |")
-    return "\n".join(rows) + "\n"
+        rows.append([task, report.measure(line["metric"]), *(f"{run[task]['score']:.1%}" for run in runs), wanted])
+    means = [f"{fmean(line['score'] for task, line in run.items() if '/' not in task):.1%}" for run in runs]
+    rows.append(["mean", "", *means, ""])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def verdict(score: float, known: dict[str, float]) -> str:
@@ -198,7 +201,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "summary": summary,
         "nano": scores("nano"),
         "exam": scores("exam"),
-        "exam_runs": three_runs,
+        "exam_runs": runs_in_a_row,
         "runs": score_curve.work,
         "nano_run": run_beside_loop,
     }

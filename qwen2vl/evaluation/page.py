@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from qwen2vl.evaluation.judging import ExamItem, Judged
-from qwen2vl.evaluation.report import Aims, Scores, gaps, measure, missed, verdict
+from qwen2vl.evaluation.report import Aims, Scores, gaps, measure, missed, verdict, with_parts
 
 MOST_BYTES = 12_000_000
 """Of the page's items; every task has an equal share of it, and always one item."""
@@ -78,7 +78,7 @@ def page(heading: Heading, scores: Scores, aims: Aims, chosen: Sequence[Judged],
 
 def _score_table(scores: Scores, aims: Aims, linked: set[str]) -> str:
     rows, under = [], missed(scores, aims)
-    for task, line in scores.items():
+    for task, line in with_parts(scores).items():
         floor, aim = aims.floors.get(task, (None, None))
         name = f'<a href="#{_text(task)}">{_text(task)}</a>' if task in linked else _text(task)
         overlap = f"{line['mean_iou']:.2f}" if "mean_iou" in line else ""

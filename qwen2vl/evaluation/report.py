@@ -28,7 +28,7 @@ class Aims:
     """What a model should reach in an exam."""
 
     floors: Mapping[str, tuple[float, float]]
-    """Task -> score that is the least, score that is aimed at."""
+    """Task, or "task/metric" for one part of it, -> score that is the least, score that is aimed at."""
     twins: Mapping[str, str] = field(default_factory=dict)
     """Task whose images another renderer made -> the task that asks the same of our own."""
     gap: tuple[float, float] = (0.25, 0.08)
@@ -81,9 +81,19 @@ def gaps(scores: Scores, aims: Aims) -> dict[str, dict[str, Any]]:
     return found
 
 
+def with_parts(scores: Scores) -> dict[str, Mapping[str, Any]]:
+    """Every task, and after one of several metrics its parts as "task/metric"."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for task, line in scores.items():
+        parts = line.get("parts", {})
+        found |= {task: line} | {f"{task}/{metric}": part | {"metric": metric} for metric, part in parts.items()}
+    return found
+
+
 def missed(scores: Scores, aims: Aims) -> list[str]:
     """Tasks under their floor, or too far under their twin."""
-    under = [task for task, (floor, _) in aims.floors.items() if task in scores and scores[task]["score"] < floor]
+    lines = with_parts(scores)
+    under = [task for task, (floor, _) in aims.floors.items() if task in lines and lines[task]["score"] < floor]
     return under + [task for task, line in gaps(scores, aims).items() if line["gap"] > aims.gap[0]]
 
 
@@ -93,9 +103,9 @@ def measure(metric: str) -> str:
 
 
 def table(scores: Scores, aims: Aims) -> str:
-    """Markdown: a row for every task; then, where there are twins, one for each pair; last the floors that are missed."""
+    """Markdown: a row for every task and part; then, where there are twins, one for each pair; last the floors that are missed."""
     rows = ["| task | measure | score | 95 % interval | items | floor (aim) |", "|---|---|---|---|---|---|"]
-    for task, line in scores.items():
+    for task, line in with_parts(scores).items():
         wanted = "{:.0%} ({:.0%})".format(*aims.floors[task]) if task in aims.floors else ""
         interval = f"{line['low']:.1%} to {line['high']:.1%}"
         kind = measure(line.get("metric", ""))
@@ -120,7 +130,7 @@ def gap_rows(scores: Scores, aims: Aims) -> list[str]:
 
 
 def verdict(scores: Scores, aims: Aims) -> str:
-    if not set(aims.floors) & set(scores) and not gaps(scores, aims):
+    if not set(aims.floors) & set(with_parts(scores)) and not gaps(scores, aims):
         return "No floor is set for these tasks."
     under = missed(scores, aims)
     return f"Under their floor: {', '.join(under)}." if under else "Every floor holds."

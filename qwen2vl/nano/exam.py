@@ -55,7 +55,7 @@ AIMS = Aims(
         "count_nine": (0.75, 0.95),
         "glyph_ground": (0.75, 0.95),
         "ground": (0.75, 0.95),
-        "screen": (0.80, 0.97),
+        "screen/point": (0.80, 0.97),
         "read_word": (0.75, 0.97),
         "read_line": (0.60, 0.95),
         "receipt": (0.50, 0.90),

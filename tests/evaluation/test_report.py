@@ -60,6 +60,16 @@ def test_what_is_missed():
     assert missed({"other": line(0.1)}, AIMS) == []
 
 
+def test_a_floor_may_be_of_one_part():
+    mixed = line(0.8, metric="exact + point", parts={"exact": line(1.0), "point": line(0.6)})
+    aims = Aims(floors={"a/point": (0.7, 0.9)})
+    assert missed({"a": mixed}, aims) == ["a/point"]
+    lines = table({"a": mixed, "b": line(0.5)}, aims).splitlines()
+    assert [each.split(" | ")[0] for each in lines[2:6]] == ["| a", "| a/exact", "| a/point", "| b"]
+    assert lines[4] == "| a/point | point inside | 60.0% | 50.2% to 69.1% | 100 | 70% (90%) |"
+    assert lines[-1] == "Under their floor: a/point."
+
+
 def test_the_table_shows_measures_floors_and_gaps():
     scores = {"a": line(0.5, metric="anls"), "b": line(1.0, metric="exact + point"), "t": line(0.1)}
     lines = table(scores, AIMS).splitlines()
