@@ -78,6 +78,8 @@ class Prepared:
     """That the model carries."""
     how_to_build: str = ""
     """The store, in a few words, for the error where it is missing."""
+    records_seed: int = 0
+    """What `qwen2vl data draw` draws its records with."""
 
     @property
     def has_store(self) -> bool:

@@ -1,13 +1,13 @@
 """nano looks more closely: which of several things is where, and letters on anything.
 
-    qwen2vl data draw runs/sharp-records --recipe sharp --seed 1
+    qwen2vl data draw runs/sharp-records --recipe sharp
     qwen2vl data build runs/sharp-records/*.jsonl --out runs/sharp-store --tokenizer runs/sharp-records/tokenizer
     qwen2vl train sharp --model runs/whole-weights               (the same command again resumes)
 
 After `whole` a box around the only shape was right, and among several it was anyone's: lessons of one question an image,
 from two shapes in cells to the full task, teach which is meant. It begins with what `whole` has taught, at half its rate,
-because the full rate had cost `whole` what it knew of places and letters. Drawn with another seed, so that no record of
-`whole` comes again.
+because the full rate had cost `whole` what it knew of places and letters. Its records have a seed of their own, so that
+none of `whole` comes again.
 """
 
 from dataclasses import dataclass, field
@@ -118,3 +118,7 @@ class SharpRecipe(WideRecipe):
     @property
     def stages(self) -> tuple[Stage, ...]:
         return STAGES
+
+    @property
+    def records_seed(self) -> int:
+        return 1

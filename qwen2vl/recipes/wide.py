@@ -55,6 +55,10 @@ class WideRecipe:
     def stages(self) -> tuple[Stage, ...]:
         return STAGES
 
+    @property
+    def records_seed(self) -> int:
+        return 0
+
     def prepare(self, run_dir: Path) -> Prepared:
         processor = wide_processor()
         return Prepared(
@@ -65,6 +69,7 @@ class WideRecipe:
             model=self._model,
             validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
             how_to_build=how_to_build(self.name, self.store),
+            records_seed=self.records_seed,
         )
 
     def _model(self) -> Qwen2VL:

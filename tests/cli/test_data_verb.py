@@ -319,6 +319,13 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
     refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
 
 
+def test_a_recipe_has_a_seed_of_its_own_for_its_records(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawn, "sources_needed", lambda stages, processor, share: {"count@0": 2})
+    draw = "data", "draw", tmp_path / "drawn", "--recipe", "sharp"
+    assert [run(*draw).code, run(*draw, "--seed", 1).code] == [0, 0]
+    refused(run(*draw, "--seed", 0), "choose another folder")
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

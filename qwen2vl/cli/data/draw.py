@@ -27,8 +27,8 @@ class DrawOptions(CommonOptions):
     """Share of the records that a whole run reads; fewer are read more than once."""
     num_workers: int = 1
     """Processes that draw."""
-    seed: int = 0
-    """Decides every record; a folder holds those of one seed."""
+    seed: int | None = None
+    """Decides every record, the recipe's own unless given; a folder holds those of one seed."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -41,8 +41,9 @@ def run(argv: Sequence[str]) -> int:
 
     prepared = recipe_class(options.recipe)().prepare(options.out)
     sources = drawn.sources_needed(prepared.stages, prepared.processor, options.share)
+    seed = prepared.records_seed if options.seed is None else options.seed
     with counting("drawing") as tell:
-        draw_records(options.out, sources, seed=options.seed, num_workers=options.num_workers, on_progress=tell)
+        draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
     prepared.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0
