@@ -11,6 +11,7 @@ none of `whole` comes again.
 """
 
 from dataclasses import dataclass, field
+from itertools import chain, count, cycle
 from pathlib import Path
 
 from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
@@ -19,86 +20,69 @@ from qwen2vl.recipes.wide import WideRecipe
 from qwen2vl.training.config import Stage, TrainConfig
 
 RATE = 5e-4
-FALLS = 9000
+FALLS = 11_000
 """Step from which the rate falls."""
-
-
-WHICH_SHAPE, WHICH_GLYPH, WHICH_CONTROL = {"place_one": 1}, {"glyph_one": 1}, {"control_one": 1}
-"""One of several is asked for."""
 LINES = {"line_stack": 2, "read_line": 1}
 LOOKED_UP = {"receipt": 2, "form": 1, "read_in_box": 1}
-KNOWN = (
-    Mix(0.0, {"colour_shape": 2, "relate": 1}),
-    Mix(0.0, {"glyph_name": 2, "glyph_look_up": 1}),
-    Mix(0.0, {"count_nine": 2, "count": 1, "glyph_count": 1}),
-    Mix(0.0, {"compare": 2, "difference": 1, "same_object": 1}),
-    Mix(0.0, {"motion": 1, "speed": 1, "order": 1, "changed": 1}),
-    Mix(0.0, {"instruct_dialogue": 1, "instruct": 1}),
+ONE_OF_SEVERAL = (
+    "place_one",
+    "glyph_one",
+    "place_one",
+    "control_one",
+    "place_one",
+    "glyph_one",
+    "place_one",
+    "form_one",
 )
-
-
-def first_mixes(ease: float) -> tuple[Mix, ...]:
-    """Where the lessons begin they are nearly half of every round; the rest keeps up what was known."""
-    which = tuple(Mix(ease, weights) for weights in (WHICH_SHAPE, WHICH_GLYPH, WHICH_SHAPE, WHICH_CONTROL))
-    letters = Mix(0.0, WORDS), Mix(0.25, {"word_on_texture": 1}), Mix(0.25, LINES), Mix(0.0, LOOKED_UP)
-    return (*which, *letters[:2], *KNOWN[:3], *which, *letters[2:], *KNOWN[3:])
+FULL_PLACES = (
+    {"ground": 2, "point": 1},
+    {"glyph_ground": 2, "glyph_point": 1},
+    PLACES,
+    {"screen": 2, "screen_dialogue": 1, "screen_lines": 1},
+)
 
 
 def mixes(ease: float, small: float) -> tuple[Mix, ...]:
-    """One round: a third of it places, a third letters.
+    """Two rounds over what was known; every second step asks for one of several.
 
-    ease: of lessons on one of several; small: of small print.
+    ease: of the lessons on that; the full tasks join them when it is 0. small: of small print.
     """
-    return (
-        Mix(ease, WHICH_SHAPE),
+    known = (
         Mix(0.0, WORDS),
-        KNOWN[0],
-        Mix(ease, WHICH_GLYPH),
+        Mix(0.0, {"colour_shape": 2, "relate": 1}),
         Mix(small, LINES),
-        KNOWN[1],
-        Mix(ease, WHICH_CONTROL),
-        Mix(0.0, {"word_on_texture": 1}),
-        KNOWN[2],
-        Mix(0.0, PLACES),
+        Mix(0.0, {"glyph_name": 2, "glyph_look_up": 1, "which_picture": 1}),
+        Mix(small, {"word_on_texture": 1}),
+        Mix(0.0, {"count_nine": 2, "count": 1, "glyph_count": 1}),
         Mix(small, {"chart_value": 2, "chart_compare": 1, "chart_trend": 1}),
         Mix(0.0, {"event_rows": 1, "flash_rows": 1, "film_dialogue": 1}),
-        Mix(ease, WHICH_SHAPE),
         Mix(0.0, READING),
-        Mix(0.0, {"pair_dialogue": 1, "glyph_dialogue": 1, "equal_cells": 1}),
-        Mix(0.0, {"screen": 2, "screen_dialogue": 1, "screen_lines": 1}),
+        Mix(0.0, {"compare": 2, "difference": 1, "same_object": 1}),
         Mix(small, {"receipt_lines": 1, "table_rows": 1, "table": 1}),
-        KNOWN[3],
-        Mix(0.0, {"glyph_places": 1, "glyph_ground": 2, "glyph_point": 1}),
-        Mix(small, {"chart_table": 1, "bar_levels": 1}),
         Mix(0.0, {"events": 1, "late": 1, "order": 1}),
-        Mix(ease, WHICH_SHAPE),
         Mix(0.0, {"word_on_texture": 1}),
         Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
-        Mix(0.0, {"find_word": 1, "words_in_boxes": 1}),
         Mix(small, LOOKED_UP),
-        KNOWN[5],
-        Mix(ease, WHICH_CONTROL),
+        Mix(0.0, {"instruct_dialogue": 1, "instruct": 1}),
         Mix(small, {"script_lines": 1, "read_script": 1}),
+        Mix(0.0, {"pair_dialogue": 1, "glyph_dialogue": 1, "equal_cells": 1}),
+        Mix(small, {"chart_table": 1, "bar_levels": 1, "chart_dialogue": 1}),
+        Mix(0.0, {"motion": 1, "speed": 1, "changed": 1, "film_count": 1}),
         Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
         Mix(0.0, {"action_dialogue": 1, "next_action": 1}),
-        Mix(small, {"read_paragraph": 1, "line_stack": 1}),
-        Mix(0.0, {"motion": 1, "speed": 1, "changed": 1, "film_count": 1}),
-        Mix(0.0, {"ground": 2, "point": 1}),
-        Mix(small, {"receipt_dialogue": 1, "form_dialogue": 1, "table_dialogue": 1}),
-        Mix(0.0, {"name_dialogue": 1, "glyph_caption": 1, "pair_rows": 1, "which_picture": 1}),
-        Mix(small, {"chart_dialogue": 1}),
-    )  # fmt: skip
+        Mix(small, {"read_paragraph": 1, "line_stack": 1, "find_word": 1}),
+        Mix(0.0, {"name_dialogue": 1, "glyph_caption": 1, "pair_rows": 1}),
+    )
+    lessons = cycle(Mix(ease, {lesson: 1}) for lesson in ONE_OF_SEVERAL)
+    full = cycle(Mix(0.0, weights) for weights in FULL_PLACES)
+    asked = (next(full) if number % 3 == 2 and not ease else next(lessons) for number in count())
+    return tuple(chain.from_iterable(zip(known, asked, strict=False)))
 
 
-SHARP = (
-    Lessons(1200, first_mixes(1.0)),
-    Lessons(2400, first_mixes(0.8)),
-    Lessons(4200, first_mixes(0.55)),
-    Lessons(6800, mixes(0.3, 0.25)),
-    Lessons(9500, mixes(0.1, 0.25)),
-    Lessons(18_000, mixes(0.0, 0.0)),
-)
-STAGES = stages_over(SHARP, {"2-everything": 16_500, "3-questions": 18_000}, rate=RATE, falls=FALLS)
+WIDENS = ((1500, 1.0), (3000, 0.85), (4500, 0.7), (6000, 0.55), (7500, 0.4), (9000, 0.25), (10_500, 0.1))
+"""Until which step a lesson on one of several has which ease."""
+SHARP = (*(Lessons(until, mixes(ease, 0.25)) for until, ease in WIDENS), Lessons(24_000, mixes(0.0, 0.0)))
+STAGES = stages_over(SHARP, {"2-everything": 22_000, "3-questions": 24_000}, rate=RATE, falls=FALLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,16 @@ def test_answers_follow_from_the_description(document: str, split: str):
 
 
 @needs_text
+def test_lessons_of_one_key_begin_with_two():
+    for seed in range(40):
+        item = draw("form_one", seed, SPLITS[seed % 3], seed % 2)
+        ((_, answer),), scene = turns_of(item), item.truth["scene"]
+        (asked,) = scene["asked"]
+        assert answer == form_answer(scene, asked)
+        assert len(scene["fields"]) in ((2,) if seed % 2 else range(3, 6))
+
+
+@needs_text
 def test_receipts_and_tables_are_read_as_written():
     for seed in range(60):
         item = draw("receipt_lines", seed, SPLITS[seed % 3], seed % 5 / 4)

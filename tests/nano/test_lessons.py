@@ -122,10 +122,11 @@ def test_of_several_shapes_the_box_holds_the_one_that_is_meant():
 
 @needs_fonts
 def test_of_several_controls_the_point_is_on_the_one_that_is_meant(monkeypatch):
-    windows, make = [], lessons.make_screen
-    monkeypatch.setattr(
-        lessons, "make_screen", lambda *args, **settings: windows.append(make(*args, **settings)) or windows[-1]
-    )
+    windows = []
+    for name in ("make_screen", "make_cells"):
+        make = getattr(lessons, name)
+        kept = partial(lambda make, *args, **settings: windows.append(make(*args, **settings)) or windows[-1], make)
+        monkeypatch.setattr(lessons, name, kept)
     pointed = 0
     for seed in range(60):
         ease = seed % 2

@@ -9,7 +9,7 @@ from qwen2vl.nano.world import palette
 from qwen2vl.nano.world.dialogues import ask_place
 from qwen2vl.nano.world.documents.pages import make_page
 from qwen2vl.nano.world.item import Item, dialogue_item
-from qwen2vl.nano.world.screens.windows import ask_point, ask_state, make_screen
+from qwen2vl.nano.world.screens.windows import ask_point, ask_state, make_cells, make_screen
 from qwen2vl.nano.world.shapes import kinds as shapes
 from qwen2vl.nano.world.shapes.scenes import (
     PATCH,
@@ -100,8 +100,11 @@ def place_one(rng: Random, ease: float) -> Item:
 
 
 def control_one(rng: Random, split: str, ease: float) -> Item:
-    """A window, one control pointed at or, now and then, asked for its state. With probability `ease` it has but two."""
-    drawn = make_screen(rng, split, ease, most=2 if rng.random() < ease else None)
+    """A window, one control pointed at or, now and then, asked for its state. Ease 1: two buttons in cells."""
+    if rng.random() < ease:
+        drawn = make_cells(rng, split, ease)
+    else:
+        drawn = make_screen(rng, split, ease, most=2 if rng.random() < ease else None)
     control = rng.choice(drawn.controls)
     asks_state = control.kind in ("checkbox", "field") and rng.random() < 0.3
     turn = ask_state(rng, control, ease) if asks_state else ask_point(rng, control, drawn.image.size, ease)[:2]

@@ -62,6 +62,13 @@ def form_dialogue(rng: Random, split: str, ease: float) -> Item:
     return talk_over(rng, "form_dialogue", drawn.image, lookups(rng, split, ease, drawn), drawn.scene)
 
 
+def form_one(rng: Random, split: str, ease: float) -> Item:
+    """The value of one key, as in `form`; with probability `ease` of but two."""
+    drawn = make_form(rng, split, ease, count=2 if fixed(rng, ease) else None)
+    chosen = rng.choice(lookups(rng, split, ease, drawn))
+    return talk_over(rng, "form_one", drawn.image, [chosen], drawn.scene)
+
+
 def lookups(rng: Random, split: str, ease: float, drawn: Form) -> list[Lookup]:
     """A question for every field that is filled in."""
     return [_about(rng, split, ease, key, value) for key, value in drawn.fields if value]
@@ -74,11 +81,12 @@ def _about(rng: Random, split: str, ease: float, key: str, value: str) -> Lookup
     return Lookup(question=question, answer=value, asked={"key": key}, read=read)
 
 
-def make_form(rng: Random, split: str, ease: float) -> Form:
-    """A form of three to five fields, now and then one of them empty."""
+def make_form(rng: Random, split: str, ease: float, count: int | None = None) -> Form:
+    """A form of so many fields, three to five unless told; now and then one of them is empty."""
     style = choose_style(rng, split, choose_form(rng, ease), coloured=0.15)
     shape = SHAPES[split][0] if fixed(rng, ease) else rng.choice(SHAPES[split])
-    count = 4 if fixed(rng, ease) else rng.randint(3, 4 if shape == "under" else 5)
+    usual = 4 if fixed(rng, ease) else rng.randint(3, 4 if shape == "under" else 5)
+    count = count or usual
     longest = 6 if style.form == "aligned" else 7
     known = [key for key in KEYS if len(key) < longest]  # a column stays free between key and value
     fields = [(key, _value(rng, split, key, longest)) for key in rng.sample(known, count)]
@@ -111,6 +119,6 @@ def _value(rng: Random, split: str, key: str, longest: int) -> str:
 
 
 MAKERS: dict[str, Maker] = {"form": form}
-LESSONS: dict[str, Maker] = {"form_dialogue": form_dialogue}
-KINDS: dict[str, str] = {"form": "ocr", "form_dialogue": "ocr"}
+LESSONS: dict[str, Maker] = {"form_dialogue": form_dialogue, "form_one": form_one}
+KINDS: dict[str, str] = {"form": "ocr", "form_dialogue": "ocr", "form_one": "ocr"}
 WORDS: tuple[str, ...] = (*KEYS, *(key.lower() for key in KEYS), *TITLES)

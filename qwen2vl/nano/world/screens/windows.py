@@ -12,6 +12,7 @@ from qwen2vl.nano.world.lettering import ink_size, write
 from qwen2vl.nano.world.palette import Rgb, jitter
 from qwen2vl.nano.world.shapes.scenes import PATCH
 from qwen2vl.nano.world.shapes.tasks import ask
+from qwen2vl.nano.world.typesetting import PLAIN_FAMILIES
 from qwen2vl.nano.world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES
 from qwen2vl.nano.world.words import pick_word
 
@@ -85,6 +86,31 @@ def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = N
     controls = _place(rng, _wanted(rng, split)[:most], style, layout, size, top + 4)
     for control in controls:
         _draw_control(image, style, control)
+    return Screen(image=image, title=title, controls=tuple(controls))
+
+
+CELL = 3 * PATCH
+"""Width in pixels of a cell of the easiest windows, one visual token high."""
+
+
+def make_cells(rng: Random, split: str, ease: float) -> Screen:
+    """Two to five buttons in cells, alike but for their labels: to pointing what aligned letters are to reading.
+
+    Of 6 x 6 visual tokens; with probability `ease` there are but two.
+    """
+    plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
+    (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
+    style = Style(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
+    image, title = Image.new("RGB", (2 * CELL, 6 * PATCH), window), rng.choice(TITLES)
+    _draw_bar(image, style, title)
+    labels = rng.sample(BUTTONS, 2 if rng.random() < ease else rng.randint(2, 5))
+    controls = []
+    for label, cell in zip(labels, rng.sample(range(2, 12), len(labels)), strict=True):
+        x, y = cell % 2 * CELL + 3, cell // 2 * PATCH + 3
+        width, height = _extent(style, "button", label, "")
+        box = (x, y, min(x + width, image.width), min(y + height, y + PATCH - 4))
+        controls.append(Control(kind="button", label=label, state="", box_px=box))
+        _draw_control(image, style, controls[-1])
     return Screen(image=image, title=title, controls=tuple(controls))
 
 
