@@ -117,7 +117,7 @@ def mrope(result: Result) -> list[Finding]:
     is_video = most.partition("@")[0] in WATCHED
     return [
         Finding(
-            claim="M-RoPE is better than 1D positions on most tasks",
+            claim="Where M-RoPE and 1D positions differ, M-RoPE is better (in the paper on eight of ten)",
             here=f"Against 1D it is {compared(better, worse, titles)}.",
             supports=bool(better),
             contradicts=bool(worse),
