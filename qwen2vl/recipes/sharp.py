@@ -13,6 +13,7 @@ none of `whole` comes again.
 from dataclasses import dataclass, field
 from itertools import chain, count, cycle
 from pathlib import Path
+from typing import ClassVar
 
 from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
 from qwen2vl.recipes.drawn import stages_over
@@ -89,20 +90,11 @@ STAGES = stages_over(SHARP, {"2-everything": 22_000, "3-questions": 24_000}, rat
 class SharpRecipe(WideRecipe):
     """Everything that decides the weights."""
 
+    name: ClassVar[str] = "sharp"
+    stages: ClassVar[tuple[Stage, ...]] = STAGES
+    records_seed: ClassVar[int] = 1
     store: Path = Path("runs/sharp-store")
     """Built from what `qwen2vl data draw --recipe sharp` writes."""
     model: str = "runs/whole-weights"
     """The checkpoint to begin with: what the recipe `whole` made."""
     train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=1500, save_every=500))
-
-    @property
-    def name(self) -> str:
-        return "sharp"
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return STAGES
-
-    @property
-    def records_seed(self) -> int:
-        return 1

@@ -9,6 +9,7 @@ It begins with what `wide` has taught, and ends as the shipped nano.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
 from qwen2vl.recipes.drawn import stages_over
@@ -74,16 +75,10 @@ STAGES = stages_over(WHOLE, {"2-everything": 21_500, "3-questions": 24_000}, rat
 class WholeRecipe(WideRecipe):
     """Everything that decides the shipped nano's weights."""
 
+    name: ClassVar[str] = "whole"
+    stages: ClassVar[tuple[Stage, ...]] = STAGES
     store: Path = Path("runs/whole-store")
     """Built from what `qwen2vl data draw --recipe whole` writes."""
     model: str = "runs/wide-weights"
     """The checkpoint to begin with: what the recipe `wide` made."""
     train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=2000, save_every=1000))
-
-    @property
-    def name(self) -> str:
-        return "whole"
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return STAGES

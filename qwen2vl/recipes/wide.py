@@ -12,6 +12,7 @@ the tower and takes the full questions on.
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from qwen2vl.model.checkpoint import load_model
 from qwen2vl.model.init import with_more_ids
@@ -39,6 +40,10 @@ def wide_processor(config: Qwen2VLConfig = NANO) -> Processor:
 class WideRecipe:
     """Everything that decides the weights."""
 
+    name: ClassVar[str] = "wide"
+    stages: ClassVar[tuple[Stage, ...]] = STAGES
+    records_seed: ClassVar[int] = 0
+    """What `qwen2vl data draw` draws its records with."""
     store: Path = Path("runs/wide-store")
     """Built from what `qwen2vl data draw --recipe wide` writes."""
     model: str = "runs/nano-weights"
@@ -46,18 +51,6 @@ class WideRecipe:
     validation_items: int = 16
     """Of every task, drawn from the held-out half of the world."""
     train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=500, save_every=100))
-
-    @property
-    def name(self) -> str:
-        return "wide"
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return STAGES
-
-    @property
-    def records_seed(self) -> int:
-        return 0
 
     def prepare(self, run_dir: Path) -> Prepared:
         processor = wide_processor()
