@@ -24,7 +24,7 @@ from qwen2vl.spec.media import FACTOR, MediaSettings
 from qwen2vl.training.config import Rates, Stage, TrainConfig
 
 WORK = 6e13
-"""FLOPs of a variant at full size: about 20 minutes of one core that trains nano."""
+"""FLOPs of a variant at full size: 12 to 15 minutes of a quiet core that trains nano."""
 NO_SPIKE = 1e6
 """A task whose loss had fallen to nearly nothing jumps by more than a spike when others join it: skipping its steps, as the
 guard of a long run does, would keep it from being learnt again."""

@@ -129,7 +129,7 @@ def _write_edge(
     edge: str,
     ink: Rgb,
 ) -> None:
-    """What lies between the letters and the photograph: dark under light letters, light under dark ones."""
+    """What lies between the letters and the picture: dark under light letters, light under dark ones."""
     under = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
     mask = Image.new("L", image.size)
     pen = ImageDraw.Draw(mask)
