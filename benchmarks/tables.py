@@ -8,7 +8,8 @@ A page holds pairs of marks; what stands between them is replaced:
 Blocks: `summary` (every line that has a floor or a ceiling), each result by name (tower, first_token, ...), `nano` and
 `exam`, scores of the shipped model as `qwen2vl eval exam --out benchmarks/results/exam.json` leaves them, `exam_runs`, those
 after each run that led to it, `nano_run`, those of the recipe `nano` beside those of the loop that was before it,
-`score_curve_EXAM`, `runs`, the work of those runs, and `study_NAME`, which `benchmarks.studies` leaves.
+`score_curve_EXAM`, `runs`, the work of those runs, `which_is_meant`, boxes by the number of shapes, and `study_NAME`, which
+`benchmarks.studies` leaves.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks import score_curve, study_tables
+from benchmarks import score_curve, study_tables, which_is_meant
 from benchmarks.record import RESULTS
 from qwen2vl.evaluation import report
 from qwen2vl.nano.exam import EXAMS
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load(folder: Path) -> Results:
     """Result files by name. Raises BadPage for those of a --small run."""
     found = {}
-    for name in (*NAMES, "nano", *RUNS, "nano_loop", "nano_run", *CURVES, *study_tables.BLOCKS):
+    for name in (*NAMES, "nano", *RUNS, "nano_loop", "nano_run", "which_is_meant", *CURVES, *study_tables.BLOCKS):
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -204,6 +205,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "exam_runs": runs_in_a_row,
         "runs": score_curve.work,
         "nano_run": run_beside_loop,
+        "which_is_meant": which_is_meant.block,
     }
     | {f"score_curve_{exam}": score_curve.block(exam) for exam in EXAMS}
     | {name: one(name) for name in NAMES}

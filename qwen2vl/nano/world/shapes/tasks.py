@@ -106,7 +106,8 @@ def in_order(scene: Scene) -> list[Placed] | None:
     return ordered if clear else None
 
 
-def _one_of_several(rng: Random, ease: float) -> Scene:
+def one_of_several(rng: Random, ease: float) -> Scene:
+    """One to four shapes; a box or a point asks for the first."""
     ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.randint(1, 4), ground)
     return scatter(rng, image_size(rng, 3, 6, ease), names, 20, 56 if len(names) < 3 else 44, ground)
@@ -114,7 +115,11 @@ def _one_of_several(rng: Random, ease: float) -> Scene:
 
 def ground(rng: Random, ease: float) -> Item:
     """The box of one of one to four shapes."""
-    scene = _one_of_several(rng, ease)
+    return ground_in(rng, one_of_several(rng, ease), ease)
+
+
+def ground_in(rng: Random, scene: Scene, ease: float) -> Item:
+    """The box of the first shape of a scene."""
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     answer = box_answer(label, target.box_px, scene.size)
     truth = place_truth("box", target.box_px, scene.size, label)
@@ -123,7 +128,7 @@ def ground(rng: Random, ease: float) -> Item:
 
 def point(rng: Random, ease: float) -> Item:
     """The middle of one of one to four shapes."""
-    scene = _one_of_several(rng, ease)
+    scene = one_of_several(rng, ease)
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     truth = place_truth("point", target.box_px, scene.size, label)
     answer = point_answer(target.box_px, scene.size)
