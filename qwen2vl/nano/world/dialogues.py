@@ -70,8 +70,10 @@ def _names(rng: Random, scene: Scene, ease: float) -> list[Turn]:
 
 
 def _about_pairs(rng: Random, scene: Scene, ease: float) -> list[Turn]:
-    """Two questions about clear relations, yes and no equally often."""
-    clear = [(a, b, r) for a, b in permutations(scene.shapes, 2) for r in RELATIONS if _clear(a, b, r)]
+    """Two questions about clear relations of shapes whose names single them out, yes and no equally often."""
+    names = Counter(shape.name for shape in scene.shapes)
+    singled = [shape for shape in scene.shapes if names[shape.name] == 1]
+    clear = [(a, b, r) for a, b in permutations(singled, 2) for r in RELATIONS if _clear(a, b, r)]
     return [
         (ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name), "yes" if holds(relation, a, b) else "no")
         for a, b, relation in rng.sample(clear, min(2, len(clear)))
@@ -81,7 +83,7 @@ def _about_pairs(rng: Random, scene: Scene, ease: float) -> list[Turn]:
 def _clear(a: Placed, b: Placed, relation: str) -> bool:
     """Whether the answer is beyond doubt: one of the two directions of the axis holds."""
     opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}[relation]
-    return a.name != b.name and (holds(relation, a, b) or holds(opposite, a, b))
+    return holds(relation, a, b) or holds(opposite, a, b)
 
 
 def _counts(rng: Random, scene: Scene, ease: float) -> list[Turn]:
