@@ -1,10 +1,11 @@
 """`qwen2vl eval`: put a model to an exam, print its scores, write them and a page of items."""
 
+import hashlib
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ import tyro
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
 from qwen2vl.common.files import sha256_of, write_atomically
 from qwen2vl.evaluation.judging import Judged
+from qwen2vl.evaluation.kept import KeptAnswers
 from qwen2vl.evaluation.page import Heading, choose, page
 from qwen2vl.evaluation.report import gaps, score, table
-from qwen2vl.evaluation.runner import run_exam
+from qwen2vl.evaluation.runner import Answers, run_exam
 from qwen2vl.nano.exam import EXAMS, Exam, count_items, read_exam
+from qwen2vl.spec import resolve_source
 
 SHOWN_PER_TASK = 12
 
@@ -35,7 +38,8 @@ class EvalOptions(CommonOptions):
     tasks: tuple[str, ...] = ()
     """Only these tasks of the exam."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="OUT.json")] = None
-    """Also write the scores as JSON."""
+    """Also write the scores as JSON. Answers are kept beside it while the exam goes on: the same command goes on after a
+    kill."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="OUT.html")] = None
     """Also write a page of scores and of items, failures first, with their images."""
     report_items: Annotated[int, tyro.conf.arg(metavar="N")] = SHOWN_PER_TASK
@@ -55,19 +59,46 @@ def run(argv: Sequence[str]) -> int:
 
     tasks = options.tasks or tuple(counts)
     chat = Chat(options.model)
-    with shown_progress(sum(counts[task] for task in set(tasks))) as tell:
-        items = read_exam(exam.path, tasks)
-        results = run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_progress=tell)
+    total = sum(counts[task] for task in set(tasks))
+    about = about_of(options, exam)
+    kept = KeptAnswers(options.out, about | {"tasks": sorted(set(tasks))}) if options.out else None
+    if kept and kept.results:
+        print(f"going on after {len(kept.results)} of {total} answers", file=sys.stderr)
+    results = answers(chat, exam, tasks, kept, total)
     scores = score(results)
-    told = report_of(options, exam, scores)
+    told = about | {"tasks": scores, "gaps": gaps(scores, exam.aims)}
     if options.out:
         write_atomically(options.out, json.dumps(told, indent=2) + "\n")
     if options.answers:
         write_atomically(options.answers, "".join(json.dumps(answer_line(result)) + "\n" for result in results))
     if options.report:
         write_atomically(options.report, page_of(results, scores, told, exam, options.report_items))
+    if kept:
+        kept.remove()
     print(json.dumps(told) if options.json else in_words(told, exam))
     return 0
+
+
+def answers(chat: Answers, exam: Exam, tasks: Collection[str], kept: KeptAnswers | None, total: int) -> list[Judged]:
+    """Of all items of these tasks, in their order; what was kept is not asked again."""
+    done = list(kept.results) if kept else []
+    items = read_exam(exam.path, tasks, without={result.id for result in done})
+    answered = len(done)
+    with shown_progress(total) as tell:
+
+        def after(batch: Sequence[Judged]) -> None:
+            nonlocal answered
+            if kept:
+                kept.add(batch)
+            answered += len(batch)
+            tell(answered)
+
+        try:
+            return done + run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_batch=after)
+        except KeyboardInterrupt:
+            if kept:
+                print("stopped; the same command goes on", file=sys.stderr)
+            raise
 
 
 def check(options: EvalOptions, known: dict[str, int]) -> None:
@@ -90,16 +121,21 @@ def check(options: EvalOptions, known: dict[str, int]) -> None:
             raise UsageError(f'{other} and {name} are both "{path}": name two files')
 
 
-def report_of(options: EvalOptions, exam: Exam, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """All that --out and --json hold."""
+def about_of(options: EvalOptions, exam: Exam) -> dict[str, Any]:
+    """Which weights answer what, and where."""
     return {
         "model": options.model,
+        "weights": weights_digest(options.model),
         "exam": options.exam,
         "digest": sha256_of(exam.path),
         "platform": platform.machine(),
-        "tasks": scores,
-        "gaps": gaps(scores, exam.aims),
     }
+
+
+def weights_digest(model: str) -> str:
+    """SHA-256 of the SHA-256 of every file of weights, in the order of their names."""
+    files = sorted(resolve_source(model).glob("*.safetensors"))
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def page_of(

@@ -19,16 +19,17 @@ def run_exam(
     *,
     batch_size: int = 32,
     max_new_tokens: int = 64,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_batch: Callable[[Sequence[Judged]], None] = lambda batch: None,
 ) -> list[Judged]:
     """All items in order, greedy; they are read as they are asked, so their images need not all be in memory.
 
-    on_progress is told how many are done.
+    on_batch is given what was judged, batch by batch.
     """
     results: list[Judged] = []
     upcoming = iter(items)
     while group := list(islice(upcoming, batch_size)):
         replies = model.batch([item.messages for item in group], batch_size=batch_size, max_new_tokens=max_new_tokens)
-        results += [judge(item, reply) for item, reply in zip(group, replies, strict=True)]
-        on_progress(len(results))
+        batch = [judge(item, reply) for item, reply in zip(group, replies, strict=True)]
+        on_batch(batch)
+        results += batch
     return results

@@ -231,9 +231,11 @@ def count_items(path: Path) -> dict[str, int]:
 
 
 def read_exam(
-    path: Path, tasks: Collection[str] | None = None, ids: Collection[str] | None = None
+    path: Path, tasks: Collection[str] | None = None, ids: Collection[str] | None = None, without: Collection[str] = ()
 ) -> Iterator[ExamItem]:
     """The stored items in their order, images as PIL images: all of them, those of these tasks, those with these ids.
+
+    `without` are ids to leave out.
 
     Raises Qwen2VLError for what is no exam.
     """
@@ -250,6 +252,8 @@ def read_exam(
             return [strip.crop((0, place * height, strip.width, (place + 1) * height)) for place in video["frames"]]
 
         for line in _lines(archive):
+            if line["id"] in without:
+                continue
             if (tasks is None or line["task"] in tasks) and (ids is None or line["id"] in ids):
                 yield ExamItem(**line | {"messages": _replace_parts(line["messages"], load, load_video)})
 

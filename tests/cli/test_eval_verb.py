@@ -3,11 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from PIL import Image
 
+from qwen2vl.cli import evaluate
 from qwen2vl.common.files import sha256_of
+from qwen2vl.evaluation import runner
 from qwen2vl.evaluation.report import Aims
 from qwen2vl.nano import exam as exams
 from qwen2vl.nano.world.item import image_item, place_truth, text_truth
@@ -101,6 +104,38 @@ def test_the_page_has_scores_and_items(sit, tmp_path, archive):
 
 def test_the_same_weights_score_the_same(sit):
     assert sit("--json").out == sit("--json").out
+
+
+def test_a_stopped_exam_goes_on_and_scores_the_same(sit, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "run_exam", partial(runner.run_exam, batch_size=5))
+    whole, out = sit("--json").out, tmp_path / "scores.json"
+    judge, asked = runner.judge, []
+
+    def judge_until(item, reply):
+        asked.append(item.id)
+        if len(asked) == 12:
+            raise KeyboardInterrupt
+        return judge(item, reply)
+
+    monkeypatch.setattr(runner, "judge", judge_until)
+    assert sit("--out", out).code == 130
+    assert not out.exists()
+    with (tmp_path / "scores.json.partial").open("a") as file:
+        file.write('[{"id": "cut')  # as a kill in the middle of writing leaves it
+    asked.clear()
+    done = sit("--json", "--out", out)
+    assert done.err.splitlines()[0] == "going on after 10 of 16 answers"
+    assert len(asked) == 6
+    assert done.out == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_answers_of_another_sitting_are_not_gone_on_with(sit, tmp_path):
+    out, partial_file = tmp_path / "scores.json", tmp_path / "scores.json.partial"
+    partial_file.write_text(json.dumps({"about": {"weights": "others"}}) + "\n[]\n")
+    assert "going on" not in sit("--out", out).err
+    assert json.loads(out.read_text())["tasks"]["red"]["n"] == 4
+    assert not partial_file.exists()
 
 
 WRONG = [

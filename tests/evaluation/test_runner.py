@@ -17,11 +17,11 @@ def test_items_are_asked_in_groups_as_they_are_read():
         items(),
         batch_size=3,
         max_new_tokens=7,
-        on_progress=lambda done: (told.append(done), seen.append(len(read))),
+        on_batch=lambda batch: (told.append(len(batch)), seen.append(len(read))),
     )
     assert model.groups == [3, 1]
     assert model.settings == {"max_new_tokens": 7}
-    assert told == [3, 4]
+    assert told == [3, 1]
     assert seen == [3, 4]
     assert [(result.id, result.right) for result in results] == [
         ("a-0", True), ("a-1", False), ("a-2", True), ("a-3", False)
