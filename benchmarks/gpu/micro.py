@@ -3,7 +3,7 @@
     python -m benchmarks.gpu.micro --minutes 9          three or four times on one datacenter GPU
 
 Every step is a verb that stands in docs/nano.md: draw, build, train until the minutes are spent, and at the end of the
-run convert to shards and sit the exam. A step that is done is skipped. Needs the fonts of scripts/install-fonts.sh.
+run draw its curves, convert to shards and sit the exam. A step that is done is skipped. Needs the fonts of scripts/install-fonts.sh.
 """
 
 import argparse
@@ -63,7 +63,9 @@ def train(options: argparse.Namespace, run: Path, end: float) -> int:
 
 
 def finish(weights: Path, run: Path) -> int:
-    """The newest weights in shards, and what they know."""
+    """The run's curves, the newest weights in shards, and what they know."""
+    if code := qwen2vl(["report", str(run)]):
+        return code
     if not weights.exists():
         shards = ["--dtype", "bf16", "--max-shard-size", SHARD]
         if code := qwen2vl(["convert", str(run), "--out", str(weights), *shards]):

@@ -44,7 +44,8 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
 
     asked.clear()
     assert script.main([*words, *settings]) == 0
-    assert [each[0] for each in asked] == ["train", "convert", "eval"]
+    assert [each[0] for each in asked] == ["train", "report", "convert", "eval"]
+    assert (run / "curves.png").exists()
     shards = list((tmp_path / "micro-weights").glob("*.safetensors"))
     assert len(shards) > 2
     assert max(shard.stat().st_size for shard in shards) < 2.1e6
@@ -53,4 +54,4 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
     (run / "exam.json").touch()
     asked.clear()
     assert script.main([*words, *settings]) == 0
-    assert [each[0] for each in asked] == ["train"]
+    assert [each[0] for each in asked] == ["train", "report"]
