@@ -128,13 +128,8 @@ def draw_shard(shard: Shard) -> int:
     first = shard.number * ITEMS_PER_SHARD
     for number in range(first, first + shard.count):
         item = draw(task, item_key(shard.seed, shard.source, number), shard.split, ease)
-        record = {
-            "id": f"{shard.source}-{number}",
-            "source": shard.source,
-            "kind": KINDS[task],
-            "messages": conversation(item, media),
-        }
-        lines.append(json.dumps(record) + "\n")
+        record = {"id": f"{shard.source}-{number}", "source": shard.source, "kind": KINDS[task]}
+        lines.append(json.dumps(record | body_of(item, KINDS[task], media)) + "\n")
     write_atomically(shard.out / media.name, bytes(media.content))
     write_atomically(shard.lines, "".join(lines))
     return shard.count
@@ -163,6 +158,15 @@ class Media:
         first = len(self.content)
         self.content += encoded.getbuffer()
         return f"{self.name}#bytes={first}-{len(self.content) - 1}"
+
+
+def body_of(item: Item, kind: str, media: Media) -> dict[str, Any]:
+    """The conversation of a record, or of what is interleaved the document: its parts, with the answer as the last."""
+    messages = conversation(item, media)
+    if kind != "interleaved":
+        return {"messages": messages}
+    asked, answered = messages
+    return {"document": [*asked["content"], {"type": "text", "text": answered["content"]}]}
 
 
 def conversation(item: Item, media: Media) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.init import new_model
 from qwen2vl.nano.world import TASKS
-from qwen2vl.recipes.curriculum import CURRICULUM, in_a_row
+from qwen2vl.recipes.curriculum import CURRICULUM, Lessons, Mix, in_a_row
 from qwen2vl.recipes.drawn import Validation, how_to_build, stages_over
 from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.whole import WHOLE
@@ -51,7 +51,16 @@ FIRST_WORLD = (
 )
 """What leaves chance does so after steps rather than conversations: single skills have twice their share. The first world
 in full, which `whole` keeps up, is shorter than nano's."""
-LESSONS = in_a_row(FIRST_WORLD, WIDER[:-1], WHOLE, share=SHARE)
+
+
+def with_later_lessons(lessons: Lessons) -> Lessons:
+    """With those that no run of nano had: as easy as the rest."""
+    ease = min(mix.ease for mix in lessons.mixes)
+    later = (Mix(ease, {"overlap": 1, "glyph_know": 1}), Mix(ease, {"glyph_article": 1}))
+    return replace(lessons, mixes=(*lessons.mixes, *later))
+
+
+LESSONS = in_a_row(FIRST_WORLD, WIDER[:-1], tuple(map(with_later_lessons, WHOLE)), share=SHARE)
 """Without the last of `wide`, the full questions, which `whole` asks in its turn."""
 RATE = 5e-4
 END = LESSONS[-1].until

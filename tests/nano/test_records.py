@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.data.build import Settings, build
@@ -74,10 +75,23 @@ def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
         task = source.split("@")[0]
         assert (sample.source, sample.kind) == (source, world.KINDS[task])
         item = draw(task, item_key(3, source, int(number)), "train", 0.25)
+        if sample.kind == "interleaved":
+            check_document(reader.read(row), item, processor)
+            continue
         asked = [*item.messages, {"role": "assistant", "content": item.answer}]
         direct, stored = processor(asked, add_generation_prompt=False, with_labels=True), reader.read(row)
         for name in ("ids", "labels", "positions", "segments", "patches", "grids"):
             assert getattr(stored, name).equal(getattr(direct, name)), (sample.id, name)
+
+
+def check_document(stored, item, processor):
+    """All text of a document is supervised, and its images are those of the item."""
+    parts = [*item.messages[0]["content"], {"type": "text", "text": item.answer}]
+    told = "".join(part["text"] for part in parts if part["type"] == "text")
+    supervised = stored.labels[stored.labels >= 0]
+    assert processor.tokenizer.decode(supervised.tolist()).startswith(told)
+    shown = [processor([{"role": "user", "content": [part]}]) for part in parts if part["type"] == "image"]
+    assert stored.patches.equal(torch.cat([inputs.patches for inputs in shown]))
 
 
 def test_frames_that_repeat_are_stored_once(tmp_path):

@@ -5,22 +5,38 @@ import re
 import pytest
 
 from qwen2vl.data import records
-from qwen2vl.nano.world import palette, wording
+from qwen2vl.nano.world import KINDS, palette, wording
 from qwen2vl.nano.world.charts import tasks as charts
 from qwen2vl.nano.world.documents import tasks as documents
+from qwen2vl.nano.world.glyphs import articles, knowledge
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.reading import paragraphs
 from qwen2vl.nano.world.screens import actions
-from qwen2vl.nano.world.shapes import pairs
+from qwen2vl.nano.world.shapes import overlaps, pairs
 from qwen2vl.nano.world.text import instructions
 from qwen2vl.nano.world.videos import tasks as video_tasks
 
-OF_KNOWN_WORDS = (pairs, video_tasks, instructions, documents, paragraphs, charts, glyphs)
+OF_KNOWN_WORDS = (
+    pairs,
+    video_tasks,
+    instructions,
+    documents,
+    paragraphs,
+    charts,
+    glyphs,
+    overlaps,
+    knowledge,
+    articles,
+)
 """Modules whose held-out wordings may use the words of all questions; those of actions are held to their own."""
 
 
 def name_of(module) -> str:
     return module.__name__.removeprefix("qwen2vl.nano.world.")
+
+
+def test_every_kind_of_record_of_the_paper_is_drawn() -> None:
+    assert set(KINDS.values()) == set(records.KINDS)
 
 
 @pytest.mark.parametrize("module", (*OF_KNOWN_WORDS, actions), ids=name_of)

@@ -10,13 +10,14 @@ from qwen2vl.nano.world import dialogues, lessons
 from qwen2vl.nano.world.charts import tasks as charts
 from qwen2vl.nano.world.documents import pages
 from qwen2vl.nano.world.documents import tasks as documents
+from qwen2vl.nano.world.glyphs import articles, knowledge
 from qwen2vl.nano.world.glyphs import tasks as glyphs
 from qwen2vl.nano.world.item import Item, Maker
 from qwen2vl.nano.world.reading import paragraphs, textures
 from qwen2vl.nano.world.reading import tasks as reading
 from qwen2vl.nano.world.screens import actions
 from qwen2vl.nano.world.screens import windows as screens
-from qwen2vl.nano.world.shapes import pairs
+from qwen2vl.nano.world.shapes import overlaps, pairs
 from qwen2vl.nano.world.shapes import tasks as scene_tasks
 from qwen2vl.nano.world.text import instructions
 from qwen2vl.nano.world.text import questions as text
@@ -39,7 +40,9 @@ class Part(Protocol):
     """Names that a tokenizer should know."""
 
 
-PARTS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, video_tasks, pairs, instructions)
+WITH_WORDS: tuple[Part, ...] = (glyphs, paragraphs, documents, charts, actions, video_tasks, pairs, instructions)
+PARTS: tuple[Part, ...] = (*WITH_WORDS, overlaps, knowledge, articles)
+"""The last came when the vocabulary was settled and add no words to it."""
 
 
 def _of_shapes(make: Callable[[Random, float], Item]) -> Maker:
@@ -93,7 +96,7 @@ WITHOUT_FONTS = (
     "colour_shape", "count", "relate", "ground", "point", "caption", "compare", "motion", "order",
     "shape_rows", "look_up", "tell_apart", "place_cells", "place_one", "track", "film_rows", "name_dialogue", "place_dialogue",
     "events", "speed", "changed", "film_count", "event_rows", "film_dialogue",
-    "difference", "same_object", "which_picture", "count_nine", "pair_rows", "pair_dialogue", "equal_cells", "count_rows",
+    "difference", "same_object", "which_picture", "count_nine", "pair_rows", "pair_dialogue", "equal_cells", "count_rows", "overlap",
 )  # fmt: skip
 """Tasks and lessons that draw no letters."""
 
@@ -155,8 +158,8 @@ def added_words() -> list[str]:
     They are kept apart because a tokenizer's ids follow the order of its words, and weights know ids. Plurals need no
     tokens of their own: "s" follows the singular. Capitalised words stand at the beginning, where letters do.
     """
-    texts = [word for part in PARTS for word in part.WORDS]
-    texts += [wording for part in PARTS for wordings in part.QUESTIONS.values() for wording in wordings]
+    texts = [word for part in WITH_WORDS for word in part.WORDS]
+    texts += [wording for part in WITH_WORDS for wordings in part.QUESTIONS.values() for wording in wordings]
     plain = (re.sub(r"\{\w+\}", " ", text) for text in texts)
     words = {word for text in plain for word in re.findall(r"\b[a-z]+\b", text)}
     return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))
