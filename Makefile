@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH := torch>=2.11,<2.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench tables weights clean
+.PHONY: help demo test check bench tables clean
 
 help:
 	@echo "make demo    answer nine questions about images and videos (first run: about 3 minutes of installing)"

@@ -2,7 +2,7 @@
 
 A browser takes about a second to start, so pages come in batches. One run takes the screenshot, prints the sheet's state
 (a script has written boxes and fonts into it) or a PDF. The same pages give the same pixels, wherever on a sheet they lie.
-It uses no network, and a profile that is thrown away. Needed to draw some training data and the exam, never to run nano.
+It uses no network, and a profile that is thrown away. Needed to draw the exam and --html-screens, never to run nano.
 """
 
 import json
@@ -28,6 +28,8 @@ from qwen2vl.nano.world.screens.html import BASE_CSS, WINDOW_CSS, Tile, Window, 
 from qwen2vl.nano.world.screens.windows import Control, Screen, ask_point, ask_state
 from qwen2vl.nano.world.shapes.tasks import ask
 
+HTML_SCREEN = "screen_html"
+"""Its task. No recipe of nano reads it: the exam asks for windows that no training drew so (transfer_screen)."""
 INSTALL_LINE = "apt-get install -y --no-install-recommends chromium poppler-utils"
 TILES_PER_SHEET = 240
 METRICS = "ascent-override: 96%; descent-override: 30%; line-gap-override: 0%"
@@ -192,7 +194,7 @@ def _whole_boxes(boxes: dict[str, list[float]], size: tuple[int, int]) -> dict[s
 
 
 def draw_html_screens(rng: Random, split: str, count: int) -> list[Item]:
-    """So many windows drawn by the browser, each with up to six questions: a training source, task "screen_html".
+    """So many windows drawn by the browser, each with up to six questions: source screen_html@0 of `nano.records`.
 
     An item depends on `rng` and its place in the list alone, not on `count`.
     """
@@ -219,5 +221,5 @@ def _dialogue(rng: Random, screen: Screen) -> Item:
     turns += [ask_state(rng, control) for control in screen.controls if control.kind in ("checkbox", "field")]
     turns.append((ask(rng, "window_title"), screen.title))
     rng.shuffle(turns)
-    item = dialogue_item("screen_html", screen.image, turns[:MAX_TURNS])
+    item = dialogue_item(HTML_SCREEN, screen.image, turns[:MAX_TURNS])
     return replace(item, truth=item.truth | {"scene": described(screen)})

@@ -4,17 +4,19 @@
     OUT/media/SOURCE-0000.bin    their images, PNG files one after the other
     OUT/drawn.json               seed and split: a folder holds one of each
 
-A source is a task at an ease, "read_word@0.25". Its item number n depends on seed, split, source and n alone.
+A source is a task at an ease, "read_word@0.25". Its item number n depends on seed, split, source and n alone. One source
+is drawn by the browser, a shard in one go: "screen_html@0".
 """
 
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from PIL import Image
@@ -22,10 +24,12 @@ from PIL import Image
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import unwritable, write_atomically
 from qwen2vl.data.order import key_of
+from qwen2vl.nano.browser import HTML_SCREEN, browser, draw_html_screens
 from qwen2vl.nano.world import DENSE, KINDS, TASKS, Item, draw
 from qwen2vl.nano.world.item import replace_media
 
 ITEMS_PER_SHARD = 2_000
+RECORD_KINDS = KINDS | {HTML_SCREEN: "grounding"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def draw_records(
         task, ease = parse_source(source)
         if count < 1:
             raise ConfigError(f'source "{source}" is asked for {count} items: ask for at least 1, or leave it out')
-        draw(task, 0, split, ease)  # what is missing shows here, before processes start
+        browser() if task == HTML_SCREEN else draw(task, 0, split, ease)  # what is missing shows before processes start
     _claim(out, {"seed": seed, "split": split})
     shards = [
         Shard(out=out, source=source, number=number, count=min(ITEMS_PER_SHARD, count - first), seed=seed, split=split)
@@ -91,10 +95,10 @@ def draw_records(
 def parse_source(source: str) -> tuple[str, float]:
     """Task and ease of "TASK@EASE". Raises ConfigError."""
     found = re.fullmatch(r"(\w+)@(\d+(?:\.\d+)?)", source)
-    if not found or found[1] not in (*TASKS, *DENSE) or float(found[2]) > 1:
+    if not found or found[1] not in RECORD_KINDS or float(found[2]) > 1:
         raise ConfigError(
             f'"{source}" is no source of the drawn world: write TASK@EASE with an ease from 0 (full task) to 1 (easiest), '
-            f"like read_word@0.25, and one of the tasks {', '.join((*TASKS, *DENSE))}"
+            f"like read_word@0.25, and one of the tasks {', '.join((*TASKS, *DENSE, HTML_SCREEN))}"
         )
     return found[1], float(found[2])
 
@@ -123,16 +127,23 @@ def _run(shards: list[Shard], num_workers: int) -> Iterator[int]:
 
 def draw_shard(shard: Shard) -> int:
     """Draw and write one shard; returns its items. Raises Qwen2VLError when the disk does not take it."""
-    task, ease = parse_source(shard.source)
     media, lines = Media(f"media/{shard.name}.bin"), []
-    first = shard.number * ITEMS_PER_SHARD
-    for number in range(first, first + shard.count):
-        item = draw(task, item_key(shard.seed, shard.source, number), shard.split, ease)
-        record = {"id": f"{shard.source}-{number}", "source": shard.source, "kind": KINDS[task]}
-        lines.append(json.dumps(record | body_of(item, KINDS[task], media)) + "\n")
+    kind, first = RECORD_KINDS[parse_source(shard.source)[0]], shard.number * ITEMS_PER_SHARD
+    for number, item in enumerate(items_of(shard, first), first):
+        record = {"id": f"{shard.source}-{number}", "source": shard.source, "kind": kind}
+        lines.append(json.dumps(record | body_of(item, kind, media)) + "\n")
     write_atomically(shard.out / media.name, bytes(media.content))
     write_atomically(shard.lines, "".join(lines))
     return shard.count
+
+
+def items_of(shard: Shard, first: int) -> Iterable[Item]:
+    """What a shard holds, from item `first` of its source on."""
+    task, ease = parse_source(shard.source)
+    if task == HTML_SCREEN:
+        return draw_html_screens(Random(item_key(shard.seed, shard.source, first)), shard.split, shard.count)
+    keys = (item_key(shard.seed, shard.source, number) for number in range(first, first + shard.count))
+    return (draw(task, key, shard.split, ease) for key in keys)
 
 
 def item_key(seed: int, source: str, number: int) -> int:

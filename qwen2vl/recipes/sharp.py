@@ -10,6 +10,7 @@ because the full rate had cost `whole` what it knew of places and letters. Its r
 none of `whole` comes again.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count, cycle
 from pathlib import Path
@@ -21,20 +22,19 @@ from qwen2vl.recipes.wide import WideRecipe
 from qwen2vl.training.config import Stage, TrainConfig
 
 RATE = 5e-4
-FALLS = 11_000
-"""Step from which the rate falls."""
+FALLS = 7500
+"""Step from which the rate falls: at the full one the lessons no longer got better."""
+END = 16_500
 LINES = {"line_stack": 2, "read_line": 1}
 LOOKED_UP = {"receipt": 2, "form": 1, "read_in_box": 1}
-ONE_OF_SEVERAL = (
-    "place_one",
-    "glyph_one",
-    "place_one",
-    "control_one",
-    "place_one",
-    "glyph_one",
-    "place_one",
-    "form_one",
-)
+ONE_OF_SEVERAL = tuple(
+    {lesson: 1}
+    for lesson in (
+        "place_one", "glyph_one", "place_one", "control_one", "place_one", "glyph_one", "place_one", "form_one",
+    )
+)  # fmt: skip
+TOGETHER = {"place_one": 3, "glyph_one": 2, "control_one": 1}
+"""In one step: what it learns for one of them cannot cost the others."""
 FULL_PLACES = (
     {"ground": 2, "point": 1},
     {"glyph_ground": 2, "glyph_point": 1},
@@ -43,11 +43,8 @@ FULL_PLACES = (
 )
 
 
-def mixes(ease: float, small: float) -> tuple[Mix, ...]:
-    """Two rounds over what was known; every second step asks for one of several.
-
-    ease: of the lessons on that; the full tasks join them when it is 0. small: of small print.
-    """
+def mixes(asked: Iterator[Mix], small: float) -> tuple[Mix, ...]:
+    """Two rounds over what was known; every second step asks for one of several. small: ease of small print."""
     known = (
         Mix(0.0, WORDS),
         Mix(0.0, {"colour_shape": 2, "relate": 1}),
@@ -74,16 +71,25 @@ def mixes(ease: float, small: float) -> tuple[Mix, ...]:
         Mix(small, {"read_paragraph": 1, "line_stack": 1, "find_word": 1}),
         Mix(0.0, {"name_dialogue": 1, "glyph_caption": 1, "pair_rows": 1}),
     )
-    lessons = cycle(Mix(ease, {lesson: 1}) for lesson in ONE_OF_SEVERAL)
-    full = cycle(Mix(0.0, weights) for weights in FULL_PLACES)
-    asked = (next(full) if number % 3 == 2 and not ease else next(lessons) for number in count())
     return tuple(chain.from_iterable(zip(known, asked, strict=False)))
 
 
-WIDENS = ((1500, 1.0), (3000, 0.85), (4500, 0.7), (6000, 0.55), (7500, 0.4), (9000, 0.25), (10_500, 0.1))
+def widening(ease: float) -> tuple[Mix, ...]:
+    """One lesson after the other, at one ease."""
+    return mixes(cycle(Mix(ease, lesson) for lesson in ONE_OF_SEVERAL), 0.25)
+
+
+def while_the_rate_falls() -> tuple[Mix, ...]:
+    """Lessons together, at eases that take turns, and every third time the full tasks."""
+    eases, lessons = cycle((0.7, 0.4, 0.1)), cycle((TOGETHER, TOGETHER, TOGETHER, {"form_one": 1}))
+    full = cycle(Mix(0.0, weights) for weights in FULL_PLACES)
+    return mixes((next(full) if number % 3 == 2 else Mix(next(eases), next(lessons)) for number in count()), 0.0)
+
+
+WIDENS = ((1500, 1.0), (3000, 0.85), (4500, 0.7), (6000, 0.55), (FALLS, 0.4))
 """Until which step a lesson on one of several has which ease."""
-SHARP = (*(Lessons(until, mixes(ease, 0.25)) for until, ease in WIDENS), Lessons(24_000, mixes(0.0, 0.0)))
-STAGES = stages_over(SHARP, {"2-everything": 22_000, "3-questions": 24_000}, rate=RATE, falls=FALLS)
+SHARP = (*(Lessons(until, widening(ease)) for until, ease in WIDENS), Lessons(END, while_the_rate_falls()))
+STAGES = stages_over(SHARP, {"2-everything": 15_000, "3-questions": END}, rate=RATE, falls=FALLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

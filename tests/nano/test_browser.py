@@ -1,6 +1,7 @@
 """Windows drawn by Chromium: boxes enclose their pixels, and pixels do not depend on the neighbours."""
 
 import hashlib
+import json
 import re
 import shutil
 from functools import lru_cache
@@ -10,7 +11,7 @@ from random import Random
 import pytest
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano import browser
+from qwen2vl.nano import browser, records
 from qwen2vl.nano.transfer import pages
 from qwen2vl.nano.world import SPLITS, Item, fonts, words
 from qwen2vl.nano.world.screens import html
@@ -55,6 +56,25 @@ def test_pixels_do_not_depend_on_the_neighbours() -> None:
     for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
         assert one.truth == again.truth and one.answer == again.answer
         assert image_of(one).tobytes() == image_of(again).tobytes()
+
+
+@needs_browser
+def test_they_become_records_that_do_not_change_when_more_are_drawn(tmp_path) -> None:
+    records.draw_records(tmp_path / "few", {"screen_html@0": 3}, seed=5)
+    records.draw_records(tmp_path / "more", {"screen_html@0": 5}, seed=5)
+    few, more = ((tmp_path / name / "screen_html@0-0000.jsonl").read_text().splitlines() for name in ("few", "more"))
+    assert len(few) == 3 and more[:3] == few and len(set(more)) == 5
+    record = json.loads(few[0])
+    assert (record["source"], record["kind"]) == ("screen_html@0", "grounding")
+    assert len(record["messages"]) >= 4
+    records.draw_records(tmp_path / "few", {"screen_html@0": 5}, seed=5)
+    assert (tmp_path / "few" / "screen_html@0-0000.jsonl").read_text().splitlines() == more
+
+
+def test_without_a_browser_the_install_line_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Qwen2VLError, match="apt-get install"):
+        records.draw_records(tmp_path, {"screen_html@0": 1})
 
 
 @needs_browser

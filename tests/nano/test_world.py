@@ -155,6 +155,12 @@ def test_font_families_are_disjoint() -> None:
     assert all(any(face.mono for face in fonts_module.FACES[split]) for split in SPLITS)
 
 
+@pytest.mark.parametrize("table", [screens.LAYOUTS, screens.THEMES], ids=["layouts", "themes"])
+def test_windows_of_splits_look_different(table) -> None:
+    assert set(table) == set(SPLITS)
+    assert len({each for looks in table.values() for each in looks}) == sum(map(len, table.values()))
+
+
 @needs_text
 @pytest.mark.parametrize("ease", [1.0, 0.75, 0.5, 0.2])
 def test_easier_reading(ease: float) -> None:

@@ -25,6 +25,9 @@ class DrawOptions(CommonOptions):
     looks more closely, or of micro."""
     share: float = 1.0
     """Share of the records that a whole run reads; fewer are read more than once."""
+    html_screens: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Also so many dialogues about windows that Chromium draws. nano's recipes read none, so that its exam can ask about
+    windows of a renderer that training has not seen."""
     num_workers: int = 1
     """Processes that draw."""
     seed: int | None = None
@@ -36,11 +39,15 @@ def run(argv: Sequence[str]) -> int:
     if not 0 < options.share <= 1:
         raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
     require_at_least("--num-workers", options.num_workers, 1)
+    require_at_least("--html-screens", options.html_screens, 0)
+    from qwen2vl.nano.browser import HTML_SCREEN
     from qwen2vl.nano.records import draw_records
     from qwen2vl.recipes import drawn, recipe_class
 
     prepared = recipe_class(options.recipe)().prepare(options.out)
     sources = drawn.sources_needed(prepared.stages, prepared.processor, options.share)
+    if options.html_screens:
+        sources |= {f"{HTML_SCREEN}@0": options.html_screens}
     seed = prepared.records_seed if options.seed is None else options.seed
     with counting("drawing") as tell:
         draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
