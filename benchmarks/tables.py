@@ -44,7 +44,8 @@ NAMES = (
 RUNS = {
     "exam_nano": "recipe `nano`",
     "exam_wide": "then `wide`",
-    "exam": "then `whole`: shipped",
+    "exam_whole": "then `whole`",
+    "exam": "then `sharp`: shipped",
 }
 """Scores of the runs that the shipped weights come from, in order; the last are the shipped model's."""
 CURVES = tuple(f"score_curve_{exam}" for exam in EXAMS)

@@ -4,7 +4,7 @@
     qwen2vl data build runs/whole-records/*.jsonl --out runs/whole-store --tokenizer runs/whole-records/tokenizer
     qwen2vl train whole --model runs/wide-weights                (the same command again resumes)
 
-It begins with what `wide` has taught, and ends as the shipped nano.
+It begins with what `wide` has taught; `sharp` goes on from it to the shipped nano.
 """
 
 from dataclasses import dataclass, field

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks import tables
+from qwen2vl.cli.evaluate import weights_digest
+from qwen2vl.common.files import sha256_of
+from qwen2vl.nano.exam import EXAMS
 
 PAGE = "# Title\n\n<!-- benchmarks: {block} -->\nby hand\n<!-- benchmarks end -->\n\nafter\n"
 
@@ -130,6 +133,13 @@ def test_pages_of_this_project_have_whole_blocks() -> None:
     for page in tables.PAGES:
         path = tables.ROOT / page
         tables.render_page(path.read_text(encoding="utf-8"), {}, page)
+
+
+@pytest.mark.parametrize("exam", EXAMS)
+def test_the_scores_shown_are_those_of_the_shipped_weights(exam: str) -> None:
+    shown = json.loads((tables.RESULTS / f"{exam}.json").read_text())
+    assert shown["weights"] == weights_digest("nano")
+    assert shown["digest"] == sha256_of(EXAMS[exam].path)
 
 
 def test_the_recipe_stands_beside_the_loop_before_it(tmp_path: Path, results: Path) -> None:
