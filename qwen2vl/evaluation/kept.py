@@ -21,7 +21,6 @@ class KeptAnswers:
     def __init__(self, scores: Path, about: dict[str, Any]) -> None:
         """What the file holds of the same sitting; of another one it is begun anew. Raises Qwen2VLError."""
         self.path = scores.with_name(f"{scores.name}.partial")
-        self.results = list[Judged]()
         first = json.dumps({"about": about}, sort_keys=True)
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
