@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
+from qwen2vl.nano.world import DENSE, FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
 from qwen2vl.nano.world import fonts as fonts_module
 from qwen2vl.nano.world.screens import windows as screens
 from qwen2vl.nano.world.shapes import kinds as shapes
@@ -36,7 +36,7 @@ ALL_TASKS = [
 
 
 def digest(seeds: range) -> str:
-    tasks = WITHOUT_FONTS if NO_TEXT else FIRST_TASKS
+    tasks = WITHOUT_FONTS if NO_TEXT else (*FIRST_TASKS, *DENSE)
     return digest_of(draw(task, seed, "val") for task in tasks for seed in seeds)
 
 
