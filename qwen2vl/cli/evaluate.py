@@ -81,20 +81,19 @@ def run(argv: Sequence[str]) -> int:
 
 def answers(chat: Answers, exam: Exam, tasks: Collection[str], kept: KeptAnswers | None, total: int) -> list[Judged]:
     """Of all items of these tasks, in their order; what was kept is not asked again."""
-    done = list(kept.results) if kept else []
-    items = read_exam(exam.path, tasks, without={result.id for result in done})
-    answered = len(done)
+    results = list(kept.results) if kept else []
+    items = read_exam(exam.path, tasks, without={result.id for result in results})
     with shown_progress(total) as tell:
 
         def after(batch: Sequence[Judged]) -> None:
-            nonlocal answered
             if kept:
                 kept.add(batch)
-            answered += len(batch)
-            tell(answered)
+            results.extend(batch)
+            tell(len(results))
 
         try:
-            return done + run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_batch=after)
+            run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_batch=after)
+            return results
         except KeyboardInterrupt:
             if kept:
                 print("stopped; the same command goes on", file=sys.stderr)

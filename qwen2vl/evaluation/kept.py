@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qwen2vl.common.files import unwritable, write_atomically
+from qwen2vl.common.files import append_line, write_atomically
 from qwen2vl.evaluation.judging import Judged
 
 
@@ -28,15 +28,11 @@ class KeptAnswers:
             whole = [first + "\n"]
         write_atomically(self.path, "".join(whole))
         self.results = [judged(result) for line in whole[1:] for result in json.loads(line)]
+        """Found there, from earlier."""
 
     def add(self, batch: Sequence[Judged]) -> None:
         """Keep one batch. Raises Qwen2VLError when the disk does not take it."""
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([asdict(result) for result in batch]) + "\n")
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-        self.results += batch
+        append_line(self.path, json.dumps([asdict(result) for result in batch]))
 
     def remove(self) -> None:
         """Once the scores are written."""

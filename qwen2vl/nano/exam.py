@@ -252,9 +252,8 @@ def read_exam(
             return [strip.crop((0, place * height, strip.width, (place + 1) * height)) for place in video["frames"]]
 
         for line in _lines(archive):
-            if line["id"] in without:
-                continue
-            if (tasks is None or line["task"] in tasks) and (ids is None or line["id"] in ids):
+            wanted = (tasks is None or line["task"] in tasks) and (ids is None or line["id"] in ids)
+            if wanted and line["id"] not in without:
                 yield ExamItem(**line | {"messages": _replace_parts(line["messages"], load, load_video)})
 
 
