@@ -22,7 +22,6 @@ from qwen2vl.inference import Chat
 from qwen2vl.nano.world import Item
 from qwen2vl.nano.world.shapes.scenes import Scene
 from qwen2vl.nano.world.shapes.tasks import ground_in, one_of_several
-from qwen2vl.processing.grounding import parse_places
 
 ITEMS = 600
 NEAR = 16
@@ -49,14 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ask(model: Answers, items: int) -> dict[str, dict[str, int]]:
     """Number of shapes to boxes: all, of the shape asked for, and of another."""
     found = {str(count): {"boxes": 0, "right": 0, "another's": 0} for count in COUNTS}
-    for start in range(0, items, BATCH):
-        asked = [question(number) for number in range(start, min(start + BATCH, items))]
-        replies = model.batch([item.messages for _, item in asked], batch_size=BATCH, max_new_tokens=64)
-        for (scene, _), reply in zip(asked, replies, strict=True):
-            counts = found[str(len(scene.shapes))]
-            counts["boxes"] += 1
-            if verdict := whose(reply.text, scene.size, [middle(shape.box_px) for shape in scene.shapes]):
-                counts[verdict] += 1
+    asked = [question(number) for number in range(items)]
+    replies = model.batch([item.messages for _, item in asked], batch_size=BATCH, max_new_tokens=64)
+    for (scene, _), reply in zip(asked, replies, strict=True):
+        counts = found[str(len(scene.shapes))]
+        counts["boxes"] += 1
+        if verdict := whose(reply.boxes, [shape.centre for shape in scene.shapes]):
+            counts[verdict] += 1
     return found
 
 
@@ -67,18 +65,14 @@ def question(number: int) -> tuple[Scene, Item]:
     return scene, ground_in(rng, scene, 0.0)
 
 
-def whose(reply: str, size: tuple[int, int], middles: Sequence[Point]) -> str | None:
+def whose(boxes: Sequence[Any], middles: Sequence[Point]) -> str | None:
     """Near the first of the middles "right", one of the others "another's"; None = nowhere, or no box."""
-    boxes = parse_places(reply, [size]).boxes
     if not boxes:
         return None
-    x, y = middle(boxes[0].xyxy_px)
+    left, top, right, bottom = boxes[0].xyxy_px
+    x, y = (left + right) / 2, (top + bottom) / 2
     near = [abs(x - one[0]) < NEAR and abs(y - one[1]) < NEAR for one in middles]
     return "right" if near[0] else "another's" if any(near) else None
-
-
-def middle(box: Sequence[float]) -> Point:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
 def block(results: dict[str, Result]) -> str:

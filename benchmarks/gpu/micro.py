@@ -64,9 +64,9 @@ def train(options: argparse.Namespace, run: Path, end: float) -> int:
 
 def finish(weights: Path, run: Path) -> int:
     """The run's curves, the newest weights in shards, and what they know."""
-    if code := qwen2vl(["report", str(run)]):
-        return code
     if not weights.exists():
+        if code := qwen2vl(["report", str(run)]):
+            return code
         shards = ["--dtype", "bf16", "--max-shard-size", SHARD]
         if code := qwen2vl(["convert", str(run), "--out", str(weights), *shards]):
             return code

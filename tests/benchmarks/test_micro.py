@@ -54,4 +54,4 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
     (run / "exam.json").touch()
     asked.clear()
     assert script.main([*words, *settings]) == 0
-    assert [each[0] for each in asked] == ["train", "report"]
+    assert [each[0] for each in asked] == ["train"]

@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 
 from benchmarks import which_is_meant
-from qwen2vl.nano.world.item import box_answer
+from qwen2vl.processing.grounding import parse_places
 
 
 def test_a_box_is_of_the_shape_whose_middle_is_near() -> None:
     middles = [(30.0, 30.0), (90.0, 60.0)]
 
-    def whose(x1: int, y1: int, x2: int, y2: int) -> str | None:
-        answer = box_answer("the red circle", (x1, y1, x2, y2), (120, 90))
-        return which_is_meant.whose(answer, (120, 90), middles)
+    def whose(*box_px: float) -> str | None:
+        return which_is_meant.whose([SimpleNamespace(xyxy_px=box_px)], middles)
 
     assert whose(20, 20, 40, 40) == whose(10, 10, 25, 60) == "right"
     assert whose(80, 50, 100, 70) == "another's"
     assert whose(50, 20, 70, 40) is whose(20, 50, 40, 70) is None
-    assert which_is_meant.whose("a red circle", (120, 90), middles) is None
+    assert which_is_meant.whose([], middles) is None
 
 
 def test_every_model_is_asked_and_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,12 +29,14 @@ def test_every_model_is_asked_and_gets_a_row(tmp_path: Path, monkeypatch: pytest
         """Knows the truth, or nothing."""
 
         def __init__(self, model: str) -> None:
-            knows = model == "runs/knows"
-            self.texts = [which_is_meant.question(number)[1].answer if knows else "?" for number in range(40)]
+            self.knows = model == "runs/knows"
 
         def batch(self, conversations: Sequence[Any], **sampling: Any) -> list[SimpleNamespace]:
-            assert all(turns[-1]["role"] == "user" for turns in conversations)
-            return [SimpleNamespace(text=self.texts.pop(0)) for _ in conversations]
+            asked = [which_is_meant.question(number) for number in range(len(conversations))]
+            return [
+                SimpleNamespace(boxes=parse_places(item.answer if self.knows else "?", [scene.size]).boxes)
+                for scene, item in asked
+            ]
 
     monkeypatch.setattr(which_is_meant, "Chat", Answering)
     out = tmp_path / "found.json"
