@@ -4,8 +4,9 @@
     qwen2vl data build runs/sharp-records/*.jsonl --out runs/sharp-store --tokenizer runs/sharp-records/tokenizer
     qwen2vl train sharp --model runs/whole-weights               (the same command again resumes)
 
-After `whole` a box around the only shape was right, and among several it was anyone's: lessons of one question an image,
-from two shapes in cells to the full task, teach which is meant. It begins with what `whole` has taught, at half its rate,
+After `whole` a box around the only shape was right, and among several it was anyone's. Lessons of one question an image,
+from two shapes in cells to the full task, are to teach which is meant; beside everything else they made boxes more exact and
+hardly taught that (docs/nano.md). It begins with what `whole` has taught, at half its rate,
 because the full rate had cost `whole` what it knew of places and letters. Its records have a seed of their own, so that
 none of `whole` comes again.
 """
@@ -23,7 +24,7 @@ from qwen2vl.training.config import Stage, TrainConfig
 
 RATE = 5e-4
 FALLS = 7500
-"""Step from which the rate falls: at the full one the lessons no longer got better."""
+"""Step from which the rate falls: at the full one the lessons hardly got better any more."""
 END = 16_500
 LINES = {"line_stack": 2, "read_line": 1}
 LOOKED_UP = {"receipt": 2, "form": 1, "read_in_box": 1}
@@ -34,7 +35,7 @@ ONE_OF_SEVERAL = tuple(
     )
 )  # fmt: skip
 TOGETHER = {"place_one": 3, "glyph_one": 2, "control_one": 1}
-"""In one step: what it learns for one of them cannot cost the others."""
+"""In one step. (Against one after the other it was not measured.)"""
 FULL_PLACES = (
     {"ground": 2, "point": 1},
     {"glyph_ground": 2, "glyph_point": 1},

@@ -73,7 +73,7 @@ STAGES = stages_over(WHOLE, {"2-everything": 21_500, "3-questions": 24_000}, rat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeRecipe(WideRecipe):
-    """Everything that decides the shipped nano's weights."""
+    """Everything that decides the weights."""
 
     name: ClassVar[str] = "whole"
     stages: ClassVar[tuple[Stage, ...]] = STAGES
