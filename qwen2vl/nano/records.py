@@ -76,7 +76,10 @@ def draw_records(
         task, ease = parse_source(source)
         if count < 1:
             raise ConfigError(f'source "{source}" is asked for {count} items: ask for at least 1, or leave it out')
-        browser() if task == HTML_SCREEN else draw(task, 0, split, ease)  # what is missing shows before processes start
+        if task == HTML_SCREEN:  # what is missing shows here, before processes start
+            browser()
+        else:
+            draw(task, 0, split, ease)
     _claim(out, {"seed": seed, "split": split})
     shards = [
         Shard(out=out, source=source, number=number, count=min(ITEMS_PER_SHARD, count - first), seed=seed, split=split)

@@ -16,6 +16,7 @@ from qwen2vl.cli.data import VERBS
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.show import page, show_row, titles_of
 from qwen2vl.data.store import Store
+from qwen2vl.nano import records
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
@@ -324,6 +325,17 @@ def test_a_recipe_has_a_seed_of_its_own_for_its_records(run, tmp_path, monkeypat
     draw = "data", "draw", tmp_path / "drawn", "--recipe", "sharp"
     assert [run(*draw).code, run(*draw, "--seed", 1).code] == [0, 0]
     refused(run(*draw, "--seed", 0), "choose another folder")
+
+
+def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(drawn, "sources_needed", lambda stages, processor, share: {"count@0": 2})
+    monkeypatch.setattr(records, "draw_records", lambda out, sources, **more: asked.append(sources))
+    (tmp_path / "drawn").mkdir()
+    for more in ([], ["--html-screens", 3]):
+        assert run("data", "draw", tmp_path / "drawn", *more).code == 0
+    assert asked == [{"count@0": 2}, {"count@0": 2, "screen_html@0": 3}]
+    refused(run("data", "draw", tmp_path / "drawn", "--html-screens", -1), "--html-screens is -1", "at least 0")
 
 
 @pytest.mark.parametrize(
