@@ -49,13 +49,13 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m benchmarks.tables --check
+	$(BIN)/python -m tools.tables --check
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.run
 
 tables: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.tables
+	@$(BIN)/python -m tools.tables
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

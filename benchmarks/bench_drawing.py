@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.measuring import interleave
-from benchmarks.record import Comparison, Result, say
-from qwen2vl.nano.records import Shard, draw_shard
-from qwen2vl.nano.world import KINDS, TASKS
+from drawn_world import KINDS, TASKS
+from drawn_world.write_records import Shard, draw_shard
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 ITEMS = 25
 """Of every task, in one timed run."""

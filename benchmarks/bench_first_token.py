@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
 from benchmarks.drawn import image_prompt
 from benchmarks.measuring import bandwidth, costliest, gemm_rate, interleave, median
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
-from benchmarks.record import Comparison, Result, say
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
 from qwen2vl.spec.media import decoder_flops, kv_bytes_per_token, tower_flops
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 GRID = (1, 32, 32)
 """448x448 pixels, 256 tokens."""

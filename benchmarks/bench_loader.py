@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.measuring import median
-from benchmarks.record import Comparison, Result, say
 from benchmarks.records import BUDGETS, SIDES, draw_photos, draw_store, plan_of, processor_2b
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepLoader
@@ -25,6 +23,8 @@ from qwen2vl.data.plan import Cursor, Plan, digest
 from qwen2vl.data.quarantine import Quarantine
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 READ_BEFORE = 4
 """Steps before timing begins: the first ones wait for the workers to start."""

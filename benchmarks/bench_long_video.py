@@ -15,11 +15,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.drawn import Video, shows_magenta, write_video
 from benchmarks.measuring import MEGABYTE, peak_resident_bytes
-from benchmarks.record import Comparison, Result, say
 from qwen2vl.inference.chat import Chat, question_messages
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.init import new_model
@@ -28,6 +26,8 @@ from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec import PACKAGED_NANO
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 CEILING_MB = 1500.0
 QUESTION = "What happens in the video?"

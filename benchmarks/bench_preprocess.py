@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.drawn import JPEG_QUALITY, write_photo
 from benchmarks.measuring import interleave, median
-from benchmarks.record import Comparison, Result, say
 from qwen2vl.model.vision import PatchEmbed
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.sources import read_image
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import MediaSettings, image_size
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 SETTINGS = MediaSettings(max_pixels=1280 * 784)
 SIZES = ((1024, 1024, 2.0, 4.0), (4000, 3000, 1.3, 2.0))

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement, check_top
 from benchmarks.bench_first_token import Ours
 from benchmarks.drawn import text_prompt
 from benchmarks.measuring import MEGABYTE, peak_resident_bytes, reset_peak, resident_bytes
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
-from benchmarks.record import Comparison, Result, say
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 SIDES = ("ours", "as generate()", "plain forward")
 """The last two are transformers with logits_to_keep=1, and without."""

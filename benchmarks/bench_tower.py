@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement, check_exact, check_rounded
 from benchmarks.drawn import random_patches
 from benchmarks.measuring import costliest, gemm_rate, interleave, median
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
-from benchmarks.record import Comparison, Result, say
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import tower_flops
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 SIZES = (
     (16, 16), (16, 24), (32, 32), (16, 28), (24, 16), (12, 16), (20, 20), (16, 32),

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.measuring import MEGABYTE, gemm_rate, growth, median
 from benchmarks.mixed_sizes import CONFIG, TOKENS, Run, build_store, load_kernels, new_nano
 from benchmarks.padded import Batch, PaddedLoop, labels_of, padded_batches, samples_of, share_of_padding
-from benchmarks.record import Comparison, Result, run_child, say
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepData
 from qwen2vl.training.loss import IGNORED
+from tools import results as record
+from tools.results import Comparison, Result, run_child, say
 
 FLOOR, AIM = 1.5, 2.5
 MEMORY_FLOOR, MEMORY_AIM = 1.0, 1.5

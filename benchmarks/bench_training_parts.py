@@ -15,17 +15,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from benchmarks import record
 from benchmarks.agreement import Disagreement
 from benchmarks.measuring import MEGABYTE, growth, interleave
 from benchmarks.mixed_sizes import ALL, Run, build_store, load_kernels
-from benchmarks.record import Comparison, Result, run_child, say
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepData
 from qwen2vl.recipes.nano import RATE
 from qwen2vl.training.activations import recompute
-from qwen2vl.training.config import Rates
 from qwen2vl.training.loss import token_loss
+from qwen2vl.training.train_config import Rates
+from tools import results as record
+from tools.results import Comparison, Result, run_child, say
 
 Mode = Literal["none", "selective", "full"]
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from drawn_world import KINDS, draw
+from drawn_world.item import replace_media
+from drawn_world.write_records import Media, conversation, item_key
 from qwen2vl.data.build import Settings, build
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepData, StepLoader
@@ -17,19 +20,16 @@ from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.nano.records import Media, conversation, item_key
-from qwen2vl.nano.world import KINDS, draw
-from qwen2vl.nano.world.item import replace_media
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import RATE, nano_processor
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.media import MediaSettings
-from qwen2vl.training.config import Rates, Stage, TrainConfig
 from qwen2vl.training.loop import Events, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of
-from qwen2vl.training.state import RunDirectory
-from qwen2vl.training.tally import Tally
+from qwen2vl.training.run_directory import RunDirectory
+from qwen2vl.training.step_totals import Tally
+from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 
 TASKS = ("ground", "compare", "count", "motion", "colour_shape")
 """Boxes, two images, numbers, videos, names: none of them needs the fonts."""

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.drawn import JPEG_QUALITY, write_photo
+from drawn_world import corpus_words
 from qwen2vl.data import build
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.plan import Budgets, Lengths, Phase, Plan, PlanConfig
 from qwen2vl.data.store import Store
-from qwen2vl.nano.world import corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO, Qwen2VLConfig

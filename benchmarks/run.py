@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import tables
+from tools import tables
 
 SCRIPTS = {
     "tower": 240,

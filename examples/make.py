@@ -13,7 +13,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from qwen2vl.nano.world import draw
+from drawn_world import draw
 
 FOLDER = Path(__file__).resolve().parent
 FRAMES_PER_SECOND = 10

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Iterable
 
+from drawn_world import draw
 from examples.make import EXAMPLES
 from qwen2vl import Chat
 from qwen2vl.evaluation.judging import ExamItem, Judged
 from qwen2vl.evaluation.runner import run_exam
-from qwen2vl.nano.world import draw
 
 SEEDS = range(200, 320)
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image, ImageChops
 
+from drawn_world import Item, draw
 from examples import demo, make, pick, sheet
 from qwen2vl import Chat
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.nano.world import Item, draw
 
 QUESTIONS = json.loads((make.FOLDER / "questions.json").read_text())
 

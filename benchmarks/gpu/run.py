@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import bench_first_token, record
+from benchmarks import bench_first_token
 from benchmarks.agreement import Disagreement, check_rounded
 from benchmarks.bench_tower import SIZES, tower_paths
 from benchmarks.gpu.correctness import check_all
 from benchmarks.gpu.training import train_rates
 from benchmarks.measuring import interleave, median
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
-from benchmarks.record import Comparison, Result, say
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import tower_flops
+from tools import results as record
+from tools.results import Comparison, Result, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:

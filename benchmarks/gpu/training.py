@@ -12,13 +12,13 @@ import torch
 from benchmarks.agreement import Disagreement
 from benchmarks.drawn import image_prompt
 from benchmarks.measuring import interleave, median
-from benchmarks.record import Comparison
 from qwen2vl.model.init import new_model
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.training.config import PARTS, TrainConfig
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
+from qwen2vl.training.train_config import PARTS, TrainConfig
+from tools.results import Comparison
 
 GRID = (1, 12, 12)
 """168x168 pixels, 36 tokens: about what the drawn world's images have."""

@@ -15,12 +15,12 @@ import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
 from qwen2vl.common.files import sha256_of, write_atomically
+from qwen2vl.evaluation.exam import EXAMS, Exam, count_items, read_exam
 from qwen2vl.evaluation.judging import Judged
-from qwen2vl.evaluation.kept import KeptAnswers
 from qwen2vl.evaluation.page import Heading, choose, page
+from qwen2vl.evaluation.partial_answers import KeptAnswers
 from qwen2vl.evaluation.report import gaps, score, table
 from qwen2vl.evaluation.runner import Answers, run_exam
-from qwen2vl.nano.exam import EXAMS, Exam, count_items, read_exam
 from qwen2vl.spec import resolve_source
 
 SHOWN_PER_TASK = 12

@@ -9,7 +9,7 @@ import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
 from qwen2vl.recipes import RECIPES, recipe_class
-from qwen2vl.recipes.running import Recipe
+from qwen2vl.training.run import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
-from qwen2vl.training.curve import draw_curves
-from qwen2vl.training.state import read_metrics
+from qwen2vl.training.curves import draw_curves
+from qwen2vl.training.run_directory import read_metrics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
-from qwen2vl.recipes.running import run_recipe
+from qwen2vl.training.run import run_recipe
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50

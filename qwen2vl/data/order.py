@@ -5,8 +5,6 @@ outside until one lies inside. Any stretch of any epoch costs only itself, so no
 hundred million samples need no table.
 """
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,12 +14,6 @@ Words = NDArray[np.uint64]
 ROUNDS = (
     4  # a Feistel network of four rounds is a strong pseudo-random permutation when its rounds are random functions
 )
-
-
-def key_of(*parts: object) -> int:
-    """64 bits that depend on every part, the same in every process and release: hash() of a str is not."""
-    text = "\x1f".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def permuted(positions: Ints, size: int, key: int) -> Ints:

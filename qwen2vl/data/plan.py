@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import ConfigError
+from qwen2vl.common.keys import key_of
 from qwen2vl.data.mixture import Mixture
-from qwen2vl.data.order import key_of, permuted
+from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
 
 Ints = NDArray[np.int64]

@@ -19,7 +19,7 @@ from PIL import Image
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.samples import LoadedPack
 from qwen2vl.data.store import Store
-from qwen2vl.processing.chat import IGNORED
+from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.images import MERGE, unpatchify
 from qwen2vl.processing.tokenizer import StreamDecoder, Tokenizer
 from qwen2vl.spec.inputs import ModelInputs

@@ -14,7 +14,7 @@ from qwen2vl.inference.answer import Answer, build_answer
 from qwen2vl.inference.generate import generate, new_cache, room_for_reply
 from qwen2vl.inference.replies import Reply
 from qwen2vl.inference.sampling import SamplingParams
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.lora import load_merged
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Conversation, MediaInfo, Prepared, Processor, load_processor

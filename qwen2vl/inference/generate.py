@@ -13,7 +13,7 @@ from torch import Tensor
 from qwen2vl.common.errors import LengthError
 from qwen2vl.inference.replies import Reply
 from qwen2vl.inference.sampling import choose
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack

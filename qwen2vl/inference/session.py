@@ -16,7 +16,7 @@ from qwen2vl.inference.answer import Answer
 from qwen2vl.inference.chat import Chat, Stream, check_conversation, question_messages
 from qwen2vl.inference.generate import ROOM
 from qwen2vl.inference.sampling import SamplingParams
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.processing.processor import Prepared
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.positions import visual_spans

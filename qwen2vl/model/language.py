@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qwen2vl.model.attention import AttentionPlan, attend
-from qwen2vl.model.cache import CacheStep, KVCache
+from qwen2vl.model.kv_cache import CacheStep, KVCache
 from qwen2vl.model.layers import GatedMLP, RMSNorm
 from qwen2vl.model.rotary import RotaryTable, rotate
 from qwen2vl.spec.config import TextConfig

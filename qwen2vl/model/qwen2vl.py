@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qwen2vl.model.attention import plan_packed
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.language import Decoder, Layout
 from qwen2vl.model.layers import products_for
 from qwen2vl.model.rotary import text_rotary

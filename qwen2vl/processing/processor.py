@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.processing import chat
+from qwen2vl.processing import chat_template as chat
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.messages import ImagePart, VideoPart, parse_messages
 from qwen2vl.processing.sources import read_image

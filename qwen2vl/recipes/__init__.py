@@ -7,7 +7,7 @@ Read `running` for how they are joined, `nano`, `wide`, `whole`, `sharp`, `micro
 from collections.abc import Mapping
 from importlib import import_module
 
-from qwen2vl.recipes.running import Recipe
+from qwen2vl.training.run import Recipe
 
 RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:NanoRecipe",

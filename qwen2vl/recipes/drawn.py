@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from drawn_world import draw
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.nano.world import draw
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.curriculum import Lessons, phases_between
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.media import MediaSettings
-from qwen2vl.training.config import Rates, Stage
 from qwen2vl.training.loop import Line
 from qwen2vl.training.loss import exact_documents, token_loss
+from qwen2vl.training.train_config import Rates, Stage
 
 MEDIA = MediaSettings(
     min_pixels=4 * 784,

@@ -19,8 +19,8 @@ from qwen2vl.model.checkpoint import load_model
 from qwen2vl.model.lora import DECODER_TARGETS, TOWER_TARGETS, LoraConfig, add_adapter, save_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor, load_processor
-from qwen2vl.recipes.running import Prepared, shares_by_size, version_begun_with
-from qwen2vl.training.config import Part, Rates, Stage, TrainConfig
+from qwen2vl.training.run import Prepared, shares_by_size, version_begun_with
+from qwen2vl.training.train_config import Part, Rates, Stage, TrainConfig
 
 FILLED = 0.97
 """Share of a pack that is filled, for the length of an epoch; few samples fill less, many more."""

@@ -6,7 +6,7 @@
     qwen2vl train micro --max-minutes 9                          (the same command again resumes)
     qwen2vl convert runs/micro --out runs/micro-weights --dtype bf16 --max-shard-size 15MB
 
-`python -m benchmarks.gpu.micro` does all of it in pieces. A step holds nine times the tokens of nano's and a lesson has a
+`python -m experiments.micro_on_gpu` does all of it in pieces. A step holds nine times the tokens of nano's and a lesson has a
 third of its steps, single skills two thirds: 16,000 steps, 2.6e8 tokens (2.5 times nano's), 1.1e17 FLOPs. At 15 % of
 an H100's peak that is 12 minutes; it has not been run.
 """
@@ -14,17 +14,17 @@ an H100's peak that is 12 minutes; it has not been run.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from drawn_world import TASKS
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.init import new_model
-from qwen2vl.nano.world import TASKS
 from qwen2vl.recipes.curriculum import CURRICULUM, Lessons, Mix, in_a_row
 from qwen2vl.recipes.drawn import Validation, how_to_build, stages_over
-from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.whole import WHOLE
 from qwen2vl.recipes.wide import wide_processor
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.config import TrainConfig
+from qwen2vl.training.run import Prepared
+from qwen2vl.training.train_config import TrainConfig
 
 MICRO = replace(
     NANO,

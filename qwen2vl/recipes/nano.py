@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from drawn_world import FIRST_TASKS, corpus_words
 from qwen2vl.model.init import new_model
-from qwen2vl.nano.world import FIRST_TASKS, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import FIRST_SIZE, build_nano_tokenizer
 from qwen2vl.recipes.curriculum import CURRICULUM
 from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stages_over
-from qwen2vl.recipes.running import Prepared
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.config import TrainConfig
+from qwen2vl.training.run import Prepared
+from qwen2vl.training.train_config import TrainConfig
 
 FIRST_NANO = replace(NANO, text=replace(NANO.text, vocab_size=FIRST_SIZE))
 """nano before it learns the words of the wider world."""

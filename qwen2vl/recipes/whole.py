@@ -14,7 +14,7 @@ from typing import ClassVar
 from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
 from qwen2vl.recipes.drawn import stages_over
 from qwen2vl.recipes.wide import WideRecipe
-from qwen2vl.training.config import Stage, TrainConfig
+from qwen2vl.training.train_config import Stage, TrainConfig
 
 RATE = 1e-3
 FALLS = 8000

@@ -14,17 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
+from drawn_world import TASKS, added_words, corpus_words
 from qwen2vl.model.checkpoint import load_model
 from qwen2vl.model.init import with_more_ids
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.nano.world import TASKS, added_words, corpus_words
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.recipes.drawn import MEDIA, Validation, how_to_build, stages_over
-from qwen2vl.recipes.running import Prepared
 from qwen2vl.recipes.wider import WIDER
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
-from qwen2vl.training.config import Stage, TrainConfig
+from qwen2vl.training.run import Prepared
+from qwen2vl.training.train_config import Stage, TrainConfig
 
 RATE = 7e-4
 STAGES = stages_over(WIDER, {"2-everything": 7900, "3-questions": 10_900}, rate=RATE, falls=0)

@@ -18,10 +18,10 @@ from qwen2vl.data.loader import AHEAD
 from qwen2vl.model.checkpoint.load import free_bytes
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.media import MediaSettings, decoder_terms, tower_flops
-from qwen2vl.training.config import Part, Stage, TrainConfig
-from qwen2vl.training.kept import Row, kept_by, learning_of
+from qwen2vl.training.activation_memory import Row, kept_by, learning_of
 from qwen2vl.training.loss import CHUNK_LOGITS
 from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained
+from qwen2vl.training.train_config import Part, Stage, TrainConfig
 
 ELEMENT = {"bf16": 2, "fp32": 4}
 """Bytes of a number."""

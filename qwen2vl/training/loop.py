@@ -26,16 +26,16 @@ from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.inputs import pack
 from qwen2vl.training.checkpoints import Tensors, random_state, set_random_state
-from qwen2vl.training.config import Stage, TrainConfig
 from qwen2vl.training.guard import StepGuard
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
 from qwen2vl.training.parts import is_adapter, set_trained
+from qwen2vl.training.run_directory import RunDirectory
 from qwen2vl.training.speed import peak_flops
-from qwen2vl.training.state import RunDirectory
-from qwen2vl.training.tally import Tally, peak_memory_bytes
+from qwen2vl.training.step_totals import Tally, peak_memory_bytes
 from qwen2vl.training.tensorboard import Board
 from qwen2vl.training.tracing import traced
+from qwen2vl.training.train_config import Stage, TrainConfig
 
 log = logging.getLogger(__name__)
 

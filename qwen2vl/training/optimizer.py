@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from qwen2vl.training.config import Part, TrainConfig
 from qwen2vl.training.parts import part_of, trained
+from qwen2vl.training.train_config import Part, TrainConfig
 
 
 class MasterOptimizer:

@@ -6,7 +6,7 @@ from torch import nn
 
 from qwen2vl.data.lengths import Passes
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.training.config import PARTS, Part, Rates
+from qwen2vl.training.train_config import PARTS, Part, Rates
 
 
 def part_of(parameter: str) -> Part:

@@ -28,7 +28,7 @@ from benchmarks.gpu import run as gpu
 from benchmarks.measuring import gemm_rate, interleave, median
 from benchmarks.mixed_sizes import build_store
 from benchmarks.peer import SMALL, fill, random_model, transformers_twin
-from benchmarks.record import Comparison
+from tools.results import Comparison
 
 pytest.importorskip("transformers")
 

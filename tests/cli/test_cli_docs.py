@@ -16,7 +16,7 @@ from qwen2vl.recipes.nano import nano_processor
 from tests.data.conftest import build_store
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^##+ (\w+(?: \w+)?)\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE))
+SECTIONS = dict(re.findall(r"^##+ ([\w-]+(?: [\w-]+)?)\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE))
 
 
 def list_modules():

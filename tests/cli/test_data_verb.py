@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawn_world import write_records as records
 from qwen2vl.cli.data import VERBS
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.show import page, show_row, titles_of
 from qwen2vl.data.store import Store
-from qwen2vl.nano import records
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.processing.tokenizer import Tokenizer

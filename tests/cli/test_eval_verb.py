@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 from PIL import Image
 
+from drawn_world.item import image_item, place_truth, text_truth
 from qwen2vl.cli import evaluate
 from qwen2vl.common.files import sha256_of
+from qwen2vl.evaluation import exam as exams
 from qwen2vl.evaluation import runner
 from qwen2vl.evaluation.report import Aims
-from qwen2vl.nano import exam as exams
-from qwen2vl.nano.world.item import image_item, place_truth, text_truth
 from tests.cli.test_cli_docs import documented_keys, keys_of
 from tests.cli.test_wrong_input import refused
 

@@ -17,7 +17,7 @@ from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
 from qwen2vl.data.quarantine import Quarantine, read_failures
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
-from qwen2vl.processing.chat import IGNORED
+from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media import MediaSettings

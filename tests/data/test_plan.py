@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.common.errors import ConfigError
+from qwen2vl.common.keys import key_of
 from qwen2vl.data.mixture import Mixture
-from qwen2vl.data.order import key_of, permuted
+from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
 from qwen2vl.data.plan import SLACK, Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, deal, digest
 

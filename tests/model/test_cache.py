@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import kv_bytes_per_token
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.inputs import ModelInputs, pack
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.model.cache import KVCache
+from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack

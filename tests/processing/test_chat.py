@@ -6,7 +6,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
-from qwen2vl.processing.chat import CHAT_TEMPLATE, IGNORED, Special, Text, media_parts, render, render_text, tokenise
+from qwen2vl.processing.chat_template import (
+    CHAT_TEMPLATE,
+    IGNORED,
+    Special,
+    Text,
+    media_parts,
+    render,
+    render_text,
+    tokenise,
+)
 from qwen2vl.processing.messages import parse_messages
 from qwen2vl.processing.tokenizer import Tokenizer, build_nano_tokenizer
 from qwen2vl.spec.tokens import (

@@ -16,9 +16,9 @@ from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.model.checkpoint import load_model, save_checkpoint
 from qwen2vl.model.init import new_model
 from qwen2vl.recipes.finetune import FinetuneRecipe
-from qwen2vl.recipes.running import run_recipe
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.training.state import read_metrics
+from qwen2vl.training.run import run_recipe
+from qwen2vl.training.run_directory import read_metrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "finetune.md"
 FRUITS = {"pear": (40, 200, 40), "cherry": (200, 0, 40), "plum": (90, 0, 160)}

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from drawn_world import DENSE, TASKS
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.nano.world import DENSE, TASKS
 from qwen2vl.recipes import drawn, micro, nano
 from qwen2vl.recipes.curriculum import CURRICULUM, Lessons, in_a_row
 from qwen2vl.recipes.whole import WHOLE

@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from drawn_world import DENSE, FIRST_TASKS, draw
+from drawn_world.write_records import draw_records
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.data.build import Settings, build
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.store import Store
 from qwen2vl.model.checkpoint import load_model
-from qwen2vl.nano.records import draw_records
-from qwen2vl.nano.world import DENSE, FIRST_TASKS, draw
 from qwen2vl.recipes import drawn
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
 from qwen2vl.recipes.nano import FIRST_NANO, MEDIA, STAGES, NanoRecipe, nano_processor
-from qwen2vl.recipes.running import export_run, is_run, run_recipe
 from qwen2vl.spec.media import MediaSettings
-from qwen2vl.training.config import TrainConfig
-from qwen2vl.training.state import read_metrics
+from qwen2vl.training.run import export_run, is_run, run_recipe
+from qwen2vl.training.run_directory import read_metrics
+from qwen2vl.training.train_config import TrainConfig
 
 
 def fonts_installed() -> bool:

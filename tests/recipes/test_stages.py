@@ -14,7 +14,7 @@ from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media import num_parameters
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.parts import count_parameters, part_of, set_trained
-from qwen2vl.training.state import read_metrics
+from qwen2vl.training.run_directory import read_metrics
 from tests.data.conftest import build_store
 
 RECIPES = {"stage1": Stage1Recipe, "stage2": Stage2Recipe, "stage3": Stage3Recipe}
@@ -76,7 +76,7 @@ def test_another_vocabulary_gives_its_ids_to_the_model(tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused(changes, words, store, tmp_path):
-    from qwen2vl.recipes.running import run_recipe
+    from qwen2vl.training.run import run_recipe
 
     with pytest.raises(ConfigError, match=words):
         run_recipe(replace(Stage1Recipe(store=store.path), **changes), tmp_path, lambda line: None)

@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from drawn_world import DENSE, FIRST_TASKS, TASKS
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.init import new_model
-from qwen2vl.nano.world import DENSE, FIRST_TASKS, TASKS
 from qwen2vl.recipes import recipe_class, sharp, whole, wide
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
 from qwen2vl.recipes.whole import WHOLE

@@ -17,10 +17,10 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.config import Rates, Stage, TrainConfig
 from qwen2vl.training.loop import Events, StageData, Trainer
 from qwen2vl.training.parts import passes_of
-from qwen2vl.training.state import RunDirectory, read_metrics
+from qwen2vl.training.run_directory import RunDirectory, read_metrics
+from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 from tests.data.conftest import build_store
 
 SMALL = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.text, num_hidden_layers=2))

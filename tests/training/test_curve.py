@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.training.curve import MOST_TASKS, draw_curves, figure_of, grouped, running_mean, series_of
-from qwen2vl.training.state import read_metrics
+from qwen2vl.training.curves import MOST_TASKS, draw_curves, figure_of, grouped, running_mean, series_of
+from qwen2vl.training.run_directory import read_metrics
 
 from .conftest import FIGURES, trainer_of
 

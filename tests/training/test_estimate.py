@@ -16,13 +16,13 @@ from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.media import MediaSettings, num_parameters
 from qwen2vl.training import estimate as module
+from qwen2vl.training.activation_memory import Row, kept_by
 from qwen2vl.training.activations import recompute
-from qwen2vl.training.config import Rates, TrainConfig
 from qwen2vl.training.estimate import Memory, estimate, memory_of, refuse_too_large
-from qwen2vl.training.kept import Row, kept_by
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
 from qwen2vl.training.parts import set_trained
+from qwen2vl.training.train_config import Rates, TrainConfig
 
 from .conftest import ALL, SMALL, stage_of, trainer_of
 

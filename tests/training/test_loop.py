@@ -18,10 +18,10 @@ from qwen2vl.data.plan import Phase
 from qwen2vl.data.quarantine import read_failures
 from qwen2vl.training import checkpoints
 from qwen2vl.training import loop as looping
-from qwen2vl.training.config import Rates, TrainConfig
 from qwen2vl.training.loop import Events
 from qwen2vl.training.parts import part_of
-from qwen2vl.training.state import RunDirectory, read_metrics
+from qwen2vl.training.run_directory import RunDirectory, read_metrics
+from qwen2vl.training.train_config import Rates, TrainConfig
 
 from .conftest import ALL, CONFIG, SOURCES, curve_of, lines_of, stage_of, trainer_of
 

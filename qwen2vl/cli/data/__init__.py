@@ -12,6 +12,7 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb(help="draw records as the model sees them, as an HTML page", module="qwen2vl.cli.data.show"),
     "bench": Verb(help="time the reading of a store, with no model", module="qwen2vl.cli.data.bench"),
     "draw": Verb(help="draw the records that nano is trained on", module="qwen2vl.cli.data.draw"),
+    "draw-exam": Verb(help="draw the items of the packaged exam again", module="qwen2vl.cli.data.draw_exam"),
 }
 
 

@@ -71,7 +71,7 @@ def show_step(options: ShowOptions) -> int:
     """The packed rows of a step of a run."""
     from qwen2vl.data.show import page, show_row, titles_of
     from qwen2vl.processing.processor import load_processor
-    from qwen2vl.recipes.replay import replay
+    from qwen2vl.training.replay import replay
 
     step = replay(options.store, options.step or 0)
     tokenizer = load_processor(options.store / "model").tokenizer

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from qwen2vl.common.errors import CheckpointError
-from qwen2vl.model.checkpoint.files import list_file, list_tensors, read_tensor
 from qwen2vl.model.checkpoint.names import PATCH_KERNEL, Shape, refuse
+from qwen2vl.model.checkpoint.tensor_files import list_file, list_tensors, read_tensor
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import VisionConfig, read_json, read_preprocessor
 

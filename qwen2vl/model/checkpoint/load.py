@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.model.checkpoint.files import StoredTensor, list_tensors, read_tensor
 from qwen2vl.model.checkpoint.names import Match, match, tensor_table
+from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_tensors, read_tensor
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig

@@ -13,9 +13,15 @@ import torch
 from torch import Tensor
 
 from qwen2vl.common.errors import CheckpointError
-from qwen2vl.model.checkpoint.files import MAX_SHARD_BYTES, PendingTensor, StoredTensor, read_tensor, write_tensors
 from qwen2vl.model.checkpoint.load import choose_dtype, find_tensors
 from qwen2vl.model.checkpoint.names import Entry, count, first, tensor_table
+from qwen2vl.model.checkpoint.tensor_files import (
+    MAX_SHARD_BYTES,
+    PendingTensor,
+    StoredTensor,
+    read_tensor,
+    write_tensors,
+)
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig, config_to_dict

@@ -6,8 +6,7 @@
 Knows nothing of training but which parameters require a gradient.
 """
 
-from qwen2vl.model.lora.files import folding, load_adapter, load_merged, save_adapter
-from qwen2vl.model.lora.layers import (
+from qwen2vl.model.lora.adapted_layers import (
     DECODER_TARGETS,
     TOWER_TARGETS,
     LoraConfig,
@@ -16,6 +15,7 @@ from qwen2vl.model.lora.layers import (
     add_adapter,
     merge_adapter,
 )
+from qwen2vl.model.lora.adapter_files import folding, load_adapter, load_merged, save_adapter
 
 __all__ = [
     "DECODER_TARGETS",

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from qwen2vl.common.errors import CheckpointError
-from qwen2vl.model.checkpoint.files import (
+from qwen2vl.model.checkpoint.tensor_files import (
     PendingTensor,
     list_tensors,
     read_tensor,

@@ -1,0 +1,97 @@
+"""A small page: a heading and lines "Key: value"; asks for the heading or for one value."""
+
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from drawn_world import palette
+from drawn_world.fonts import faces
+from drawn_world.item import Item, image_item, text_truth
+from drawn_world.lettering import fit_size, ink_size, write
+from drawn_world.palette import Rgb
+from drawn_world.reading.word_tasks import dress
+from drawn_world.shapes.shape_scenes import PATCH
+from drawn_world.shapes.shape_tasks import ask
+from drawn_world.wording import PAGE_KEYS
+from drawn_world.words import pick_digits, pick_word
+
+WORD_KEYS = ("Name", "City", "Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A drawn page and what stands on it."""
+
+    image: Image.Image
+    heading: str
+    entries: tuple[tuple[str, str], ...]
+    """Key and value of every line, from the top."""
+
+
+def page(rng: Random, split: str) -> Item:
+    """Heading, two to four lines, one question."""
+    drawn = make_page(rng, split)
+    if rng.random() < 0.25:
+        question, answer = ask_heading(rng, drawn)
+    else:
+        question, answer = ask_value(rng, *rng.choice(drawn.entries))
+    return image_item("page", [drawn.image], question, answer, text_truth(answer, read=[answer]))
+
+
+def ask_heading(rng: Random, drawn: Page, ease: float = 0.0) -> tuple[str, str]:
+    return ask(rng, "page_heading", ease), drawn.heading
+
+
+def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str, str]:
+    return ask(rng, "page_value", ease, key=key if rng.random() < 0.5 else key.lower()), value
+
+
+def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
+    """A page; with probability `ease` of one size."""
+    heading, _ = dress(rng, split, pick_word(rng, split))
+    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
+    width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
+    height = rng.randint(max(4, len(entries) + 3), 8) * PATCH
+    width, height = (6 * PATCH, 7 * PATCH) if ease and rng.random() < ease else (width, height)
+    image = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
+    return Page(image=image, heading=heading, entries=entries)
+
+
+def _value(rng: Random, split: str, key: str) -> str:
+    if key in WORD_KEYS or (key == "Code" and rng.random() < 0.5):
+        return pick_word(rng, split)
+    if key == "Price":
+        return f"{rng.randint(1, 99)}.{rng.choice((0, 5, 9))}{rng.choice((0, 5, 9))}"
+    if key == "Date":
+        return f"{rng.randint(1, 28)}.{rng.randint(1, 12)}"
+    return pick_digits(rng, *{"Room": (1, 3), "Phone": (4, 6)}.get(key, (1, 5)))
+
+
+def _paper(rng: Random) -> tuple[Rgb, Rgb]:
+    """Mostly dark on light, as paper is; one page in six the other way round."""
+    ink, paper = palette.jitter(rng, (25, 25, 25), 25), palette.jitter(rng, (236, 236, 236), 18)
+    return (ink, paper) if rng.random() < 0.85 else (paper, ink)
+
+
+def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: list[str]) -> Image.Image:
+    """Heading in a larger size, lines below at one size that fits the longest of them."""
+    ink, paper = _paper(rng)
+    head_face, face = rng.choice(faces(split, mono=False)), rng.choice(faces(split, mono=False))
+    image = Image.new("RGB", size, paper)
+    margin = rng.randint(4, 9)
+    room = size[0] - 2 * margin
+    row = size[1] // (len(lines) + 2)
+    head_size = max(18, fit_size(head_face, heading, room, min(34, row)))
+    head_width, head_height = ink_size(head_face, head_size, heading)
+    x = margin if rng.random() < 0.5 else max(margin, (size[0] - head_width) // 2)
+    write(image, head_face, head_size, heading, (x, margin), ink)
+    y = margin + head_height + rng.randint(3, 8)
+    if rng.random() < 0.4:
+        ImageDraw.Draw(image).line((margin, y, size[0] - margin, y), fill=ink)
+        y += 3
+    step = (size[1] - y - 2) // len(lines)
+    line_size = min(fit_size(face, line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
+    for index, line in enumerate(lines):
+        write(image, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
+    return image

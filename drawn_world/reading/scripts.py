@@ -1,0 +1,151 @@
+"""Words in Greek and Cyrillic letters, with the faces of every split that have them."""
+
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+from PIL import Image
+
+from drawn_world.fonts import Face, faces
+from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.lettering import fit_size
+from drawn_world.shapes.shape_scenes import PATCH
+from drawn_world.typesetting import (
+    Sheet,
+    Style,
+    choose_form,
+    choose_size,
+    choose_style,
+    fixed,
+    line_mask,
+    somewhere,
+    whole_tokens,
+    with_scene,
+)
+from drawn_world.wording import phrase
+from drawn_world.words import split_of
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "read_script": (
+        "Read the {script} text.",
+        "What does the {script} text say?",
+        "What is written here in {script}?",
+        "Read the text.",
+        "What is the {script} text?",
+        "Read what is written here in {script}.",
+    ),
+}
+LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
+LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
+"""Letters that alone would not show which alphabet a word is in."""
+LISTED = {
+    "Greek": (
+        "νερο ψωμι γαλα ηλιος θαλασσα σπιτι δρομος πορτα βιβλιο σχολειο φιλος μητερα πατερας παιδι ζωη λογος χρονος "
+        "μερα νυχτα πρωι βραδυ ουρανος φωτια αερας δεντρο φυλλο πουλι ψαρι γατα σκυλος αλογο καρδια χερι ματι κεφαλι "
+        "ποδι τραπεζι καρεκλα κλειδι λεξη γραμμα φωνη μουσικη χορος πολη χωρα βουνο ποταμι νησι δωρο ξυλο ζεστη ψυχη "
+        "δεξια μπλε ασπρο πρασινο μαυρο λαδι τυρι κρασι"
+    ),
+    "Cyrillic": (
+        "вода хлеб молоко солнце море дом дорога дверь книга школа друг мама отец ребёнок жизнь слово время день ночь "
+        "утро вечер небо земля огонь воздух дерево лист цветок птица рыба кошка собака лошадь сердце рука глаз голова "
+        "нога стол стул окно ключ буква голос музыка город страна гора река остров подарок снег лето зима яблоко чай "
+        "белый синий чёрный красный"
+    ),
+}
+SCRIPTS = tuple(LETTERS)
+WITHOUT = (
+    "Caladea",
+    "Quicksand",
+    "Inconsolata",
+    "Dosis",
+    "Oxygen",
+    "Cabin",
+    "Gentium Basic",
+    "Karla",
+    "B612",
+    "B612 Mono",
+)
+"""Families that lack these letters; of EB Garamond only the bold face lacks them."""
+ALIGNED_LETTERS = 8
+
+
+@lru_cache(maxsize=8)
+def script_faces(split: str) -> tuple[Face, ...]:
+    """The faces of a split that have both alphabets."""
+    return tuple(face for face in faces(split) if face.family not in WITHOUT and face.file != "EBGaramond12-Bold.otf")
+
+
+@lru_cache(maxsize=8)
+def listed(split: str, script: str) -> tuple[str, ...]:
+    """The words of a split that show their alphabet; as everywhere a word's hash decides on the split."""
+    return tuple(word for word in LISTED[script].split() if split_of(word) == split and _shows(word, script))
+
+
+def _shows(word: str, script: str) -> bool:
+    """Whether a letter of the word looks like no Latin one."""
+    return not set(word) <= set(LIKE_LATIN[script])
+
+
+def pick(rng: Random, split: str, script: str, length: int | None = None) -> str:
+    """A listed word, or random letters whose hash lies in the split; either shows its alphabet."""
+    if length is None and rng.random() < 0.4:
+        return rng.choice(listed(split, script))
+    wanted = length or rng.randint(3, 7)
+    while True:
+        letters = "".join(rng.choices(LETTERS[script], k=wanted))
+        letters = letters[:-1] + "ς" if letters.endswith("σ") else letters
+        if split_of(letters) == split and _shows(letters, script):
+            return letters
+
+
+def read_script(rng: Random, split: str, ease: float) -> Item:
+    """One word or two, one below the other, in one alphabet."""
+    count = 1 if fixed(rng, ease) else rng.choice((1, 1, 2))
+    image, question, scene = _make(rng, split, ease, count)
+    answer = "\n".join(scene["lines"])
+    truth = text_truth(answer, " ".join(scene["lines"]), metric="anls", scene=scene)
+    return image_item("read_script", [image], question, answer, truth)
+
+
+def script_lines(rng: Random, split: str, ease: float) -> Item:
+    """Two to four words in one alphabet, one below the other: many letters for one image's cost."""
+    count = 3 if fixed(rng, ease) else rng.choice((2, 3, 3, 4))
+    image, question, scene = _make(rng, split, ease, count)
+    return with_scene(dialogue_item("script_lines", image, [(question, "\n".join(scene["lines"]))]), scene)
+
+
+def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, str, dict[str, Any]]:
+    """Image, question and scene of so many words."""
+    script = rng.choice(SCRIPTS)
+    style = choose_style(rng, split, choose_form(rng, ease), among=script_faces(split))
+    length = ALIGNED_LETTERS if style.form == "aligned" else None
+    lines = [pick(rng, split, script, length) for _ in range(count)]
+    one_size = style.form == "aligned" or fixed(rng, ease)
+    wide = 4 * PATCH if one_size else rng.randint(4, 6) * PATCH
+    tall = PATCH if one_size else rng.randint(PATCH, 2 * PATCH if count < 3 else PATCH + 8)
+    size = choose_size(rng, 16, 22) if style.form == "plain" else choose_size(rng, 14, 40)
+    size = min(size, *(fit_size(style.face, line, wide - 4, tall - 4) for line in lines))
+    image, made = _write(rng, style, size, lines, (wide, tall))
+    question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
+    return image, question, {"script": script, "lines": lines, "size": size, **made}
+
+
+def _write(
+    rng: Random, style: Style, size: int, lines: list[str], row: tuple[int, int]
+) -> tuple[Image.Image, dict[str, Any]]:
+    """The lines at random places, each in its own row of a width and height."""
+    sheet = Sheet(rng, style, (row[0], whole_tokens(row[1] * len(lines))))
+    boxes = []
+    for index, line in enumerate(lines):
+        mask = line_mask(style, size, line)
+        x, y = (somewhere(rng, side, length) for side, length in zip(row, mask.size, strict=True))
+        boxes.append(list(sheet.put(mask, (x, index * row[1] + y))))
+    image, made = sheet.finish(rng, size)
+    return image, {"boxes_px": boxes, **made}
+
+
+MAKERS: dict[str, Maker] = {"read_script": read_script}
+LESSONS: dict[str, Maker] = {"script_lines": script_lines}
+KINDS: dict[str, str] = {"read_script": "ocr", "script_lines": "ocr"}
+WORDS: tuple[str, ...] = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"])
+"""Names in questions; and the letters, each of which is two bytes."""

@@ -1,0 +1,153 @@
+"""The next action on a window that we drew, for an instruction: one call in the agent's text form, nothing else.
+
+    Turn on Wifi.  ->  ✿FUNCTION✿: Tap
+                       ✿ARGS✿: {"point": [348, 291]}
+
+Three actions: Tap a point, Type a text into the field at a point, and Done where the window already is as wanted, which
+only the window itself can tell. Points are thousandths, as in `processing.grounding`. Truth has a kind of its own:
+    {"kind": "action", "name": "Tap", "box_px": [x1, y1, x2, y2], "text": None, "size": [width, height], "scene": {...}}
+box_px is None for Done; text is None but for Type. Not here: running the actions, and the system message that declares
+them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than all the rest of an item.
+"""
+
+from random import Random
+from typing import Any
+
+from drawn_world.item import Box, Item, Maker, dialogue_item, image_item
+from drawn_world.screens.windows import Control, Screen, make_screen
+from drawn_world.wording import phrase
+from drawn_world.words import pick_word
+from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
+from qwen2vl.processing.grounding import to_thousandths
+
+Turn = tuple[str, str, dict[str, Any]]
+"""Instruction, answer and truth."""
+
+POINT = Parameter(name="point", description="(x, y) in thousandths")
+TEXT = Parameter(name="text", description="what to write")
+ACTIONS = (
+    Action(name="Tap", description="touch a point of the screen", parameters=(POINT,)),
+    Action(name="Type", description="write into the field at a point", parameters=(POINT, TEXT)),
+    Action(name="Done", description="the screen is as wanted"),
+)
+MAX_TURNS = 6
+DONE_SHARE = 0.15
+"""Of the instructions for a field: those that name what it holds already."""
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "press": (
+        "Press {label}.",
+        "Press the button {label}.",
+        "Tap {label}.",
+        "Tap the {label} button.",
+        "Please press the button {label}.",
+        "Press the {label} button.",
+        "Please tap the button {label}.",
+    ),
+    "open_tab": (
+        "Open the tab {label}.",
+        "Open the {label} tab.",
+        "Go to {label}.",
+        "Please open the tab {label}.",
+        "Go to the {label} tab.",
+        "Please go to the tab {label}.",
+    ),
+    "turn_on": (
+        "Turn on {label}.",
+        "Turn {label} on.",
+        "Switch on {label}.",
+        "Please turn on {label}.",
+        "Switch {label} on.",
+        "Please switch on {label}.",
+    ),
+    "turn_off": (
+        "Turn off {label}.",
+        "Turn {label} off.",
+        "Switch off {label}.",
+        "Please turn off {label}.",
+        "Switch {label} off.",
+        "Please switch off {label}.",
+    ),
+    "type": (
+        "Type {text} into {label}.",
+        "Write {text} into {label}.",
+        "Type {text} into the field {label}.",
+        "Please type {text} into {label}.",
+        "Write {text} into the field {label}.",
+        "Please write {text} into {label}.",
+    ),
+}
+WORDS: tuple[str, ...] = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text")
+
+
+def next_action(rng: Random, split: str, ease: float) -> Item:
+    """A window and one instruction."""
+    drawn = make_screen(rng, split, ease)
+    instruction, answer, truth = instruct(rng, split, drawn, rng.choice(drawn.controls), ease)
+    return image_item("next_action", [drawn.image], instruction, answer, truth | {"scene": described(drawn)})
+
+
+def action_dialogue(rng: Random, split: str, ease: float) -> Item:
+    """An instruction for every control of one window, for a checkbox both: each is about the window as it is shown."""
+    drawn = make_screen(rng, split, ease)
+    turns = [instruct(rng, split, drawn, control, ease) for control in drawn.controls if control.kind != "checkbox"]
+    for control in drawn.controls:
+        if control.kind == "checkbox":
+            turns += [_switch(rng, split, drawn, control, ease, wanted) for wanted in ("yes", "no")]
+    rng.shuffle(turns)
+    kept = turns[:MAX_TURNS]
+    item = dialogue_item("action_dialogue", drawn.image, [(instruction, answer) for instruction, answer, _ in kept])
+    truth = kept[-1][2] | {"scene": described(drawn)}
+    return Item(task=item.task, messages=item.messages, answer=item.answer, truth=truth)
+
+
+def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Turn:
+    """An instruction that this control of the window answers, with the action and its truth."""
+    if control.kind == "checkbox":
+        return _switch(rng, split, drawn, control, ease, rng.choice(("yes", "no")))
+    if control.kind == "field":
+        return _type(rng, split, drawn, control, ease)
+    wording = "press" if control.kind == "button" else "open_tab"
+    return phrase(rng, QUESTIONS[wording], ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
+
+
+def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, wanted: str) -> Turn:
+    wording = QUESTIONS["turn_on" if wanted == "yes" else "turn_off"]
+    instruction = phrase(rng, wording, ease, split, label=control.label)
+    return instruction, *(_act(drawn, "Done") if control.state == wanted else _act(drawn, "Tap", control.box_px))
+
+
+def _type(rng: Random, split: str, drawn: Screen, control: Control, ease: float) -> Turn:
+    done = rng.random() < DONE_SHARE
+    text = control.state if done else pick_word(rng, split)
+    instruction = phrase(rng, QUESTIONS["type"], ease, split, text=text, label=control.label)
+    done = text == control.state
+    return instruction, *(_act(drawn, "Done") if done else _act(drawn, "Type", control.box_px, text))
+
+
+def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The reply that does this, a touch being in the middle of the box, and its truth."""
+    size = drawn.image.size
+    arguments: dict[str, Any] = {}
+    if box_px:
+        middle = (box_px[0] + box_px[2]) / 2, (box_px[1] + box_px[3]) / 2
+        arguments["point"] = list(to_thousandths(middle, size))
+    if text is not None:
+        arguments["text"] = text
+    answer = render_reply(Reply(thought="", calls=(Call(name, arguments),)))
+    place = list(box_px) if box_px else None
+    return answer, {"kind": "action", "name": name, "box_px": place, "text": text, "size": list(size)}
+
+
+def described(drawn: Screen) -> dict[str, Any]:
+    """The window as plain JSON: size, title, and of every control its kind, label, state and box in pixels."""
+    controls = [
+        {"kind": each.kind, "label": each.label, "state": each.state, "box_px": list(each.box_px)}
+        for each in drawn.controls
+    ]
+    return {"size": list(drawn.image.size), "title": drawn.title, "controls": controls}
+
+
+MAKERS: dict[str, Maker] = {"next_action": next_action}
+LESSONS: dict[str, Maker] = {"action_dialogue": action_dialogue}
+KINDS: dict[str, str] = {"next_action": "agent", "action_dialogue": "agent"}

@@ -1,0 +1,94 @@
+"""A word written over a photograph: a transfer task, for the exam alone.
+
+    photo               licence
+    astronaut           public domain (NASA)
+    brick               CC0 (CC0Textures)
+    camera              CC0 (Lav Varshney)
+    chelsea             CC0 (Stefan van der Walt)
+    clock_motion        public domain (Stefan van der Walt)
+    coffee              CC0 (Rachel Michetti)
+    grass               CC0 (CC0Textures)
+    gravel              CC0 (CC0Textures)
+    hubble_deep_field   public domain (NASA)
+    rocket              public domain (SpaceX)
+
+The photographs are those inside the package scikit-image, which names these licences; they are read as files, without
+importing it, so it needs none of its dependencies. Fonts, words and wording are those of the test split.
+"""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from drawn_world import wording
+from drawn_world.fonts import faces
+from drawn_world.item import Box, Item, image_item, text_truth
+from drawn_world.lettering import fit_size, ink_size
+from drawn_world.reading.textures import write_over
+from drawn_world.shapes.shape_scenes import PATCH
+from drawn_world.wording import phrase
+from drawn_world.words import pick_word
+from qwen2vl.common.errors import Qwen2VLError
+
+INSTALL_LINE = "pip install --no-deps scikit-image"
+PHOTOS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "rocket.jpg",
+)
+SPLIT = "test"
+MARGIN = 4
+
+
+def transfer_photo(rng: Random) -> Item:
+    """A word on a piece of a photograph, read. Raises Qwen2VLError where photographs, fonts or words are not installed."""
+    name, face, word = rng.choice(PHOTOS), rng.choice(faces(SPLIT, mono=False)), pick_word(rng, SPLIT)
+    widths = [width * PATCH for width in range(3, 7) if width * PATCH >= 14 * len(word)]
+    size = rng.choice(widths), rng.randint(2, 3) * PATCH
+    image, cut = _cut(rng, _photo(name), size)
+    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
+    wide, high = ink_size(face, text_px, word)
+    x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
+    box = (x, y, x + wide, y + high)
+    edge = write_over(rng, image, face, text_px, word, box)
+    scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
+    question = phrase(rng, wording.QUESTIONS["read_word"], 0.0, SPLIT)
+    return image_item("transfer_photo", [image], question, word, text_truth(word, read=[word], scene=scene))
+
+
+def photo_folder() -> Path:
+    """Where the photographs lie. Raises Qwen2VLError with the install line."""
+    found = find_spec("skimage")
+    folders = found.submodule_search_locations if found else None
+    if not folders:
+        raise Qwen2VLError(
+            "scikit-image was not found: drawing words on photographs needs the photographs inside it; install it with: "
+            + INSTALL_LINE
+        )
+    return Path(folders[0]) / "data"
+
+
+@lru_cache(maxsize=len(PHOTOS))
+def _photo(name: str) -> Image.Image:
+    with Image.open(photo_folder() / name) as opened:
+        return opened.convert("RGB")
+
+
+def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Box]:
+    """A piece of the photograph, of the image's shape, shrunk to its size."""
+    most = min(photo.width / size[0], photo.height / size[1])
+    scale = rng.uniform(min(1.0, most), most)
+    width, height = int(size[0] * scale), int(size[1] * scale)
+    x, y = rng.randint(0, photo.width - width), rng.randint(0, photo.height - height)
+    cut = (x, y, x + width, y + height)
+    return photo.resize(size, Image.Resampling.LANCZOS, box=cut), cut

@@ -1,0 +1,71 @@
+"""Words and strings to be read. A word belongs to one split by its hash, in every image it may appear in."""
+
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from string import ascii_lowercase, digits
+
+from drawn_world.fonts import INSTALL_LINE
+from qwen2vl.common.errors import Qwen2VLError
+
+WORD_LIST = Path("/usr/share/dict/words")
+MIN_LETTERS, MAX_LETTERS = 3, 7
+UNFIT = re.compile(
+    r"anal$|anus|arses?$|ass(es)?$|bastard|bitch|boob|bugger|chink|clit|cocks?$|coons?$|crap|cums?$|cunt|damn|dicks?$|"
+    r"dyke|enema|erotic|fag|fart(s|ed|ing)?$|feces|fuck|goddamn|gook|gyp($|p|s)|hell$|hooker|horny|hussy|incest|kike|"
+    r"labia|milf|molest|nazi|nigg[ae]|nude|org(y|ies|asm)|pees?$|penis|piss|pimp($|s|e|i)|poop|porn|prick|pub[ei]|puss|"
+    r"queer|rap(e|ing|ist)|rectum|redskin|retard|scrot|semen|sex|shit|slut|smut|sodom|spastic|sperm|squaw|tits?$|turd|"
+    r"urin|vagin|vulva|wank|wetback|whor"
+)
+"""Beginnings of words that no image should show; the word list has them all."""
+
+
+def split_of(word: str) -> str:
+    """The split a word belongs to: 80 % train, 10 % val, 10 % test, by a hash that never changes."""
+    bucket = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % 10
+    return "val" if bucket == 8 else "test" if bucket == 9 else "train"
+
+
+@lru_cache(maxsize=1)
+def _by_split() -> dict[str, tuple[str, ...]]:
+    if not WORD_LIST.is_file():
+        raise Qwen2VLError(
+            f"word list {WORD_LIST} was not found: drawing words for training needs it; install it with: {INSTALL_LINE}"
+        )
+    pattern = re.compile(f"[a-z]{{{MIN_LETTERS},{MAX_LETTERS}}}")
+    lines = WORD_LIST.read_text(encoding="utf-8").splitlines()
+    known = sorted({line for line in lines if pattern.fullmatch(line) and not UNFIT.match(line)})
+    return {split: tuple(word for word in known if split_of(word) == split) for split in ("train", "val", "test")}
+
+
+def words(split: str) -> tuple[str, ...]:
+    """All words of a split, sorted. Raises Qwen2VLError when no word list is installed."""
+    return _by_split()[split]
+
+
+def pick_word(rng: Random, split: str) -> str:
+    """A word of the split, its length drawn first so that short words are not rare."""
+    length = rng.randint(MIN_LETTERS, MAX_LETTERS)
+    return rng.choice(_by_length(split, length))
+
+
+@lru_cache(maxsize=32)
+def _by_length(split: str, length: int) -> tuple[str, ...]:
+    return tuple(word for word in words(split) if len(word) == length)
+
+
+def pick_letters(rng: Random, split: str, length: int | None = None) -> str:
+    """Random letters whose hash lies in the split: never by chance a word of another split."""
+    length = length or rng.randint(MIN_LETTERS, MAX_LETTERS)
+    while True:
+        letters = "".join(rng.choices(ascii_lowercase, k=length))
+        if split_of(letters) == split:
+            return letters
+
+
+def pick_digits(rng: Random, low: int = 1, high: int = 6) -> str:
+    """A string of low..high digits; no nought in front of a longer one."""
+    length = rng.randint(low, high)
+    return rng.choice(digits[1:] if length > 1 else digits) + "".join(rng.choices(digits, k=length - 1))

@@ -1,0 +1,91 @@
+"""micro from nothing to scores in pieces: the same command again goes on.
+
+    python -m experiments.micro_on_gpu --minutes 9          three or four times on one datacenter GPU
+
+Every step is a verb that stands in docs/nano.md: draw, build, train until the minutes are spent, and at the end of the
+run draw its curves, convert to shards and sit the exam. A step that is done is skipped. Needs the fonts of scripts/install-fonts.sh.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from qwen2vl.cli.main import main as qwen2vl
+from qwen2vl.recipes import recipe_class
+from qwen2vl.training.checkpoints import Checkpoints
+from tools.results import say
+
+SHARD = "15MB"
+FEWEST_MINUTES = 0.5
+"""A piece that begins with less would load and save more than it trains."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=9.0, help="of this command; conversion and exam come on top")
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="of the records that one pass needs; they are read again"
+    )
+    parser.add_argument("--workers", type=int, default=8, help="processes that draw, build and read")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further options of `qwen2vl train`")
+    options = parser.parse_args(argv)
+    end = time.monotonic() + 60 * options.minutes
+    run = options.runs / "micro"
+    if code := (0 if steps_done(run) else prepare(options)) or train(options, run, end):
+        return code
+    total = sum(stage.steps for stage in recipe_class("micro")().prepare(run).stages)
+    if steps_done(run) < total:
+        say(f"{steps_done(run)} of {total} steps; the same command again goes on")
+        return 0
+    return finish(options.runs / "micro-weights", run)
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Records and store."""
+    records, workers = options.runs / "micro-records", ["--num-workers", str(options.workers)]
+    code = qwen2vl(["data", "draw", str(records), "--recipe", "micro", "--share", str(options.share), *workers])
+    if code:
+        return code
+    lines = [str(path) for path in sorted(records.glob("*.jsonl"))]
+    out = ["--out", str(store_of(options)), "--tokenizer", str(records / "tokenizer")]
+    return qwen2vl(["data", "build", *lines, *out, *workers])
+
+
+def train(options: argparse.Namespace, run: Path, end: float) -> int:
+    left = (end - time.monotonic()) / 60
+    if left < FEWEST_MINUTES:
+        return 0
+    words = ["train", "micro", "--run-dir", str(run), "--store", str(store_of(options))]
+    readers = ["--num-workers", str(max(1, options.workers // 4))]
+    return qwen2vl([*words, *readers, "--max-minutes", f"{left:.2f}", *options.more])
+
+
+def finish(weights: Path, run: Path) -> int:
+    """The run's curves, the newest weights in shards, and what they know."""
+    if not weights.exists():
+        if code := qwen2vl(["report", str(run)]):
+            return code
+        shards = ["--dtype", "bf16", "--max-shard-size", SHARD]
+        if code := qwen2vl(["convert", str(run), "--out", str(weights), *shards]):
+            return code
+    scores = run / "exam.json"
+    if scores.exists():
+        say(f"done: weights in {weights}, scores in {scores}")
+        return 0
+    out = ["--out", str(scores), "--report", str(run / "exam.html")]
+    return qwen2vl(["eval", "exam", "--model", str(weights), *out])
+
+
+def store_of(options: argparse.Namespace) -> Path:
+    return Path(options.runs) / "micro-store"
+
+
+def steps_done(run: Path) -> int:
+    steps = Checkpoints(run / "checkpoints", keep=1).steps()
+    return steps[-1] if steps else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

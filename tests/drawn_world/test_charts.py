@@ -1,0 +1,283 @@
+"""Charts: truths derived again from their descriptions, descriptions that the pixels bear out, splits that stay apart."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+
+from drawn_world import SPLITS, words
+from drawn_world.charts import chart_data, chart_drawing
+from drawn_world.charts import chart_tasks as charts
+from drawn_world.charts import looks as chart_looks
+from drawn_world.charts.chart_drawing import DrawnChart
+from drawn_world.transfer import plotted_charts as transfer
+from qwen2vl.common.errors import Qwen2VLError
+
+from .checks import (
+    are_apart,
+    check_read_words,
+    check_repeatable,
+    digest_of,
+    drawn,
+    every_split,
+    image_of,
+    needs_text,
+    taught_words,
+    turns_of,
+)
+
+ALL = charts.MAKERS | charts.LESSONS
+make = partial(drawn, ALL)
+pytestmark = needs_text
+
+
+def drawn_chart(
+    seed: int, kind: str, written: bool | None = False, split: str = "train", ease: float = 0.0, plain: bool = False
+):
+    """Without noise; plain: without grid."""
+    rng = Random(f"{split}/{kind}/{seed}")
+    chart = chart_data.make_chart(rng, split, ease, kind, written=written)
+    look = chart_looks.pick_look(rng, split, ease, chart)
+    return chart_drawing.draw_chart(*chart_drawing.fitted(chart, replace(look, grid="none") if plain else look))
+
+
+def answer_again(question: str, scene: dict) -> str:
+    """The answer to a question, from the description alone."""
+    at = dict(zip(scene["labels"], scene["values"], strict=True))
+    named = [
+        word for word in re.findall(r"\w+", question.replace("Yes or no", "").replace("yes or no", "")) if word in at
+    ]
+    if "largest" in question or "smallest" in question:
+        return (max if "largest" in question else min)(at, key=at.__getitem__)
+    if "first" in question or "last" in question:
+        return scene["labels"][0 if "first" in question else -1]
+    if "rise" in question or "line" in question:
+        ups = [b > a for a, b in pairwise(scene["values"])]
+        words_of = {True: "rises", False: "falls"}
+        turns = [up for index, up in enumerate(ups) if index == 0 or ups[index - 1] != up]
+        return ", then ".join(words_of[up] for up in turns)
+    if len(named) == 2:
+        return "yes" if at[named[0]] > at[named[1]] else "no"
+    if len(named) == 1:
+        return str(at[named[0]])
+    if not any(scene["labels"]):
+        return " ".join(map(str, scene["values"]))
+    return "\n".join(f"{label}: {value}" for label, value in at.items())
+
+
+@pytest.mark.parametrize("task", ALL)
+@every_split
+def test_answers_follow_from_the_description(task: str, split: str) -> None:
+    known = taught_words(charts.QUESTIONS, charts.WORDS)
+    for seed in range(80):
+        item = make(task, seed, split, (0.0, 0.0, 0.3, 0.6, 1.0)[seed % 5])
+        scene = json.loads(json.dumps(item.truth))["scene"]
+        if "" in scene["labels"]:
+            scene["labels"] = [str(index) * 9 for index in range(len(scene["labels"]))]  # names that no question has
+            assert item.answer == " ".join(map(str, scene["values"]))
+            continue
+        for question, answer in turns_of(item):
+            assert answer == answer_again(question, scene), (question, scene)
+            spoken = {word for word in re.findall("[A-Za-z]+", f"{question} {answer}") if len(word) > 1}
+            assert spoken <= known | set(item.truth.get("read", ()))
+        if item.truth["kind"] == "number":
+            assert float(item.answer) == item.truth["value"] and item.truth["tolerance"] == 0.05
+        else:
+            assert item.answer in item.truth["accept"]
+
+
+def _read_off(drawn: DrawnChart) -> list[int]:
+    """Values measured on bars and points."""
+    x1, y1, x2, y2 = drawn.plot
+    if drawn.chart.kind == "line":
+        return [round((y2 - (mark[1] + mark[3]) // 2) * drawn.chart.top / (y2 - y1)) for mark in drawn.marks]
+    if drawn.look.horizontal:
+        return [round((mark[2] - x1) * drawn.chart.top / (x2 - x1)) for mark in drawn.marks]
+    return [round((y2 - mark[1]) * drawn.chart.top / (y2 - y1)) for mark in drawn.marks]
+
+
+@pytest.mark.parametrize("kind", ["bar", "line"])
+def test_values_can_be_measured_within_tolerance(kind: str) -> None:
+    for seed in range(200):
+        drawn = drawn_chart(seed, kind)
+        for measured, value in zip(_read_off(drawn), drawn.chart.values, strict=True):
+            assert abs(measured - value) <= 0.05 * value + 1e-9, (seed, measured, value)
+        assert all(value % chart_data.UNIT[drawn.chart.top] == 0 for value in drawn.chart.values) or all(
+            value >= drawn.chart.top // 5 for value in drawn.chart.values
+        )
+
+
+@every_split
+def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
+    for seed in range(80):
+        drawn = drawn_chart(seed, "bar", False, split)
+        pixels, (x1, y1, x2, y2) = np.asarray(drawn.image), drawn.plot
+        covered = np.zeros(pixels.shape[:2], dtype=bool)
+        for (left, top, right, bottom), colour in zip(drawn.marks, drawn.look.colours, strict=True):
+            assert x1 <= left < right <= x2 and y1 <= top < bottom <= y2
+            assert (pixels[top:bottom, left:right] == colour).all()
+            covered[top:bottom, left:right] = True
+        free = pixels[y1:y2, x1:x2][~covered[y1:y2, x1:x2]]
+        assert not any((free == colour).all(axis=1).any() for colour in drawn.look.colours)
+
+
+@every_split
+def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
+    for seed in range(60):
+        drawn = drawn_chart(seed, "line", False, split, plain=True)
+        colour, (x1, _, x2, y2) = np.array(drawn.look.colours[0]), drawn.plot
+        near = (np.abs(np.asarray(drawn.image).astype(int) - colour).sum(axis=2) < 40)[: y2 - 3]
+        near[:, :x1] = near[:, x2:] = False
+        ys, xs = np.nonzero(near)
+        lefts, tops, rights, bottoms = zip(*drawn.marks, strict=True)
+        assert min(lefts) <= xs.min() and xs.max() < max(rights)
+        assert min(tops) <= ys.min() <= min(tops) + 2 and ys.max() < max(bottoms)
+        for left, top, right, bottom in drawn.marks:
+            if bottom < near.shape[0]:
+                assert near[top:bottom, left:right].sum() > 6
+
+
+@every_split
+def test_slices_cover_their_percent(split: str) -> None:
+    for seed in range(40):
+        drawn = drawn_chart(seed, "pie", False, split)
+        x1, y1, x2, y2 = drawn.plot
+        pixels = np.asarray(drawn.image)[y1:y2, x1:x2].reshape(-1, 3)
+        counts = [(pixels == colour).all(axis=1).sum() for colour in drawn.look.colours]
+        for count, value in zip(counts, drawn.chart.values, strict=True):
+            assert abs(100 * count / sum(counts) - value) < 1.5
+
+
+@every_split
+@pytest.mark.parametrize("kind", ["bar", "line", "pie"])
+def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes: dict[str, list] = {}
+    original = chart_drawing._put
+
+    def put(image, look, text, *rest):
+        box = original(image, look, text, *rest)
+        boxes.setdefault("labels" if text in look_labels else "numbers", []).append(box)
+        return box
+
+    monkeypatch.setattr(chart_drawing, "_put", put)
+    for seed in range(100):
+        rng = Random(f"{split}/{kind}/{seed}")
+        chart = chart_data.make_chart(rng, split, 0.0, kind)
+        look_labels = set(chart.labels)
+        boxes.clear()
+        drawn = chart_drawing.draw_chart(*chart_drawing.fitted(chart, chart_looks.pick_look(rng, split, 0.0, chart)))
+        width, height = drawn.image.size
+        for x1, y1, x2, y2 in [box for group in boxes.values() for box in group]:  # a line has room for accents
+            assert x1 >= -1 and y1 >= -4 and x2 <= width + 1 and y2 <= height + 4, (seed, x1, y1, x2, y2)
+        assert are_apart(boxes["labels"], -2), seed
+
+
+def test_the_easiest_bars_stand_in_columns_of_tokens() -> None:
+    for seed in range(40):
+        scene = make("bar_levels", seed, "train", 1.0).truth["scene"]
+        assert scene["plot_px"] == list(chart_drawing.EASY_PLOT) and len(scene["marks_px"]) == 4
+        for column, (mark, value) in enumerate(zip(scene["marks_px"], scene["values"], strict=True), 1):
+            assert column * 28 <= mark[0] and mark[2] <= (column + 1) * 28
+            assert mark[3] - mark[1] == 14 * value and 1 <= value <= 9
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_sizes(task: str) -> None:
+    for seed in range(100):
+        ease = seed / 99
+        size = image_of(make(task, seed, "train", ease)).size
+        assert min(size) >= 112 and max(size) <= 196
+        assert size == (140, 168) or ease < 1
+    assert {image_of(make(task, seed, "train", 1.0)).size for seed in range(30)} == {(140, 168)}
+
+
+def test_dialogues_have_four_to_six_turns() -> None:
+    assert {len(turns_of(make("chart_dialogue", seed))) for seed in range(60)} <= {4, 5, 6}
+
+
+def test_answers_are_balanced() -> None:
+    trends = [make("chart_trend", seed).answer for seed in range(300)]
+    shares = [trends.count(trend) / len(trends) for trend in chart_data.TRENDS]
+    assert max(shares) - min(shares) < 0.12
+    compared = [make("chart_compare", seed).answer for seed in range(300)]
+    assert 0.7 < compared.count("yes") / compared.count("no") < 1.43
+    kinds = [make("chart_value", seed).truth["scene"]["kind"] for seed in range(300)]
+    assert min(map(kinds.count, ("bar", "line", "pie"))) > 40
+
+
+def digest() -> str:
+    return digest_of(make(task, seed, "val", seed / 2) for task in ALL for seed in range(2))
+
+
+def test_same_seed_same_pixels_in_another_process() -> None:
+    check_repeatable(digest)
+
+
+def test_looks_and_wordings_stay_in_their_split() -> None:
+    for table in (chart_looks.GRIDS, chart_looks.SPINES, chart_looks.MARKS, chart_looks.LEGENDS):
+        assert sum(len(table[split]) for split in SPLITS) == len({each for split in SPLITS for each in table[split]})
+    for rgb in (chart_looks.GROUNDS, chart_looks.SERIES):
+        assert len({colour for split in SPLITS for row in rgb[split] for colour in row}) == sum(
+            len({colour for row in rgb[split] for colour in row}) for split in SPLITS
+        )
+    patterns = {name: [re.sub(r"\{\w+\}", "X", text) for text in group] for name, group in charts.QUESTIONS.items()}
+    for task in ALL:
+        for split in SPLITS:
+            for seed in range(20):
+                item = make(task, seed, split)
+                labels = sorted(filter(None, item.truth["scene"]["labels"]), key=len, reverse=True)
+                for question, _ in turns_of(item):
+                    shape = re.sub(r"\b(" + "|".join(labels or ["-"]) + r")\b", "X", question)
+                    places = [p.index(shape) - len(p) for p in patterns.values() if shape in p]
+                    expected = {"test": place_is(-1), "val": place_is(-2), "train": lambda place: place < -2}[split]
+                    assert places and all(map(expected, places)), (split, question)
+
+
+def place_is(wanted: int):
+    return lambda place: place == wanted
+
+
+@every_split
+def test_read_words_stay_in_their_split(split: str) -> None:
+    check_read_words((make("chart_table", seed, split) for seed in range(200)), split)
+    assert all(words.split_of(word) == "train" for word in (*chart_data.FRUITS, *chart_data.GOODS))
+
+
+def test_fewer_categories_where_there_is_no_room() -> None:
+    rng = Random(0)
+    chart = chart_data.Chart(
+        kind="line",
+        labels=("mmmmm", "wwwww", "mwmwm", "wmwmw", "mmwww", "wwmmm"),
+        values=(1,) * 6,
+        top=10,
+        written=False,
+    )
+    fitted, look = chart_drawing.fitted(chart, chart_looks.pick_look(rng, "train", 0.0, chart))
+    assert 2 <= len(fitted.labels) == len(fitted.values) == len(look.colours) < 6 and look.size[0] == 196
+    pie = replace(chart, kind="pie", values=(10, 20, 30, 10, 10, 20), top=100).without_last()
+    assert sum(pie.values) == 100 and len(pie.labels) == 5
+
+
+def test_charts_of_matplotlib_ask_what_they_show() -> None:
+    pytest.importorskip("matplotlib")
+    for seed in range(3):
+        one, again = (transfer.chart_value(Random(seed)) for _ in range(2))
+        assert one.answer == again.answer and image_of(one).tobytes() == image_of(again).tobytes()
+        assert one.task == "transfer_chart" and one.truth["kind"] == "number"
+        ((question, answer),) = turns_of(one)
+        assert answer == answer_again(question, one.truth["scene"]) and float(answer) == one.truth["value"]
+        assert question.startswith(("What value does the chart give for", "What percent of the chart is"))
+        assert image_of(one).mode == "RGB" and max(image_of(one).size) <= 196
+        assert len(image_of(one).getcolors(10_000)) > 8
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(Qwen2VLError, match=r"qwen2vl\[plot\]"):
+        transfer.chart_value(Random(0))

@@ -1,0 +1,187 @@
+"""Two and three images, and counting to nine: answers are derived again from the description in the truth."""
+
+from collections import Counter
+from functools import partial
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drawn_world.shapes import kinds as shapes
+from drawn_world.shapes.pairs import LESSONS, MAKERS, QUESTIONS, WORDS
+
+from .checks import (
+    are_apart,
+    are_inside,
+    asked,
+    check_answers,
+    check_repeatable,
+    check_taught,
+    check_wordings,
+    digest_of,
+    every_split,
+    media_of,
+    of_every_ease,
+    taught_words,
+    turns_of,
+)
+
+ALL = MAKERS | LESSONS
+EVERY = pytest.mark.parametrize("task", ALL)
+ORDINALS = ["first", "second", "third"]
+items = partial(of_every_ease, ALL)
+
+
+def named(image: dict) -> list[str]:
+    return [f"{shape['colour']} {shape['kind']}" for shape in image["shapes"]]
+
+
+def the_change(first: dict, second: dict) -> tuple[str, str]:
+    """Name of the shape that differs, and how."""
+    gone, came = (sorted(Counter(named(a)) - Counter(named(b))) for a, b in ((first, second), (second, first)))
+    if not came:
+        return gone[0], "missing"
+    if not gone:
+        return came[0], "new"
+    (colour, kind), (new_colour, new_kind) = gone[0].split(), came[0].split()
+    assert (colour == new_colour) != (kind == new_kind)
+    return gone[0], f"now {new_colour}" if kind == new_kind else f"now a {new_kind}"
+
+
+def same_as_first(images: list[dict], what: str) -> str:
+    reference, *others = (image["shapes"][0][{"shape": "kind", "colour": "colour"}[what]] for image in images)
+    return {(True, True): "both", (False, False): "neither", (True, False): "second", (False, True): "third"}[
+        others[0] == reference, others[1] == reference
+    ]
+
+
+def one_of(flags: list[bool]) -> str:
+    """The ordinal of the only true one."""
+    assert sum(flags) == 1
+    return ORDINALS[flags.index(True)]
+
+
+def derived(question: str, scene: dict) -> str:
+    """The answer by the description alone."""
+    key, parts = asked(QUESTIONS, question)
+    images = scene["images"]
+    counts, names = [len(image["shapes"]) for image in images], [named(image) for image in images]
+    if key in ("difference", "different_shape"):
+        name, how = the_change(*images)
+        return f"the {name} is {how}" if key == "difference" else name
+    if key == "same_object":
+        return same_as_first(images, parts["what"])
+    if key in ("same_colour", "same_shape"):
+        same = same_as_first([images[0], *images], key.removeprefix("same_")) == "both"
+        return "yes" if same else "no"
+    if key in ("which_more", "which_most"):
+        return one_of([count == max(counts) for count in counts])
+    if key == "which_has":
+        return one_of([parts["thing"] in each for each in names])
+    if key in ("colour_in", "count_in"):
+        image = images[ORDINALS.index(parts["which"])]
+        colours = [shape["colour"] for shape in image["shapes"] if shape["kind"] == parts.get("kind")]
+        return str(len(image["shapes"])) if key == "count_in" else "".join(colours)
+    if key == "in_both":
+        return "yes" if all(any(n.endswith(f" {parts['kind']}") for n in each) for each in names) else "no"
+    if key == "name_both":
+        return ", ".join(name for each in names for name in each)
+    if key == "pair_rows":
+        lines = [sorted(p["shapes"], key=lambda s: (s["y"] // row_height(p), s["x"])) for p in images]
+        told = [", ".join(f"{s['colour']} {s['kind']}" for s in line) for line in lines]
+        return "\n".join(f"{which}: {line}" for which, line in zip(ORDINALS, told, strict=False))
+    kinds = {shapes.PLURALS[shape["kind"]] for shape in images[0]["shapes"]}
+    assert parts["things"] == "shapes" or kinds == {parts["things"]}
+    return " ".join(map(str, range(1, counts[0] + 1))) if key == "count_aloud" else str(counts[0])
+
+
+def row_height(image: dict) -> int:
+    """Of a grid of four shapes in one or two rows, six or eight in two."""
+    (width, height), count = image["size"], len(image["shapes"])
+    return height if width >= 2 * height and count == 4 else height // 2
+
+
+@EVERY
+@every_split
+def test_answers_follow_from_the_description(task: str, split: str) -> None:
+    check_answers(items(task, 60, split), task, derived)
+
+
+@EVERY
+def test_images_are_what_the_description_says(task: str) -> None:
+    for item in items(task, 40):
+        for image, told in zip(media_of(item), item.truth["scene"]["images"], strict=True):
+            drawn = Image.new("RGB", tuple(told["size"]), tuple(told["ground"]))
+            for shape in told["shapes"]:
+                mask = shapes.mask(shape["kind"], shape["side"], shape["turn"])
+                drawn.paste(tuple(shape["rgb"]), (shape["x"], shape["y"]), mask)
+            assert image.size == drawn.size
+            noise = np.abs(np.asarray(image).astype(int) - np.asarray(drawn).astype(int))
+            assert noise.max() <= 9
+
+
+@EVERY
+def test_boxes_enclose_their_pixels_and_lie_apart(task: str) -> None:
+    for item in items(task, 40):
+        for told in item.truth["scene"]["images"]:
+            boxes = []
+            for shape in told["shapes"]:
+                width, height = shapes.mask(shape["kind"], shape["side"], shape["turn"]).size
+                boxes.append((shape["x"], shape["y"], shape["x"] + width, shape["y"] + height))
+            assert are_inside(boxes, told["size"]) and are_apart(boxes)
+
+
+@EVERY
+def test_sizes_keep_to_the_limits(task: str) -> None:
+    for item in items(task, 60):
+        sizes = [image.size for image in media_of(item)]
+        assert 1 <= len(sizes) <= 3 and all(max(size) <= 224 and size[0] * size[1] >= 4 * 784 for size in sizes)
+        assert sum(-(-width // 28) * -(-height // 28) for width, height in sizes) <= 64
+    easiest = {tuple(p.size for p in media_of(ALL[task](Random(seed), "train", 1.0))) for seed in range(20)}
+    assert len(easiest) == 1
+
+
+def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
+    told = [items("equal_cells", 2)[1], *(LESSONS["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
+    placed = [shape for item in told for image in item.truth["scene"]["images"] for shape in image["shapes"]]
+    assert {(shape["colour"], shape["kind"]) for shape in placed} == {
+        (colour, kind) for colour in ("red", "blue") for kind in ("circle", "cross")
+    }
+    assert all(shape["x"] < 28 and shape["y"] < 28 for shape in placed)
+
+
+def test_the_easiest_count_ends_where_the_row_ends() -> None:
+    for seed in range(60):
+        (image,) = LESSONS["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
+        cells = [shape["y"] // 28 * 3 + shape["x"] // 28 for shape in image["shapes"]]
+        assert cells == list(range(len(cells))) and len({s["kind"] for s in image["shapes"]}) == 1
+
+
+def test_answers_are_balanced() -> None:
+    for task, answers in (("same_object", ("second", "third", "both", "neither")), ("count_nine", "123456789")):
+        given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(450)]
+        assert set(given) == set(answers)
+        assert all(0.6 < given.count(each) * len(answers) / 450 < 1.5 for each in answers), task
+    turns = [turn for seed in range(300) for turn in turns_of(LESSONS["equal_cells"](Random(seed), "train", 0.0))]
+    given = [answer for _, answer in turns if answer in ("yes", "no")]
+    assert 0.4 < given.count("yes") / len(given) < 0.6
+
+
+def digest() -> str:
+    return digest_of(ALL[task](Random(seed), "val", 0.3) for task in ALL for seed in range(3))
+
+
+def test_the_same_pixels_again_and_in_another_process() -> None:
+    check_repeatable(digest)
+
+
+@EVERY
+@every_split
+def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
+    check_wordings(items(task, 20, split), QUESTIONS, split)
+
+
+@EVERY
+def test_words_are_known_to_the_tokenizer(task: str) -> None:
+    check_taught(items(task, 60), taught_words(QUESTIONS, WORDS))
