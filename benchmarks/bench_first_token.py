@@ -20,8 +20,8 @@ from benchmarks.peer import SMALL, normalised, random_model, shortened, transfor
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.costs import decoder_flops, kv_bytes_per_token, tower_flops
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.spec.media import decoder_flops, kv_bytes_per_token, tower_flops
 from tools import results as record
 from tools.results import Comparison, Result, say
 

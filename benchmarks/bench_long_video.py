@@ -25,7 +25,7 @@ from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec import PACKAGED_NANO
 from qwen2vl.spec.config import NANO
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from tools import results as record
 from tools.results import Comparison, Result, say
 

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.agreement import Disagreement
 from benchmarks.measuring import interleave, stopwatch
 from benchmarks.packers import emptiest, first_come, first_fit
 from benchmarks.records import BUDGETS, SIDES, config_of, draw_lengths, draw_photos, draw_store, plan_of
+from qwen2vl.common.arrays import Ints
 from qwen2vl.data.packing import pack_window
 from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan, deal
 from qwen2vl.data.store import Store
 from tools import results as record
 from tools.results import Comparison, Result, say
 
-Ints = NDArray[np.int64]
 Packer = Callable[[Ints, tuple[int, int, int]], list[list[int]]]
 
 WINDOW = 2048

@@ -22,7 +22,8 @@ from qwen2vl.model.vision import PatchEmbed
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.sources import read_image
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaSettings, image_size
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.resize import image_size
 from tools import results as record
 from tools.results import Comparison, Result, say
 

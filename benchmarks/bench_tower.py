@@ -18,7 +18,7 @@ from benchmarks.measuring import costliest, gemm_rate, interleave, median
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import tower_flops
+from qwen2vl.spec.costs import tower_flops
 from tools import results as record
 from tools.results import Comparison, Result, say
 

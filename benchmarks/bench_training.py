@@ -23,7 +23,7 @@ from benchmarks.mixed_sizes import CONFIG, TOKENS, Run, build_store, load_kernel
 from benchmarks.padded import Batch, PaddedLoop, labels_of, padded_batches, samples_of, share_of_padding
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepData
-from qwen2vl.training.loss import IGNORED
+from qwen2vl.spec.tokens import IGNORED
 from tools import results as record
 from tools.results import Comparison, Result, run_child, say
 

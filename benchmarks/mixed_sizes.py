@@ -23,7 +23,7 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import RATE, nano_processor
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.loop import Events, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of

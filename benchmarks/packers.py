@@ -3,9 +3,9 @@
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from qwen2vl.common.arrays import Ints
+
 Budgets = tuple[int, int, int]
 
 

@@ -16,9 +16,9 @@ from benchmarks.peer import normalised, transformers_twin
 from qwen2vl.data.loader import StepData
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
+from qwen2vl.spec.tokens import IGNORED
 from qwen2vl.training.train_config import Stage, TrainConfig
 
 Batch = dict[str, Tensor]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from qwen2vl.model.checkpoint.names import tensor_table
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.config import Qwen2VLConfig, TextConfig, VisionConfig, config_to_dict
+from qwen2vl.spec.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl.spec.tokens import TokenIds
 
 POOL = 16_777_213
@@ -65,7 +65,7 @@ def transformers_twin(model: Qwen2VL) -> Any:
     from transformers import Qwen2VLConfig as PeerConfig
     from transformers import Qwen2VLForConditionalGeneration
 
-    peer_config = PeerConfig(**config_to_dict(model.config))
+    peer_config = PeerConfig(**model.config.to_hub())
     with torch.device("meta"):
         twin = Qwen2VLForConditionalGeneration._from_config(peer_config, attn_implementation="sdpa", dtype=model.dtype)
     # Rotary tables are buffers that no checkpoint holds: made again, off the meta device.

@@ -18,7 +18,7 @@ from qwen2vl.data.store import Store
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 BUDGETS = Budgets(tokens=8192, visual_tokens=8192, media=64)
 SIDES = (300, 1200)

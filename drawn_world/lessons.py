@@ -12,7 +12,6 @@ from drawn_world.item import Item, dialogue_item
 from drawn_world.screens.windows import ask_point, ask_state, make_cells, make_screen
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
-    PATCH,
     Placed,
     Scene,
     distinct_names,
@@ -23,6 +22,7 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.shapes.shape_tasks import ask
+from qwen2vl.spec.config import FACTOR
 
 
 def shape_rows(rng: Random, ease: float) -> Item:
@@ -34,11 +34,11 @@ def shape_rows(rng: Random, ease: float) -> Item:
     ground = palette.background(rng, ease)
     columns, rows = (4, 3) if rng.random() < ease else (rng.randint(2, 5), rng.randint(2, 4))
     aligned = rng.random() < ease
-    cell = PATCH if aligned else rng.randint(PATCH, 42)
+    cell = FACTOR if aligned else rng.randint(FACTOR, 42)
     colours, placed, lines = palette.colours_on(ground), [], []
     for row in range(rows):
         for column in range(columns):
-            side = PATCH - 3 if aligned else rng.randint(18, cell - 3)
+            side = FACTOR - 3 if aligned else rng.randint(18, cell - 3)
             shape = make_shape(rng, rng.choice(shapes.KINDS), rng.choice(colours), side)
             spare = [cell - extent for extent in shape.mask.size]
             x, y = [room // 2 if aligned else rng.randint(0, room) for room in spare]
@@ -61,10 +61,10 @@ def place_cells(rng: Random, ease: float) -> Item:
     for (colour, kind), cell in zip(
         distinct_names(rng, count, ground), rng.sample(range(columns * rows), count), strict=True
     ):
-        side = PATCH - 3 if rng.random() < ease else rng.randint(18, PATCH)
+        side = FACTOR - 3 if rng.random() < ease else rng.randint(18, FACTOR)
         shape = in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
-        placed.append(shape if rng.random() < ease else _nudged(rng, shape, (columns * PATCH, rows * PATCH)))
-    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
+        placed.append(shape if rng.random() < ease else _nudged(rng, shape, (columns * FACTOR, rows * FACTOR)))
+    scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
     turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes]
     return dialogue_item("place_cells", render(rng, scene), turns)
 
@@ -84,10 +84,10 @@ def place_one(rng: Random, ease: float) -> Item:
         count = min(count, len(colours))
         names = list(zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True))
     columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
-    size, one_side = (columns * PATCH, rows * PATCH), rng.random() < ease
+    size, one_side = (columns * FACTOR, rows * FACTOR), rng.random() < ease
     if rng.random() < ease:
         cells = rng.sample(range(columns * rows), count)
-        sides = [PATCH - 3 if one_side else rng.randint(20, PATCH) for _ in range(count)]
+        sides = [FACTOR - 3 if one_side else rng.randint(20, FACTOR) for _ in range(count)]
         placed = [
             in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
             for (colour, kind), side, cell in zip(names, sides, cells, strict=True)
@@ -139,10 +139,10 @@ def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
     names = zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True)
     cells = rng.sample(range(columns * rows), count)
     placed = [
-        in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
+        in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
         for (colour, kind), cell in zip(names, cells, strict=True)
     ]
-    scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
+    scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
     turns = [  # one question a shape: of two, the second would be answered by the text of the first
         (ask(rng, "colour", ease, kind=shape.kind), shape.colour)
         if rng.random() < 0.5

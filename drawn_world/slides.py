@@ -17,10 +17,11 @@ from random import Random
 from drawn_world import palette
 from drawn_world.item import Item, text_truth, video_item
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.shape_scenes import PATCH, Placed, Scene, draw_scene, in_cell, make_shape
+from drawn_world.shapes.shape_scenes import Placed, Scene, draw_scene, in_cell, make_shape
 from drawn_world.write_records import ITEMS_PER_SHARD, Media, conversation
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import write_atomically
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS = {
     "list": "Name the shapes from first to last.",
@@ -84,11 +85,11 @@ def draw_slides(source: str, number: int, split: str = "train") -> Item:
 
 
 def _placed(rng: Random, colour: str, kind: str) -> Placed:
-    return in_cell(make_shape(rng, kind, colour, PATCH - 3), rng.randrange(SIDE), rng.randrange(SIDE))
+    return in_cell(make_shape(rng, kind, colour, FACTOR - 3), rng.randrange(SIDE), rng.randrange(SIDE))
 
 
 def scene_of(slide: Placed) -> Scene:
-    return Scene(size=(SIDE * PATCH, SIDE * PATCH), ground=palette.EASY_GROUND, shapes=(slide,))
+    return Scene(size=(SIDE * FACTOR, SIDE * FACTOR), ground=palette.EASY_GROUND, shapes=(slide,))
 
 
 def write_slides(out: Path, source: str, count: int) -> list[Path]:

@@ -24,7 +24,7 @@ from drawn_world.fonts import Face, faces, font
 from drawn_world.item import Box, Item
 from drawn_world.lettering import SIZES, fit_size, line_height
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import PATCH
+from qwen2vl.spec.config import FACTOR
 
 COLUMN = 14
 """Pixels from one aligned letter to the next: one patch."""
@@ -96,7 +96,7 @@ def line_mask(style: Style, size: int, text: str) -> Image.Image:
     Of an aligned style: as wide as its columns, 28 pixels high, whatever the size.
     """
     if style.form == "aligned":
-        mask = Image.new("L", (COLUMN * len(text), PATCH))
+        mask = Image.new("L", (COLUMN * len(text), FACTOR))
         for index, letter in enumerate(text):
             mask.paste(_letter(style.face, letter), (index * COLUMN, 0))
         return mask
@@ -116,11 +116,11 @@ def _line(face: Face, size: int, text: str) -> Image.Image:
 @lru_cache(maxsize=4096)
 def _letter(face: Face, letter: str) -> Image.Image:
     """One letter in the middle of its column; all letters of a face in one size, in which the widest fits."""
-    cell = Image.new("L", (COLUMN, PATCH))
+    cell = Image.new("L", (COLUMN, FACTOR))
     if letter != " ":
         widest = "mW" if letter.isascii() else "mжщыю"
         mask = _line(face, min(fit_size(face, each, COLUMN - 1, 24) for each in widest), letter)
-        cell.paste(mask, ((COLUMN - mask.width) // 2, (PATCH - mask.height) // 2))
+        cell.paste(mask, ((COLUMN - mask.width) // 2, (FACTOR - mask.height) // 2))
     return cell
 
 
@@ -128,9 +128,9 @@ def readable(style: Style, texts: Sequence[str], width: int, margin: int, height
     """A width, this one or a larger one, and the size that fits all texts: 12 pixels or more where that can be."""
     while True:
         size = min(fit_size(style.face, text, width - 2 * margin, height) for text in texts)
-        if size >= SMALLEST or width >= MAX_SIDE - PATCH:
+        if size >= SMALLEST or width >= MAX_SIDE - FACTOR:
             return width, size
-        width += PATCH
+        width += FACTOR
 
 
 def somewhere(rng: Random, side: int, length: int) -> int:
@@ -147,7 +147,7 @@ def turned(mask: Image.Image, angle: float) -> Image.Image:
 
 def whole_tokens(side: int) -> int:
     """The side, in pixels, up to the next whole number of visual tokens."""
-    return -(-side // PATCH) * PATCH
+    return -(-side // FACTOR) * FACTOR
 
 
 class Sheet:

@@ -34,7 +34,7 @@ from qwen2vl.data.build import Settings, build
 from qwen2vl.evaluation.intervals import interval_of
 from qwen2vl.inference import Chat
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import export_run, run_recipe
 from qwen2vl.training.run_directory import read_metrics
 from tools import results as record

@@ -18,8 +18,8 @@ from qwen2vl.model.init import new_model
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.drawn import BUDGETS, MEDIA, PACKS_PER_STEP
 from qwen2vl.recipes.nano import FIRST_NANO, RATE, nano_processor
-from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import FACTOR, MediaSettings
+from qwen2vl.spec.config import FACTOR, Qwen2VLConfig
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import DataSource, Prepared, version_begun_with
 from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from qwen2vl.processing.grounding import Box, Point
     from qwen2vl.processing.processor import Processor, load_processor
     from qwen2vl.spec.config import Qwen2VLConfig
+    from qwen2vl.spec.costs import MediaPlan, plan_media
     from qwen2vl.spec.inputs import ModelInputs
-    from qwen2vl.spec.media import MediaPlan, MediaSettings, plan_media, smart_resize
+    from qwen2vl.spec.media_settings import MediaSettings
     from qwen2vl.spec.positions import mrope_positions
+    from qwen2vl.spec.resize import smart_resize
 
 __version__ = "0.1.0"
 
@@ -29,8 +31,8 @@ _HOMES = {
     "Answer": "qwen2vl.inference.answer",
     "Box": "qwen2vl.processing.grounding",
     "Chat": "qwen2vl.inference.chat",
-    "MediaPlan": "qwen2vl.spec.media",
-    "MediaSettings": "qwen2vl.spec.media",
+    "MediaPlan": "qwen2vl.spec.costs",
+    "MediaSettings": "qwen2vl.spec.media_settings",
     "ModelInputs": "qwen2vl.spec.inputs",
     "Point": "qwen2vl.processing.grounding",
     "Processor": "qwen2vl.processing.processor",
@@ -40,9 +42,9 @@ _HOMES = {
     "load_model": "qwen2vl.model.checkpoint",
     "load_processor": "qwen2vl.processing.processor",
     "mrope_positions": "qwen2vl.spec.positions",
-    "plan_media": "qwen2vl.spec.media",
+    "plan_media": "qwen2vl.spec.costs",
     "save_checkpoint": "qwen2vl.model.checkpoint",
-    "smart_resize": "qwen2vl.spec.media",
+    "smart_resize": "qwen2vl.spec.resize",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl.spec.inputs import pack
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.tokens import TokenIds
 
 CONTEXT = 1024

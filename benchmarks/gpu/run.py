@@ -20,7 +20,7 @@ from benchmarks.gpu.training import train_rates
 from benchmarks.measuring import interleave, median
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import tower_flops
+from qwen2vl.spec.costs import tower_flops
 from tools import results as record
 from tools.results import Comparison, Result, say
 

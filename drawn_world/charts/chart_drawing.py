@@ -14,7 +14,7 @@ from drawn_world.charts.chart_data import Chart
 from drawn_world.charts.looks import LONGEST_SIDE, STEPS, Look, digit, stencil
 from drawn_world.item import Box
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import PATCH
+from qwen2vl.spec.config import FACTOR
 
 EASY_PLOT: Box = (28, 14, 140, 154)  # four bars, each in its own column of tokens; a tenth of the axis is a patch of 14
 SHORTEST_PLOT, SHORTEST_CIRCLE = 84, 72  # pixels: a twentieth of an axis is four of them
@@ -40,7 +40,7 @@ def fitted(chart: Chart, look: Look) -> tuple[Chart, Look]:
         if not narrow and not low:
             break
         width, height = (
-            min(max(LONGEST_SIDE, side), side + PATCH) if short else side
+            min(max(LONGEST_SIDE, side), side + FACTOR) if short else side
             for side, short in zip(look.size, (narrow, low), strict=True)
         )
         if (width, height) == look.size:

@@ -14,10 +14,10 @@ from drawn_world.charts.chart_data import Chart
 from drawn_world.fonts import Face, faces, font
 from drawn_world.lettering import line_height
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import PATCH
+from qwen2vl.spec.config import FACTOR
 
-EASY_SIZE = (5 * PATCH, 6 * PATCH)
-LONGEST_SIDE = 7 * PATCH
+EASY_SIZE = (5 * FACTOR, 6 * FACTOR)
+LONGEST_SIDE = 7 * FACTOR
 STEPS = {10: (1, 2, 5), 20: (2, 5, 10), 50: (5, 10, 25), 100: (10, 20, 25, 50)}
 """Between ticks, by the end of the axis, closest first; the last only where there is no room for another."""
 
@@ -119,8 +119,8 @@ def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
 def _image_size(rng: Random) -> tuple[int, int]:
     """Four to seven tokens a side; one in seven is not a multiple of them."""
     if rng.random() < 0.15:
-        return rng.randint(4 * PATCH, LONGEST_SIDE), rng.randint(4 * PATCH, LONGEST_SIDE)
-    return rng.randint(4, 7) * PATCH, rng.randint(4, 7) * PATCH
+        return rng.randint(4 * FACTOR, LONGEST_SIDE), rng.randint(4 * FACTOR, LONGEST_SIDE)
+    return rng.randint(4, 7) * FACTOR, rng.randint(4, 7) * FACTOR
 
 
 def _colours(rng: Random, split: str, ease: float, chart: Chart, ground: Rgb) -> tuple[Rgb, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.lettering import NOMINAL, ink_size
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from qwen2vl.spec.config import FACTOR
 
 SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
 """Where a value stands: behind a colon, on dots, in a box beside or under its key, in the cell beside it, on a line."""
@@ -34,19 +34,19 @@ class Geometry:
 
 def draw_in_columns(rng: Random, style: Style, fields: Fields) -> Drawn:
     """Every field in 28 pixels of its own, values from the seventh column on."""
-    sheet = Sheet(rng, style, (COLUMNS * COLUMN, PATCH * len(fields)))
+    sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(fields)))
     for row, (key, value) in enumerate(fields):
-        sheet.write(PATCH, key, (0, row * PATCH))
-        _put(sheet, PATCH, value, (COLUMNS // 2 * COLUMN, row * PATCH))
-    return sheet.finish(rng, PATCH)
+        sheet.write(FACTOR, key, (0, row * FACTOR))
+        _put(sheet, FACTOR, value, (COLUMNS // 2 * COLUMN, row * FACTOR))
+    return sheet.finish(rng, FACTOR)
 
 
 def draw_freely(rng: Random, style: Style, shape: str, title: str, fields: Fields, ease: float) -> Drawn:
     """One letter size for all fields, from the longest of them."""
     margin = 6 if fixed(rng, ease) else rng.randint(4, 10)
-    step = PATCH if fixed(rng, ease) else rng.randint(22, 32)
+    step = FACTOR if fixed(rng, ease) else rng.randint(22, 32)
     step = min(2 * step - 8 if shape == "under" else step, (MAX_SIDE - 2 * margin - 28) // len(fields))
-    width = (6 if fixed(rng, ease) else rng.randint(5, 7)) * PATCH
+    width = (6 if fixed(rng, ease) else rng.randint(5, 7)) * FACTOR
     high = min(step // 2 - 4 if shape == "under" else step - 6, 20 if fixed(rng, ease) else rng.randint(15, 22))
     longest = (
         max(texts, key=lambda text: ink_size(style.face, NOMINAL, text)[0]) for texts in zip(*fields, strict=True)

@@ -11,10 +11,10 @@ from drawn_world.item import Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, write
 from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.wording import PAGE_KEYS
 from drawn_world.words import pick_digits, pick_word
+from qwen2vl.spec.config import FACTOR
 
 WORD_KEYS = ("Name", "City", "Item")
 
@@ -52,8 +52,8 @@ def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
     heading, _ = dress(rng, split, pick_word(rng, split))
     entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
-    height = rng.randint(max(4, len(entries) + 3), 8) * PATCH
-    width, height = (6 * PATCH, 7 * PATCH) if ease and rng.random() < ease else (width, height)
+    height = rng.randint(max(4, len(entries) + 3), 8) * FACTOR
+    width, height = (6 * FACTOR, 7 * FACTOR) if ease and rng.random() < ease else (width, height)
     image = _draw(rng, split, (width, height), heading, [f"{key}: {value}" for key, value in entries])
     return Page(image=image, heading=heading, entries=entries)
 

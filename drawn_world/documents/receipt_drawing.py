@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.lettering import fit_size, ink_size
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from qwen2vl.spec.config import FACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +110,12 @@ def choose_layout(rng: Random, split: str, ease: float) -> Layout:
 
 def draw_in_columns(rng: Random, style: Style, rows: Sequence[Row]) -> Drawn:
     """Every row in 28 pixels of its own, prices at the right edge."""
-    sheet = Sheet(rng, style, (COLUMNS * COLUMN, PATCH * len(rows)))
+    sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(rows)))
     for index, row in enumerate(rows):
-        sheet.write(PATCH, row.left, (0, index * PATCH))
+        sheet.write(FACTOR, row.left, (0, index * FACTOR))
         if row.right:
-            sheet.write(PATCH, row.right, ((COLUMNS - len(row.right)) * COLUMN, index * PATCH))
-    return sheet.finish(rng, PATCH)
+            sheet.write(FACTOR, row.right, ((COLUMNS - len(row.right)) * COLUMN, index * FACTOR))
+    return sheet.finish(rng, FACTOR)
 
 
 def draw_freely(rng: Random, style: Style, layout: Layout, rows: Sequence[Row], ease: float) -> Drawn:
@@ -123,7 +123,7 @@ def draw_freely(rng: Random, style: Style, layout: Layout, rows: Sequence[Row], 
     margin = 6 if fixed(rng, ease) else rng.randint(3, 10)
     step = 24 if fixed(rng, ease) else rng.randint(18, 28)
     step = min(step, (MAX_SIDE - 2 * margin - 2 * RULE_ROOM) // len(rows))
-    width = 6 * PATCH if fixed(rng, ease) else rng.randint(5, 7) * PATCH
+    width = 6 * FACTOR if fixed(rng, ease) else rng.randint(5, 7) * FACTOR
     texts = [f"{row.left}   {row.right}".strip() for row in rows]
     room = step - (5 if "$" in layout.money else 2)  # the sign stands out above and below
     width, size = readable(style, texts, width, margin, min(room, 24))

@@ -8,8 +8,8 @@ from PIL import Image
 
 from drawn_world.lettering import ink_size, line_height
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, choose_size, fixed, whole_tokens
+from qwen2vl.spec.config import FACTOR
 
 RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("band",)}
 """What sets cells apart: all lines, one under the header, shaded rows, lines between rows, the header on ink."""
@@ -21,11 +21,11 @@ Drawn = tuple[Image.Image, dict[str, Any]]  # image, and how it was made
 
 def draw_in_columns(rng: Random, style: Style, cells: Cells) -> Drawn:
     """Two columns of six letters each, every row in 28 pixels of its own."""
-    sheet = Sheet(rng, style, (COLUMNS * COLUMN, PATCH * len(cells)))
+    sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(cells)))
     for y, row in enumerate(cells):
         for x, text in enumerate(row):
-            sheet.write(PATCH, text, (x * COLUMNS // 2 * COLUMN, y * PATCH))
-    return sheet.finish(rng, PATCH)
+            sheet.write(FACTOR, text, (x * COLUMNS // 2 * COLUMN, y * FACTOR))
+    return sheet.finish(rng, FACTOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ def draw_freely(rng: Random, style: Style, cells: Cells, rules: str, side: str, 
         size, pad = size - 1, max(3, pad - 1)
         widths = _widths(style, size, cells, pad)
     top, bottom = line_height(style.face, size)
-    step = PATCH if fixed(rng, ease) else bottom - top + rng.randint(4, 12)
+    step = FACTOR if fixed(rng, ease) else bottom - top + rng.randint(4, 12)
     step = min(step, (MAX_SIDE - 6) // len(cells))
     low = sum(widths) + 6, step * len(cells) + 6
-    sides = [6 * PATCH if fixed(rng, ease) and low[0] <= 6 * PATCH else whole_tokens(low[0]), whole_tokens(low[1])]
+    sides = [6 * FACTOR if fixed(rng, ease) and low[0] <= 6 * FACTOR else whole_tokens(low[0]), whole_tokens(low[1])]
     sheet = Sheet(rng, style, (min(MAX_SIDE, sides[0]), sides[1]))
     x, y = (2 + (0 if fixed(rng, ease) else rng.randint(0, sheet.image.size[i] - low[i] + 2)) for i in range(2))
     xs = tuple(x + sum(widths[:index]) for index in range(len(widths) + 1))

@@ -33,8 +33,9 @@ from drawn_world.item import (
     point_answer,
     text_truth,
 )
-from drawn_world.shapes.shape_scenes import PATCH, article, name_truths
+from drawn_world.shapes.shape_scenes import article, name_truths
 from drawn_world.wording import RELATIONS, phrase
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "glyph_name": (
@@ -114,17 +115,17 @@ WORDS = tuple(dict.fromkeys((*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THING
 """Names and plurals of all kinds, and what answers and questions say besides the wordings."""
 MAX_TURNS = 6
 MAX_COUNTED = 9
-CLEAR_STEP = PATCH // 2  # one patch: middles closer than that have no clear order
+CLEAR_STEP = FACTOR // 2  # one patch: middles closer than that have no clear order
 
-NAMING = Form(cells=(1, 1), cell=2 * PATCH, tokens=(3, 5), sides=(20, 84))
-PLACING = Form(cells=(2, 2), cell=2 * PATCH, tokens=(3, 6), sides=(20, 58))
-COUNTING = Form(cells=(4, 4), cell=PATCH, tokens=(5, 7), sides=(20, 34))
-RELATING = Form(cells=(2, 2), cell=2 * PATCH, tokens=(4, 6), sides=(20, 47))
+NAMING = Form(cells=(1, 1), cell=2 * FACTOR, tokens=(3, 5), sides=(20, 84))
+PLACING = Form(cells=(2, 2), cell=2 * FACTOR, tokens=(3, 6), sides=(20, 58))
+COUNTING = Form(cells=(4, 4), cell=FACTOR, tokens=(5, 7), sides=(20, 34))
+RELATING = Form(cells=(2, 2), cell=2 * FACTOR, tokens=(4, 6), sides=(20, 47))
 RELATING_MORE = replace(RELATING, cells=(3, 2))
 
 
 def _row_of(count: int) -> Form:
-    return Form(cells=(count, 1), cell=2 * PATCH, tokens=(4, 7), sides=(20, 47))
+    return Form(cells=(count, 1), cell=2 * FACTOR, tokens=(4, 7), sides=(20, 47))
 
 
 def _ask(rng: Random, wording: str, ease: float, split: str, /, **parts: str) -> str:
@@ -255,10 +256,10 @@ def _offset(a: Glyph, b: Glyph, relation: str) -> tuple[float, float]:
 def glyph_rows(rng: Random, split: str, ease: float) -> Item:
     """A grid with a glyph in every cell, named row by row. Ease 1: 4 x 4 tokens, each glyph fills one or four."""
     ground = pick_ground(rng, split, ease)
-    cell = rng.choice((PATCH, 2 * PATCH)) if rng.random() < ease else rng.randint(PATCH, 2 * PATCH)
-    columns, rows = (4 * PATCH // cell,) * 2
+    cell = rng.choice((FACTOR, 2 * FACTOR)) if rng.random() < ease else rng.randint(FACTOR, 2 * FACTOR)
+    columns, rows = (4 * FACTOR // cell,) * 2
     if rng.random() >= ease:
-        columns, rows = (rng.randint(2, max(2, 5 * PATCH // cell)) for _ in range(2))
+        columns, rows = (rng.randint(2, max(2, 5 * FACTOR // cell)) for _ in range(2))
     glyphs = [
         in_cell(rng, ease, _pick(rng, 1, ease, ground)[0], cell, row, column)
         for row in range(rows)

@@ -12,7 +12,6 @@ from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size
 from drawn_world.reading import placed_words, scripts
 from drawn_world.reading.word_tasks import dress
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.typesetting import (
     COLUMNS,
     MARGIN,
@@ -32,6 +31,7 @@ from drawn_world.typesetting import (
 )
 from drawn_world.wording import phrase
 from drawn_world.words import pick_digits, pick_letters, pick_word
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_line": (
@@ -61,7 +61,7 @@ def read_line(rng: Random, split: str, ease: float) -> Item:
     """One line of two to four words at 12 to 24 pixels, turned by up to four degrees; answered as written."""
     style = choose_style(rng, split, choose_form(rng, ease))
     if style.form == "aligned":
-        text, size = _full_row(rng, split, COLUMNS), PATCH
+        text, size = _full_row(rng, split, COLUMNS), FACTOR
     else:
         words = [_word(rng, split) for _ in range(rng.choice((2, 2, 3, 3, 4)))]
         words = _dressed(rng, split, style, " ".join(words)).split()
@@ -80,7 +80,7 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
     size = choose_size(rng, *((16, 20) if style.form == "plain" else (SMALLEST, 20)))
     layout = rng.choice(LAYOUTS[split])
     if style.form == "aligned":
-        lines, layout, size = [_full_row(rng, split, COLUMNS) for _ in range(count)], "left", PATCH
+        lines, layout, size = [_full_row(rng, split, COLUMNS) for _ in range(count)], "left", FACTOR
     else:
         lines = [_fitting(style, _some_words(rng, split), size, SMALLEST)[0] for _ in range(count)]
         lines = [_dressed(rng, split, style, line) for line in _punctuated(rng, style, lines)]
@@ -103,14 +103,14 @@ def line_stack(rng: Random, split: str, ease: float) -> Item:
     style = choose_style(rng, split, choose_form(rng, ease))
     count = 4 if fixed(rng, ease) else rng.randint(3, 6)
     columns = COLUMNS if fixed(rng, ease) else rng.randint(8, 15)
-    width = whole_tokens(columns * PATCH // 2)
+    width = whole_tokens(columns * FACTOR // 2)
     size = choose_size(rng, *((16, 20) if style.form == "plain" else (SMALLEST, 22)))
     if style.form == "aligned":
         lines = [_full_row(rng, split, columns) for _ in range(count)]
     else:
         lines = [_fitting(style, _some_words(rng, split), size, SMALLEST, width - 4)[0] for _ in range(count)]
         size = min(_fitting(style, [line], size, 8, width - 4)[1] for line in lines)
-    step = PATCH if style.form == "aligned" or fixed(rng, ease) else rng.randint(size + 6, 36)
+    step = FACTOR if style.form == "aligned" or fixed(rng, ease) else rng.randint(size + 6, 36)
     sheet = Sheet(rng, style, (width, whole_tokens(step * count)))
     loose = not fixed(rng, ease)
     for row, line in enumerate(lines):
@@ -196,10 +196,10 @@ def _placed(rng: Random, style: Style, mask: Image.Image, size: int, ease: float
         sides, corner = mask.size, (0, 0)
     else:
         low = mask.width + 2 * MARGIN, mask.height + 2 * MARGIN
-        wanted = [whole_tokens(side) + (0 if fixed(rng, ease) else rng.choice((0, 0, PATCH))) for side in low]
+        wanted = [whole_tokens(side) + (0 if fixed(rng, ease) else rng.choice((0, 0, FACTOR))) for side in low]
         if style.form == "full" and rng.random() < 0.15:
-            wanted = [side + rng.randint(0, PATCH) for side in low]
-        sides = (max(2 * PATCH, min(MAX_SIDE, wanted[0])), max(PATCH, min(MAX_SIDE, wanted[1])))
+            wanted = [side + rng.randint(0, FACTOR) for side in low]
+        sides = (max(2 * FACTOR, min(MAX_SIDE, wanted[0])), max(FACTOR, min(MAX_SIDE, wanted[1])))
         corner = (somewhere(rng, sides[0], mask.width), somewhere(rng, sides[1], mask.height))
     sheet = Sheet(rng, style, sides)
     box = sheet.put(mask, corner)

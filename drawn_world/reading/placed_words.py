@@ -13,7 +13,7 @@ from PIL import Image
 from drawn_world import palette
 from drawn_world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
 from drawn_world.lettering import fit_size
-from drawn_world.shapes.shape_scenes import PATCH, apart
+from drawn_world.shapes.shape_scenes import apart
 from drawn_world.typesetting import (
     COLUMN,
     COLUMNS,
@@ -29,6 +29,7 @@ from drawn_world.typesetting import (
 from drawn_world.wording import phrase
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_in_box": (
@@ -149,18 +150,18 @@ def make_spread(rng: Random, split: str, ease: float) -> Spread:
 def _in_cells(rng: Random, split: str, style: Style, count: int) -> tuple[Sheet, list[PlacedWord], int]:
     """Words of three to five letters in two columns of cells, each one row high."""
     half, rows = COLUMNS // 2, 4
-    sheet = Sheet(rng, style, (COLUMNS * COLUMN, rows * PATCH))
+    sheet = Sheet(rng, style, (COLUMNS * COLUMN, rows * FACTOR))
     placed: list[PlacedWord] = []
     texts = _different(rng, split, count, 5)
     for text, cell in zip(texts, rng.sample(range(2 * rows), count), strict=True):
-        corner = (cell % 2 * half * COLUMN, cell // 2 * PATCH)
-        placed.append(PlacedWord(text=text, box_px=sheet.put(line_mask(style, PATCH, text), corner)))
-    return sheet, placed, PATCH
+        corner = (cell % 2 * half * COLUMN, cell // 2 * FACTOR)
+        placed.append(PlacedWord(text=text, box_px=sheet.put(line_mask(style, FACTOR, text), corner)))
+    return sheet, placed, FACTOR
 
 
 def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -> tuple[Sheet, list[PlacedWord], int]:
     """Words of 12 to 26 pixels anywhere; what finds no room is left out. Returns the smallest size too."""
-    size = (168, 112) if fixed(rng, ease) else (rng.randint(5, 7) * PATCH, rng.randint(3, 6) * PATCH)
+    size = (168, 112) if fixed(rng, ease) else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
     sheet = Sheet(rng, style, size)
     mixed = style.form == "full" and rng.random() < 0.5
     placed: list[PlacedWord] = []

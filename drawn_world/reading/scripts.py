@@ -9,7 +9,6 @@ from PIL import Image
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.typesetting import (
     Sheet,
     Style,
@@ -24,6 +23,7 @@ from drawn_world.typesetting import (
 )
 from drawn_world.wording import phrase
 from drawn_world.words import split_of
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "read_script": (
@@ -121,8 +121,8 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
     length = ALIGNED_LETTERS if style.form == "aligned" else None
     lines = [pick(rng, split, script, length) for _ in range(count)]
     one_size = style.form == "aligned" or fixed(rng, ease)
-    wide = 4 * PATCH if one_size else rng.randint(4, 6) * PATCH
-    tall = PATCH if one_size else rng.randint(PATCH, 2 * PATCH if count < 3 else PATCH + 8)
+    wide = 4 * FACTOR if one_size else rng.randint(4, 6) * FACTOR
+    tall = FACTOR if one_size else rng.randint(FACTOR, 2 * FACTOR if count < 3 else FACTOR + 8)
     size = choose_size(rng, 16, 22) if style.form == "plain" else choose_size(rng, 14, 40)
     size = min(size, *(fit_size(style.face, line, wide - 4, tall - 4) for line in lines))
     image, made = _write(rng, style, size, lines, (wide, tall))

@@ -14,9 +14,9 @@ from drawn_world.fonts import Face, faces, font
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, line_height
 from drawn_world.palette import COLOURS, Rgb, luma
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
+from qwen2vl.spec.config import FACTOR
 
 MARGIN = 4
 LUMA_GAP = 90
@@ -28,9 +28,9 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
     """A word, or random letters, on a synthetic texture, read. Ease 1: a faint texture, one size of image."""
     face = rng.choice(faces(split, mono=False))
     word = pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split)
-    widths = [width * PATCH for width in range(3, 7) if width * PATCH >= 12 * len(word)]
-    free = rng.choice(widths or [6 * PATCH]), rng.randint(1, 3) * PATCH
-    size = (6 * PATCH, 2 * PATCH) if rng.random() < ease else free
+    widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 12 * len(word)]
+    free = rng.choice(widths or [6 * FACTOR]), rng.randint(1, 3) * FACTOR
+    size = (6 * FACTOR, 2 * FACTOR) if rng.random() < ease else free
     pattern, strength = rng.choice(PATTERNS), rng.uniform(0.05, 0.2) if rng.random() < ease else rng.uniform(0.2, 1)
     image = texture(rng, size, pattern, strength)
     text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))

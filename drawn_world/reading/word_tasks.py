@@ -16,10 +16,10 @@ from drawn_world import palette
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, line_height, write
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import COLUMN, PLAIN_FAMILIES, choose_form, dark_on_light
 from drawn_world.words import pick_digits, pick_letters, pick_word
+from qwen2vl.spec.config import FACTOR
 
 
 def read_word(rng: Random, split: str, ease: float) -> Item:
@@ -51,12 +51,12 @@ def read_lines(rng: Random, split: str, ease: float) -> Item:
     else:
         texts = [pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split) for _ in range(count)]
         face, ink, paper = _plain_style(rng, split) if form == "plain" else _full_style(rng, split)
-        widths = [w * PATCH for w in range(3, 7) if w * PATCH >= 12 * max(map(len, texts))]
-        width = 4 * PATCH if rng.random() < ease and 4 * PATCH in widths else rng.choice(widths)
-        strips = [_set(rng, text, face, ink, paper, height=PATCH, width=width) for text in texts]
-    image = Image.new("RGB", (strips[0].width, PATCH * count), paper)
+        widths = [w * FACTOR for w in range(3, 7) if w * FACTOR >= 12 * max(map(len, texts))]
+        width = 4 * FACTOR if rng.random() < ease and 4 * FACTOR in widths else rng.choice(widths)
+        strips = [_set(rng, text, face, ink, paper, height=FACTOR, width=width) for text in texts]
+    image = Image.new("RGB", (strips[0].width, FACTOR * count), paper)
     for index, strip in enumerate(strips):
-        image.paste(strip, (0, PATCH * index))
+        image.paste(strip, (0, FACTOR * index))
     answer = "\n".join(texts)
     truth = text_truth(answer, read=texts, form=form)
     return image_item("read_lines", [image], ask(rng, "read_lines", ease), answer, truth)
@@ -73,13 +73,13 @@ def spaced_lines(rng: Random, split: str, ease: float) -> Item:
         for _ in range(count)
     ]
     pitch = COLUMN if rng.random() < ease else rng.randint(11, 17)
-    width = PATCH * max(4, -(-pitch * max(map(len, texts)) // PATCH) + rng.choice((0, 0, 1)))
+    width = FACTOR * max(4, -(-pitch * max(map(len, texts)) // FACTOR) + rng.choice((0, 0, 1)))
     ink, paper = dark_on_light(rng)
     face = rng.choice(faces(split, mono=True))
-    image = Image.new("RGB", (width, PATCH * count), paper)
+    image = Image.new("RGB", (width, FACTOR * count), paper)
     for index, text in enumerate(texts):
         left = rng.randint(0, width - pitch * len(text))
-        _write_spaced(image, face, text, (left, PATCH * index), pitch, ink)
+        _write_spaced(image, face, text, (left, FACTOR * index), pitch, ink)
     answer = "\n".join(texts)
     truth = text_truth(answer, read=texts, form="spaced")
     return image_item("spaced_lines", [image], ask(rng, "read_lines", ease), answer, truth)
@@ -111,7 +111,7 @@ def _aligned(rng: Random, split: str, text: str) -> Image.Image:
 
 
 def _letters_in_columns(face: Face, text: str, ink: palette.Rgb, paper: palette.Rgb) -> Image.Image:
-    image = Image.new("RGB", (PATCH * (len(text) // 2 + len(text) % 2), PATCH), paper)
+    image = Image.new("RGB", (FACTOR * (len(text) // 2 + len(text) % 2), FACTOR), paper)
     _write_spaced(image, face, text, (0, 0), COLUMN, ink)
     return image
 
@@ -122,7 +122,7 @@ def _write_spaced(
     """Letters one pitch apart, each in the middle of its column, in a line of one visual token's height."""
     size = fit_size(face, "m", pitch - 1, 24)
     top, bottom = line_height(face, size)
-    y = corner[1] + (PATCH - (bottom - top)) // 2
+    y = corner[1] + (FACTOR - (bottom - top)) // 2
     for index, letter in enumerate(text):
         width, _ = ink_size(face, size, letter)
         write(image, face, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
@@ -149,7 +149,7 @@ def _plain(rng: Random, split: str, text: str) -> Image.Image:
 
 
 def _plain_one_size(rng: Random, split: str, text: str) -> Image.Image:
-    return _set(rng, text, *_plain_style(rng, split), height=PATCH, width=4 * PATCH)
+    return _set(rng, text, *_plain_style(rng, split), height=FACTOR, width=4 * FACTOR)
 
 
 def _full(rng: Random, split: str, text: str) -> Image.Image:
@@ -166,9 +166,9 @@ def _set(
 ) -> Image.Image:
     """The text at a random place, filling a good share of the image; at least 11 pixels of width a letter."""
     if width is None:
-        width = rng.choice([w * PATCH for w in range(3, 8) if w * PATCH >= 11 * len(text)])
+        width = rng.choice([w * FACTOR for w in range(3, 8) if w * FACTOR >= 11 * len(text)])
         if rng.random() < 0.15:
-            width = min(196, width + rng.randint(0, PATCH - 1))
+            width = min(196, width + rng.randint(0, FACTOR - 1))
     size = fit_size(face, text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
     image = Image.new("RGB", (width, height), paper)
     across, high = ink_size(face, size, text)

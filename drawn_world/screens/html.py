@@ -12,9 +12,9 @@ from random import Random
 
 from drawn_world.fonts import Face, faces
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.wording import BOXES, BUTTONS, FIELDS, TABS, TITLES
 from drawn_world.words import pick_word
+from qwen2vl.spec.config import FACTOR
 
 BASE_CSS = """
 body { margin: 0; background: white }
@@ -146,7 +146,7 @@ def make_window(rng: Random, split: str) -> Window:
     """A title bar and two to five controls in a style of the split; labels are all different."""
     style = rng.choice(sorted(STYLES[split]))
     face, widgets, title = rng.choice(faces(split, mono=False)), pick_widgets(rng, split), rng.choice(TITLES)
-    size = rng.randint(6, 7) * PATCH, height_for(len(widgets), rng.randint(0, 1))
+    size = rng.randint(6, 7) * FACTOR, height_for(len(widgets), rng.randint(0, 1))
     tile = Tile(
         html=f"<header><span>{title}</span><i></i></header><main>{_controls(widgets)}</main>",
         size=size,
@@ -160,7 +160,7 @@ def make_window(rng: Random, split: str) -> Window:
 
 def height_for(count: int, spare: int = 0) -> int:
     """Of a window with so many controls one below the other, in pixels; spare: visual tokens more, where there may be."""
-    return min(8, max(5, ceil((44 + 36 * count) / PATCH) + spare)) * PATCH
+    return min(8, max(5, ceil((44 + 36 * count) / FACTOR) + spare)) * FACTOR
 
 
 def pick_widgets(rng: Random, split: str) -> list[Widget]:

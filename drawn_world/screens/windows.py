@@ -10,11 +10,11 @@ from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import PLAIN_FAMILIES
 from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES
 from drawn_world.words import pick_word
+from qwen2vl.spec.config import FACTOR
 
 LAYOUTS = {"train": ("left", "flow", "spread"), "val": ("right",), "test": ("centre",)}
 THEMES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, button
@@ -79,7 +79,7 @@ def screen(rng: Random, split: str) -> Item:
 def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = None) -> Screen:
     """A window; with probability `ease` of one size. Of two to six controls at most `most`."""
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
-    size = (6 * PATCH, 6 * PATCH) if ease and rng.random() < ease else _screen_size(rng)
+    size = (6 * FACTOR, 6 * FACTOR) if ease and rng.random() < ease else _screen_size(rng)
     title = rng.choice(TITLES)
     image = Image.new("RGB", size, style.window)
     top = _draw_bar(image, style, title)
@@ -89,7 +89,7 @@ def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = N
     return Screen(image=image, title=title, controls=tuple(controls))
 
 
-CELL = 3 * PATCH
+CELL = 3 * FACTOR
 """Width in pixels of a cell of the easiest windows, one visual token high."""
 
 
@@ -101,14 +101,14 @@ def make_cells(rng: Random, split: str, ease: float) -> Screen:
     plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
     (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
     style = Style(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
-    image, title = Image.new("RGB", (2 * CELL, 6 * PATCH), window), rng.choice(TITLES)
+    image, title = Image.new("RGB", (2 * CELL, 6 * FACTOR), window), rng.choice(TITLES)
     _draw_bar(image, style, title)
     labels = rng.sample(BUTTONS, 2 if rng.random() < ease else rng.randint(2, 5))
     controls = []
     for label, cell in zip(labels, rng.sample(range(2, 12), len(labels)), strict=True):
-        x, y = cell % 2 * CELL + 3, cell // 2 * PATCH + 3
+        x, y = cell % 2 * CELL + 3, cell // 2 * FACTOR + 3
         width, height = _extent(style, "button", label, "")
-        box = (x, y, min(x + width, image.width), min(y + height, y + PATCH - 4))
+        box = (x, y, min(x + width, image.width), min(y + height, y + FACTOR - 4))
         controls.append(Control(kind="button", label=label, state="", box_px=box))
         _draw_control(image, style, controls[-1])
     return Screen(image=image, title=title, controls=tuple(controls))
@@ -125,7 +125,7 @@ def _style(rng: Random, split: str) -> Style:
 def _screen_size(rng: Random) -> tuple[int, int]:
     if rng.random() < 0.15:
         return rng.randint(140, 196), rng.randint(140, 196)
-    return rng.randint(5, 7) * PATCH, rng.randint(5, 7) * PATCH
+    return rng.randint(5, 7) * FACTOR, rng.randint(5, 7) * FACTOR
 
 
 def _draw_bar(image: Image.Image, style: Style, title: str) -> int:

@@ -11,7 +11,6 @@ from drawn_world import palette
 from drawn_world.item import Item, Maker, image_item, text_truth
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
-    PATCH,
     Placed,
     Scene,
     article,
@@ -22,6 +21,7 @@ from drawn_world.shapes.shape_scenes import (
     render,
 )
 from drawn_world.wording import phrase
+from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "in_front": (
@@ -60,7 +60,7 @@ def overlap(rng: Random, split: str, ease: float) -> Item:
     kinds = rng.sample([kind for kind in shapes.KINDS if kind != "ring"], 2)  # a ring shows what is behind it
     size = image_size(rng, 3, 5, ease)
     while True:  # sizes too are drawn again: a small shape can never cover enough of a large one
-        sides = [2 * PATCH - 12 if rng.random() < ease else rng.randint(*SIDES) for _ in range(2)]
+        sides = [2 * FACTOR - 12 if rng.random() < ease else rng.randint(*SIDES) for _ in range(2)]
         made = [make_shape(rng, kind, colour, side) for kind, colour, side in zip(kinds, colours, sides, strict=True)]
         placed = [_anywhere(rng, size, shape) for shape in made]
         if COVERED[0] <= covered(*placed) <= COVERED[1]:

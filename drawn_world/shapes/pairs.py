@@ -16,7 +16,6 @@ from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.pair_wording import QUESTIONS as QUESTIONS
 from drawn_world.shapes.shape_scenes import (
-    PATCH,
     Placed,
     Scene,
     apart,
@@ -29,11 +28,12 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.wording import phrase
+from qwen2vl.spec.config import FACTOR
 
 Size = tuple[int, int]
 Name = tuple[str, str]  # colour, kind
 
-SMALL, MIDDLE = (2 * PATCH, 2 * PATCH), (3 * PATCH, 3 * PATCH)
+SMALL, MIDDLE = (2 * FACTOR, 2 * FACTOR), (3 * FACTOR, 3 * FACTOR)
 ORDINALS = ("first", "second", "third")
 EASY_KINDS = ("circle", "cross", "square", "star", "triangle", "ring", "diamond")
 """Those that are easily told apart first."""
@@ -78,10 +78,10 @@ def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease:
     """Shapes that do not touch; with probability `ease` each fills a visual token of its own."""
     if rng.random() >= ease:
         return scatter(rng, size, list(names), 16, 34 if len(names) < 4 else 28, ground)
-    columns, rows = size[0] // PATCH, size[1] // PATCH
+    columns, rows = size[0] // FACTOR, size[1] // FACTOR
     cells = rng.sample(range(columns * rows), len(names))
     placed = [
-        in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
+        in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
         for (colour, kind), cell in zip(names, cells, strict=True)
     ]
     return Scene(size=size, ground=ground, shapes=tuple(placed))
@@ -90,7 +90,9 @@ def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease:
 def difference(rng: Random, split: str, ease: float) -> Item:
     """The second image has one shape less or more, or one of another colour or kind: what is different, or which."""
     size = (
-        MIDDLE if rng.random() < ease else rng.choice((MIDDLE, MIDDLE, (4 * PATCH, 3 * PATCH), (3 * PATCH, 4 * PATCH)))
+        MIDDLE
+        if rng.random() < ease
+        else rng.choice((MIDDLE, MIDDLE, (4 * FACTOR, 3 * FACTOR), (3 * FACTOR, 4 * FACTOR)))
     )
     ground, change = palette.background(rng, ease), rng.choice(("missing", "new", "colour", "kind"))
     count = 2 if rng.random() < ease else rng.randint(2, 4)
@@ -176,9 +178,9 @@ def _ground_for(rng: Random, colour: str) -> Rgb:
 def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
     """One shape anywhere; with probability `ease` in the first visual token of the smallest image."""
     if rng.random() < ease:
-        shape = in_cell(make_shape(rng, name[1], name[0], PATCH - 3), 0, 0)
+        shape = in_cell(make_shape(rng, name[1], name[0], FACTOR - 3), 0, 0)
         return Scene(size=SMALL, ground=ground, shapes=(shape,))
-    size = rng.choice((SMALL, (3 * PATCH, 2 * PATCH), MIDDLE))
+    size = rng.choice((SMALL, (3 * FACTOR, 2 * FACTOR), MIDDLE))
     return scatter(rng, size, [name], 20, min(size) - 8, ground)
 
 
@@ -226,7 +228,7 @@ def pair_rows(rng: Random, split: str, ease: float) -> Item:
     """The shapes of two images in reading order: four an image at ease 1, each a visual token, else two rows of up to four."""
     ground, simple = palette.background(rng, ease), rng.random() < ease
     columns, rows = (4, 1) if simple else rng.choice(((4, 1), (2, 2), (3, 2), (4, 2)))
-    cell = PATCH if rng.random() < ease else rng.randint(PATCH, 36)
+    cell = FACTOR if rng.random() < ease else rng.randint(FACTOR, 36)
     scenes = [_grid(rng, ground, columns, rows, cell, ease) for _ in range(2)]
     lines = [
         f"{which}: {', '.join(s.name for s in scene.shapes)}" for which, scene in zip(ORDINALS, scenes, strict=False)
@@ -354,12 +356,12 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
         columns, rows = (3, 3) if rng.random() < ease else rng.choice(((3, 3), (4, 3), (4, 4), (5, 4)))
         cells = range(number) if in_order else rng.sample(range(columns * rows), number)
         placed = [
-            in_cell(make_shape(rng, kind, colour, PATCH - 3), cell % columns, cell // columns)
+            in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
             for (colour, kind), cell in zip(names, cells, strict=True)
         ]
-        scene = Scene(size=(columns * PATCH, rows * PATCH), ground=ground, shapes=tuple(placed))
+        scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
     else:
-        size = rng.randint(4, 6) * PATCH, rng.randint(4, 6) * PATCH
+        size = rng.randint(4, 6) * FACTOR, rng.randint(4, 6) * FACTOR
         scene = scatter(rng, size, names, 16, 40 if number < 5 else 30, ground)
     return scene, shapes.PLURALS[kind] if one_kind else "shapes"
 

@@ -12,8 +12,7 @@ from drawn_world import palette
 from drawn_world.item import Box
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
-
-PATCH = 28  # one visual token covers 28 x 28 pixels
+from qwen2vl.spec.config import FACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +78,10 @@ def image_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int
     With probability `ease` always 4 x 4 tokens: boxes are shares of the size, so one size is where they are learnt.
     """
     if ease and rng.random() < ease:
-        return 4 * PATCH, 4 * PATCH
+        return 4 * FACTOR, 4 * FACTOR
     if rng.random() < 0.15:
-        return rng.randint(low * PATCH, high * PATCH), rng.randint(low * PATCH, high * PATCH)
-    return rng.randint(low, high) * PATCH, rng.randint(low, high) * PATCH
+        return rng.randint(low * FACTOR, high * FACTOR), rng.randint(low * FACTOR, high * FACTOR)
+    return rng.randint(low, high) * FACTOR, rng.randint(low, high) * FACTOR
 
 
 def make_shape(rng: Random, kind: str, colour: str, side: int) -> Placed:
@@ -100,7 +99,7 @@ def moved(shape: Placed, x: int, y: int) -> Placed:
 def in_cell(shape: Placed, column: int, row: int) -> Placed:
     """The shape in the middle of a visual token."""
     width, height = shape.mask.size
-    return moved(shape, column * PATCH + (PATCH - width) // 2, row * PATCH + (PATCH - height) // 2)
+    return moved(shape, column * FACTOR + (FACTOR - width) // 2, row * FACTOR + (FACTOR - height) // 2)
 
 
 def apart(a: Box, b: Box, gap: int = 2) -> bool:

@@ -30,10 +30,10 @@ from drawn_world.fonts import Face, faces, font
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
 from drawn_world.screens.html import Tile, Widget, font_name, height_for, pick_widgets
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.wording import CONTROL_LABELS, TITLES, phrase
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.spec.config import FACTOR
 
 Drawer = Callable[[Sequence[Random]], list[Item]]
 """From sources of chance to an item of each."""
@@ -137,7 +137,7 @@ def _page(rng: Random) -> Page:
     )
     tile = Tile(
         html=f'<h1><span data-key="heading">{heading}</span></h1><ul>{"".join(rows)}</ul>',
-        size=(rng.randint(6 if style == "boxed" else 5, 7) * PATCH, min(MAX_SIDE, ceil(height / PATCH) * PATCH)),
+        size=(rng.randint(6 if style == "boxed" else 5, 7) * FACTOR, min(MAX_SIDE, ceil(height / FACTOR) * FACTOR)),
         classes="page",
         css=f'font: {text_px}px "{font_name(face)}"; --paper: {paper}; --ink: {ink}',
         style="ul { list-style: none; padding: 0; margin: 3px 0 0 } s { text-decoration: none }" + rules,
@@ -205,7 +205,7 @@ def _screen(rng: Random) -> tuple[Tile, list[Widget], str]:
     controls = (f"<nav>{''.join(written[:tabs])}</nav>" if tabs else "") + "".join(written[tabs:])
     tile = Tile(
         html=f"<h1>{rng.choice(TITLES)}</h1><fieldset>{controls}</fieldset>",
-        size=(rng.randint(6, 7) * PATCH, height_for(len(widgets))),
+        size=(rng.randint(6, 7) * FACTOR, height_for(len(widgets))),
         classes="site",
         css=f'font: {rng.randint(13, 15)}px "{font_name(face)}"; --paper: {paper}; --ink: {ink}; --scheme: {scheme}',
         style=SCREEN_STYLES[style],
@@ -259,7 +259,7 @@ def _line(rng: Random) -> tuple[Tile, list[str], str]:
     wide, high = ceil(max(lengths)), ceil(count * text_px * 1.25)
     gaping = min(lengths) < 0.65 * wide  # what is drawn out to twice its length does not look like print
     style, (paper, ink) = rng.choice(sorted(set(LINE_STYLES) - ({"block"} if gaping else set()))), rng.choice(PAPERS)
-    size = tuple(min(MAX_SIDE, ceil((side + 10) / PATCH) * PATCH) for side in (wide, high))
+    size = tuple(min(MAX_SIDE, ceil((side + 10) / FACTOR) * FACTOR) for side in (wide, high))
     x, y = rng.randint(4, max(4, size[0] - wide - 6)), rng.randint(3, max(3, size[1] - high - 3))
     tile = Tile(
         html=f'<div style="left: {x}px; top: {y}px">{"".join(f"<p>{line}</p>" for line in lines)}</div>',

@@ -28,10 +28,10 @@ from drawn_world.fonts import faces
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size
 from drawn_world.reading.textures import write_over
-from drawn_world.shapes.shape_scenes import PATCH
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.spec.config import FACTOR
 
 INSTALL_LINE = "pip install --no-deps scikit-image"
 PHOTOS = (
@@ -53,8 +53,8 @@ MARGIN = 4
 def transfer_photo(rng: Random) -> Item:
     """A word on a piece of a photograph, read. Raises Qwen2VLError where photographs, fonts or words are not installed."""
     name, face, word = rng.choice(PHOTOS), rng.choice(faces(SPLIT, mono=False)), pick_word(rng, SPLIT)
-    widths = [width * PATCH for width in range(3, 7) if width * PATCH >= 14 * len(word)]
-    size = rng.choice(widths), rng.randint(2, 3) * PATCH
+    widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 14 * len(word)]
+    size = rng.choice(widths), rng.randint(2, 3) * FACTOR
     image, cut = _cut(rng, _photo(name), size)
     text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
     wide, high = ink_size(face, text_px, word)

@@ -8,7 +8,6 @@ from drawn_world import palette
 from drawn_world.item import Item, point_answer, text_truth, video_item
 from drawn_world.palette import Rgb
 from drawn_world.shapes.shape_scenes import (
-    PATCH,
     Placed,
     Scene,
     apart,
@@ -22,6 +21,7 @@ from drawn_world.shapes.shape_scenes import (
 )
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.wording import DIRECTIONS
+from qwen2vl.spec.config import FACTOR
 
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))
 NUM_FRAMES = (6, 8)
@@ -55,7 +55,7 @@ def track(rng: Random, ease: float) -> Item:
     size, num_frames = _extent(rng, ease)
     ground = palette.background(rng, ease)
     colour, kind = distinct_names(rng, 1, ground)[0]
-    mover = make_shape(rng, kind, colour, PATCH - 3 if aligned else rng.randint(18, 32))
+    mover = make_shape(rng, kind, colour, FACTOR - 3 if aligned else rng.randint(18, 32))
     if aligned:
         path = _cells(rng, size, mover, num_frames)
     else:
@@ -67,7 +67,7 @@ def track(rng: Random, ease: float) -> Item:
 
 def _cells(rng: Random, size: tuple[int, int], mover: Placed, num_frames: int) -> list[Placed]:
     """Every second frame one visual token further along a direction, staying at the edge when it is reached."""
-    limits = size[0] // PATCH, size[1] // PATCH
+    limits = size[0] // FACTOR, size[1] // FACTOR
     column, row = rng.randrange(limits[0]), rng.randrange(limits[1])
     along, step = rng.choice(((0, 1), (0, -1), (1, 1), (1, -1)))
     path = []

@@ -17,14 +17,15 @@ from drawn_world import palette
 from drawn_world.fonts import Face, faces, font
 from drawn_world.lettering import fit_size
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import PATCH, Placed, in_cell, make_shape, scatter
+from drawn_world.shapes.shape_scenes import Placed, in_cell, make_shape, scatter
+from qwen2vl.spec.config import FACTOR
 
 Size = tuple[int, int]
 Span = tuple[int, int, int, int]  # first frame, frame after the last, left edge, top edge
 
 STEP = 2  # frames of a temporal step
-SMALL: Size = (2 * PATCH, 2 * PATCH)
-SIZES: tuple[Size, ...] = (SMALL, (3 * PATCH, 2 * PATCH), (3 * PATCH, 3 * PATCH), (4 * PATCH, 3 * PATCH))
+SMALL: Size = (2 * FACTOR, 2 * FACTOR)
+SIZES: tuple[Size, ...] = (SMALL, (3 * FACTOR, 2 * FACTOR), (3 * FACTOR, 3 * FACTOR), (4 * FACTOR, 3 * FACTOR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +107,10 @@ def video_size(rng: Random, ease: float) -> Size:
 
 def place(rng: Random, size: Size, names: Sequence[tuple[str, str]], ground: Rgb, ease: float) -> list[Placed]:
     """(colour, kind) shapes that do not touch; with probability `ease` each fills a visual token of its own."""
-    columns, rows = size[0] // PATCH, size[1] // PATCH
+    columns, rows = size[0] // FACTOR, size[1] // FACTOR
     if rng.random() < ease:
         cells = rng.sample(range(columns * rows), len(names))
-        made = [make_shape(rng, kind, colour, PATCH - 3) for colour, kind in names]
+        made = [make_shape(rng, kind, colour, FACTOR - 3) for colour, kind in names]
         return [in_cell(shape, cell % columns, cell // columns) for shape, cell in zip(made, cells, strict=True)]
     high = {1: 40, 2: 30}.get(len(names), 26)
     return list(scatter(rng, size, list(names), 16, min(high, min(size) // 2 + 6), ground).shapes)
@@ -139,8 +140,8 @@ def flash_of_digit(rng: Random, split: str, size: Size, ground: Rgb, ease: float
     )
     width, height = digit.mask.size
     if simple:
-        column, row = rng.randrange(size[0] // PATCH), rng.randrange(size[1] // PATCH)
-        x, y = column * PATCH + (PATCH - width) // 2, row * PATCH + (PATCH - height) // 2
+        column, row = rng.randrange(size[0] // FACTOR), rng.randrange(size[1] // FACTOR)
+        x, y = column * FACTOR + (FACTOR - width) // 2, row * FACTOR + (FACTOR - height) // 2
     else:
         x, y = rng.randint(0, size[0] - width), rng.randint(0, size[1] - height)
     return digit, ((*stretch, x, y),)

@@ -12,7 +12,6 @@ from drawn_world.item import Item, Maker, Turn, talk, text_truth, video_item, vi
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
-    PATCH,
     Placed,
     apart,
     distinct_names,
@@ -39,6 +38,7 @@ from drawn_world.videos.video_scenes import (
 )
 from drawn_world.videos.video_wording import QUESTIONS as QUESTIONS
 from drawn_world.wording import phrase
+from qwen2vl.spec.config import FACTOR
 
 Path = list[tuple[int, int]]  # upper left corners, one a frame
 
@@ -93,20 +93,20 @@ def speed(rng: Random, split: str, ease: float) -> Item:
 def _extent(rng: Random, ease: float) -> tuple[Size, int, int]:
     """Size, axis of the motion (0 across, 1 down) and frames of a video of speed."""
     if rng.random() < ease:
-        return (4 * PATCH, 2 * PATCH), 0, 8
-    axis, narrow = rng.randrange(2), rng.choice((2, 3)) * PATCH
-    return ((4 * PATCH, narrow) if axis == 0 else (narrow, 4 * PATCH)), axis, rng.choice((8, 10, 12))
+        return (4 * FACTOR, 2 * FACTOR), 0, 8
+    axis, narrow = rng.randrange(2), rng.choice((2, 3)) * FACTOR
+    return ((4 * FACTOR, narrow) if axis == 0 else (narrow, 4 * FACTOR)), axis, rng.choice((8, 10, 12))
 
 
 def _compare_speeds(rng: Random, split: str, ease: float) -> Item:
     (size, axis, num_frames), ground = _extent(rng, ease), palette.background(rng, ease)
-    easy_far, easy_near, room = rng.random() < ease, rng.random() < ease, size[axis] - (PATCH - 3)
+    easy_far, easy_near, room = rng.random() < ease, rng.random() < ease, size[axis] - (FACTOR - 3)
     far = room if easy_far else rng.randint(room * 7 // 10, room)
     near = room // 3 if easy_near else rng.randint(6, far // 2)
     parts = []
     names, lanes = distinct_names(rng, 2, ground), rng.sample((0, 1), 2)
     for (colour, kind), lane, travel in zip(names, lanes, (far, near), strict=True):
-        shape = make_shape(rng, kind, colour, PATCH - 3 if easy_far else rng.randint(16, PATCH - 3))
+        shape = make_shape(rng, kind, colour, FACTOR - 3 if easy_far else rng.randint(16, FACTOR - 3))
         parts.append(along(shape, _in_lane(rng, size, axis, shape, lane, travel, num_frames, ease)))
     video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
     faster = rng.random() < ease or rng.random() < 0.5
@@ -137,7 +137,7 @@ def _change_of_speed(rng: Random, split: str, ease: float) -> Item:
     (size, axis, num_frames), ground = _extent(rng, ease), palette.background(rng, ease)
     answer, simple = rng.choice(("faster", "slower")), rng.random() < ease
     ((colour, kind),) = distinct_names(rng, 1, ground)
-    shape = make_shape(rng, kind, colour, PATCH - 3 if simple else rng.randint(16, PATCH))
+    shape = make_shape(rng, kind, colour, FACTOR - 3 if simple else rng.randint(16, FACTOR))
     room, spare = (size[way] - shape.mask.size[way] for way in (axis, 1 - axis))
     travel = room if simple else rng.randint(room * 3 // 4, room)
     start, across = rng.randint(0, room - travel), spare // 2 if simple else rng.randint(0, spare)
@@ -223,7 +223,7 @@ def film_count(rng: Random, split: str, ease: float) -> Item:
     size = SIZES[2] if simple else rng.choice(SIZES[2:])
     ground, num_frames = palette.background(rng, ease), 12 if simple else 16
     present = 0 if rng.random() < ease else rng.randint(0, 2)
-    columns, rows = size[0] // PATCH, size[1] // PATCH
+    columns, rows = size[0] // FACTOR, size[1] // FACTOR
     at_rim = [cell for cell in range(columns * rows) if _ways_in(cell, columns, rows)]
     cells = list(range(present + number)) if simple else rng.sample(at_rim, present + number)
     moments = range(1, number + 1) if simple else sorted(rng.sample(range(1, num_frames // STEP), number))
@@ -245,10 +245,10 @@ def _in_cell(rng: Random, ground: Rgb, column: int, row: int, ease: float) -> Pl
     """A shape that fills a visual token with probability `ease`, else one somewhere in it."""
     kind, colour = rng.choice(shapes.KINDS), rng.choice(palette.colours_on(ground))
     if rng.random() < ease:
-        return in_cell(make_shape(rng, kind, colour, PATCH - 3), column, row)
-    shape = make_shape(rng, kind, colour, rng.randint(16, PATCH - 3))
-    x, y = (rng.randint(0, PATCH - extent) for extent in shape.mask.size)
-    return moved(shape, column * PATCH + x, row * PATCH + y)
+        return in_cell(make_shape(rng, kind, colour, FACTOR - 3), column, row)
+    shape = make_shape(rng, kind, colour, rng.randint(16, FACTOR - 3))
+    x, y = (rng.randint(0, FACTOR - extent) for extent in shape.mask.size)
+    return moved(shape, column * FACTOR + x, row * FACTOR + y)
 
 
 def _ways_in(cell: int, columns: int, rows: int) -> list[tuple[int, int]]:
@@ -263,7 +263,7 @@ def _entering(rng: Random, shape: Placed, ways: list[tuple[int, int]], first: in
     if not ways:
         return still(shape, (first, num_frames))
     right, down = rng.choice(ways)
-    outside = (first, first + 1, shape.x + right * PATCH // 2, shape.y + down * PATCH // 2)
+    outside = (first, first + 1, shape.x + right * FACTOR // 2, shape.y + down * FACTOR // 2)
     return shape, (outside, (first + 1, num_frames, shape.x, shape.y))
 
 
@@ -323,8 +323,8 @@ def film_dialogue(rng: Random, split: str, ease: float) -> Item:
     axis, at_start = (0, False) if rng.random() < ease else (rng.randrange(2), rng.random() < 0.5)
     names = list(zip(rng.sample(palette.colours_on(ground), 3), rng.sample(shapes.KINDS, 3), strict=True))
     mover, direction = _along_a_side(rng, size, axis, at_start, names[0], num_frames, ease)
-    free = (size[0], size[1] - PATCH) if axis == 0 else (size[0] - PATCH, size[1])
-    shift = PATCH if at_start else 0
+    free = (size[0], size[1] - FACTOR) if axis == 0 else (size[0] - FACTOR, size[1])
+    shift = FACTOR if at_start else 0
     others = [
         moved(shape, shape.x + (shift if axis == 1 else 0), shape.y + (shift if axis == 0 else 0))
         for shape in place(rng, free, names[1:], ground, ease)
@@ -343,9 +343,9 @@ def _along_a_side(
     rng: Random, size: Size, axis: int, at_start: bool, name: tuple[str, str], num_frames: int, ease: float
 ) -> tuple[Part, str]:
     """A shape that goes from end to end within a token's breadth of one side, and its direction."""
-    back, shape = rng.random() < 0.5, make_shape(rng, name[1], name[0], PATCH - 3 if rng.random() < ease else 22)
-    room, spare = size[axis] - shape.mask.size[axis], PATCH - shape.mask.size[1 - axis]
-    across = (0 if at_start else size[1 - axis] - PATCH) + (
+    back, shape = rng.random() < 0.5, make_shape(rng, name[1], name[0], FACTOR - 3 if rng.random() < ease else 22)
+    room, spare = size[axis] - shape.mask.size[axis], FACTOR - shape.mask.size[1 - axis]
+    across = (0 if at_start else size[1 - axis] - FACTOR) + (
         spare // 2 if rng.random() < ease else rng.randint(0, spare)
     )
     shares = [frame / (num_frames - 1) for frame in range(num_frames)]

@@ -13,7 +13,9 @@ import tyro
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
 from qwen2vl.processing.sources import image_header
 from qwen2vl.spec.config import NAMED, Qwen2VLConfig
-from qwen2vl.spec.media import MediaPlan, MediaSettings, choose_num_frames, decoder_flops, plan_media
+from qwen2vl.spec.costs import MediaPlan, decoder_flops, plan_media
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.resize import choose_num_frames
 
 CLIP_FPS = 30.0
 """Rate of a video that is only given as WxHxSECONDS."""

@@ -10,7 +10,7 @@ from qwen2vl.cli.terminal import working
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.inference.chat import Chat
 from qwen2vl.inference.session import Session
-from qwen2vl.spec.media import kv_bytes_per_token
+from qwen2vl.spec.costs import kv_bytes_per_token
 
 HELP = """\
 Ask a question, or:

@@ -11,10 +11,10 @@ import tyro
 
 from qwen2vl.cli.options import UsageError, require_at_least
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
-from qwen2vl.model.checkpoint.load import choose_device
+from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.training.estimate import Memory, shortage_of
 from qwen2vl.training.planning import RunPlan, StagePlan, plan_run
-from qwen2vl.training.run import PRECISIONS, Recipe
+from qwen2vl.training.run import Recipe
 from qwen2vl.training.speed import peak_flops
 from qwen2vl.training.train_config import PARTS
 
@@ -68,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
         num_workers=options.num_workers,
         max_steps=options.max_steps,
     )
-    rate = 1e12 * options.tflops if options.tflops else peak_flops(device, PRECISIONS[recipe.train.precision])
+    rate = 1e12 * options.tflops if options.tflops else peak_flops(device, DTYPES[recipe.train.precision])
     speed = Speed(peak=rate * options.processes, mfu=options.mfu)
     report = report_of(planned, recipe, options, device, speed)
     print(jsonlib.dumps(report) if options.json else "\n".join(in_words(report)))

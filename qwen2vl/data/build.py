@@ -29,8 +29,8 @@ from qwen2vl.data.store import Manifest, PartSummary, StoredSample, media_batch,
 from qwen2vl.processing import chat_template as chat
 from qwen2vl.processing.messages import TextPart
 from qwen2vl.processing.tokenizer import Tokenizer
-from qwen2vl.spec.media import MediaSettings
-from qwen2vl.spec.tokens import ENDOFTEXT
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.tokens import ENDOFTEXT, IGNORED
 
 ROWS_PER_PART = 2048
 BUILDER = 1
@@ -319,7 +319,7 @@ def stored(record: Record, media: Sequence[MediaFacts], tokenizer: Tokenizer) ->
     """A record in ids. The first token of a sample is never supervised: nothing stands before it."""
     tokens = chat.tokenise(_spans(record), tokenizer, [1] * len(media), with_labels=True)
     assert tokens.labels is not None
-    supervised = tokens.labels != chat.IGNORED
+    supervised = tokens.labels != IGNORED
     supervised[0] = False
     if not supervised.any():
         raise RecordError(

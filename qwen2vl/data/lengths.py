@@ -11,14 +11,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import MediaError
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.plan import Budgets, Lengths
 from qwen2vl.data.store import Part, Store
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaPlan, MediaSettings, decoder_terms
-
-Ints = NDArray[np.int64]
+from qwen2vl.spec.costs import MediaPlan, decoder_terms
+from qwen2vl.spec.media_settings import MediaSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Images and videos of records: opened by URI, known by what their headers say.
 
 The store holds URIs and header facts only; pixels stay where they are. Sizes and tokens follow from the facts by
-`spec.media`, for any pixel limits, without opening a file.
+`spec.resize`, for any pixel limits, without opening a file.
 """
 
 import re
@@ -15,7 +15,9 @@ from qwen2vl.processing.messages import ImagePart, VideoPart
 from qwen2vl.processing.sources import locate, probe_image
 from qwen2vl.processing.video import VideoHeader, planned_frames, planned_list, video_header
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaOptions, MediaPlan, MediaSettings, image_size, plan_media
+from qwen2vl.spec.costs import MediaPlan, plan_media
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
+from qwen2vl.spec.resize import image_size
 
 _RANGE = re.compile(r"(.+)#bytes=(\d+)-(\d+)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

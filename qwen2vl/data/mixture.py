@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import ConfigError
-
-Ints = NDArray[np.int64]
 
 MAX_PERIOD = 1_000_000
 

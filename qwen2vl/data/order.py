@@ -8,7 +8,8 @@ hundred million samples need no table.
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from qwen2vl.common.arrays import Ints
+
 Words = NDArray[np.uint64]
 
 ROUNDS = (

@@ -8,9 +8,8 @@ the room [data 4f], where first come, first served wastes 12 %.
 from bisect import bisect_left, insort
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from qwen2vl.common.arrays import Ints
 
 PACK_BITS = 32
 PACK_MASK = (1 << PACK_BITS) - 1

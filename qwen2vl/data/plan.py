@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.keys import key_of
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
-
-Ints = NDArray[np.int64]
 
 SLACK = 1.005
 """What a share may cost, of the mean, so that visual tokens are shared out evenly too."""
@@ -46,7 +45,7 @@ class Lengths:
     media: Ints
     """Images and videos."""
     flops: NDArray[np.float64]
-    """FLOPs of a training step: decoder with attention, tower with attention per frame (`spec.media`), as MFU counts."""
+    """FLOPs of a training step: decoder with attention, tower with attention per frame (`spec.costs`), as MFU counts."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -14,12 +14,10 @@ from qwen2vl.common.errors import ConfigError, MediaError
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.quarantine import Failure
 from qwen2vl.data.store import Store, StoredSample
-from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.processor import LoadedMedia, MediaInfo, Processor
+from qwen2vl.spec.costs import MediaPlan
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.spec.media import MediaPlan
-
-Ints = NDArray[np.int64]
+from qwen2vl.spec.tokens import IGNORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

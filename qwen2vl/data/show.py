@@ -19,11 +19,10 @@ from PIL import Image
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.samples import LoadedPack
 from qwen2vl.data.store import Store
-from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.images import MERGE, unpatchify
 from qwen2vl.processing.tokenizer import StreamDecoder, Tokenizer
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.spec.tokens import IMAGE_PAD, SPECIAL_TOKENS, VIDEO_PAD
+from qwen2vl.spec.tokens import IGNORED, IMAGE_PAD, SPECIAL_TOKENS, VIDEO_PAD
 
 MOST_FRAMES = 32
 """Frames of a video that are shown, spread evenly, so that a long one leaves the page usable."""
@@ -31,8 +30,6 @@ LONGEST_URI = 200
 """Characters; a `data:` URL can be megabytes."""
 _VISIBLE = {code: chr(0x2400 + code) for code in range(32)} | {0x0A: "↵", 0x09: "→", 0x7F: "␡"}
 """Control characters and the signs that stand for them; HTML cannot hold most of them."""
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

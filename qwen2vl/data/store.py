@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import sha256_of
 from qwen2vl.data.arrow import pa
 from qwen2vl.data.media import LocalMedia, MediaFacts, MediaReader
-from qwen2vl.spec.media import MediaOptions
+from qwen2vl.spec.media_settings import MediaOptions
 
 FORMAT = 1
 
-Ints = NDArray[np.int64]
 
 TEXT_SCHEMA = pa.schema({
     "id": pa.string(),

@@ -20,7 +20,7 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Conversation, MediaInfo, Prepared, Processor, load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import read_json
+from qwen2vl.spec.hub_config import read_json
 from qwen2vl.spec.tokens import ENDOFTEXT, IM_END
 
 

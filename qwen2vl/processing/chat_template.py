@@ -28,6 +28,7 @@ from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, 
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec.tokens import (
     GROUNDING_TOKENS,
+    IGNORED,
     IM_END,
     IM_START,
     IMAGE_PAD,
@@ -39,9 +40,6 @@ from qwen2vl.spec.tokens import (
 )
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
-IGNORED = -100
-"""Label of a token that is not supervised."""
-
 _GROUNDING = re.compile("(" + "|".join(re.escape(name) for name in GROUNDING_TOKENS) + ")")
 
 

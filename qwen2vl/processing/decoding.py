@@ -26,7 +26,7 @@ from PIL import Image
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.images import Frames, resize, to_rgb
 from qwen2vl.processing.sources import Located
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,nut,h264,hevc,ivf,obu,rm,mxf,dv"
 """What FFmpeg may read. Left out are formats that name other files or addresses (playlists): it would open those."""

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.spec.media import FACTOR
+from qwen2vl.spec.config import FACTOR, PATCH
 
 Frames = NDArray[np.uint8]
 """[F, H, W, 3], RGB."""
 
-PATCH = 14
 MERGE = FACTOR // PATCH
 RUN = np.dtype(f"V{PATCH}")
 """One row of one patch in one channel as a single item: numpy then moves 14 bytes at a time instead of one."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from qwen2vl.common.errors import MediaError, MessageError
-from qwen2vl.spec.media import MediaOptions
+from qwen2vl.spec.media_settings import MediaOptions
 
 Role = Literal["system", "user", "assistant", "function"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "function")

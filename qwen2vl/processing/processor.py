@@ -27,8 +27,9 @@ from qwen2vl.processing.video import read_video
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.spec.media import MediaSettings, image_size
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.positions import mrope_positions
+from qwen2vl.spec.resize import image_size
 
 Conversation = Sequence[Mapping[str, Any]]
 """One conversation in the public message form, see `messages`."""

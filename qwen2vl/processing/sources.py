@@ -30,7 +30,8 @@ from PIL import (
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.fetch import fetch
 from qwen2vl.processing.images import exif_orientation, to_8_bits, to_rgb
-from qwen2vl.spec.media import MAX_RATIO, MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.resize import MAX_RATIO
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
 """Path, file:// URL, data: URL, http(s) URL, the file's bytes, a PIL image, or an array [H, W], [H, W, 1 | 3 | 4]."""

@@ -1,6 +1,6 @@
 """Videos: which frames the model sees, how large, and when they are shown. Lists of images are videos too.
 
-Number of frames and their size come from the header by the rules of `spec.media`, so a preview of the cost knows them
+Number of frames and their size come from the header by the rules of `spec.resize`, so a preview of the cost knows them
 without decoding; wanted times run evenly from the first to the last timestamp, and the frame nearest to each is taken.
 Timestamps decide, never frame numbers: phones and screen recorders write variable rates. Decoding is `decoding`; only
 the chosen frames are kept, already resized, so memory does not grow with the video.
@@ -22,7 +22,8 @@ from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.decoding import Survey, decode_frames, open_video, survey_video, turn_upright
 from qwen2vl.processing.images import Frames, resize
 from qwen2vl.processing.sources import Source, image_header, locate, read_image
-from qwen2vl.spec.media import MediaOptions, MediaSettings, choose_num_frames, frame_size
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
+from qwen2vl.spec.resize import choose_num_frames, frame_size
 
 VideoSource = Source | Sequence[Source]
 """Path, URL or bytes of a video; or its frames: a sequence of images in any form, or an array [F, H, W, 3]."""

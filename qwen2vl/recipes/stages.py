@@ -23,7 +23,7 @@ from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import Prepared, shares_by_size, version_begun_with
 from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 

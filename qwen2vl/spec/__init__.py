@@ -1,6 +1,6 @@
 """What processing and model must agree on: sizes, tokens, grids, positions. No torch, except `spec.inputs`.
 
-Start with `config` (the model's numbers), then `media` (sizes and costs), `positions` (three-axis positions).
+Start with `config` (the model's numbers), then `resize` and `costs`, `positions` (three-axis positions).
 """
 
 from pathlib import Path

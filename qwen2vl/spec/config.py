@@ -1,19 +1,19 @@
-"""The numbers of a model: named sizes, and reading the published `config.json` in both layouts [paper 1.1, 1.2].
-
-Flat (2024): text fields at the top, `vision_config` nested, `rope_scaling`.
-Nested (transformers >= 5): text fields in `text_config`, theta and sections in `rope_parameters`.
-"""
+"""The numbers of a model: its parts as frozen dataclasses, and the named sizes [paper 1.1, 1.2]."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.spec import resolve_source
+from qwen2vl.spec.hub_config import hub_config_of, parse_hub_config, read_json, read_preprocessor
 from qwen2vl.spec.tokens import TokenIds
 
+PATCH = 14
+"""Pixels on a side of one patch, the unit of the tower."""
+FACTOR = 28
+"""Pixels on a side of one decoder token: patch size 14 times merge size 2."""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -129,7 +129,7 @@ class Qwen2VLConfig:
         Raises ConfigError when a file is missing, unreadable, of another model, or holds fields we do not know.
         """
         folder = resolve_source(directory)
-        config = config_from_dict(read_json(folder / "config.json"))
+        config = cls.from_hub(read_json(folder / "config.json"))
         known = read_preprocessor(folder, "image")
         if known:
             vision = replace(
@@ -140,158 +140,25 @@ class Qwen2VLConfig:
             config = replace(config, vision=vision)
         return config
 
+    @classmethod
+    def from_hub(cls, raw: dict[str, Any]) -> "Qwen2VLConfig":
+        """The config of a parsed `config.json`, flat or nested. Raises ConfigError, also for unknown fields."""
+        text_fields = {f.name for f in dataclasses.fields(TextConfig)}
+        vision_fields = {f.name for f in dataclasses.fields(VisionConfig)} - {"image_mean", "image_std"}
+        found = parse_hub_config(raw, text_fields, vision_fields)
+        try:
+            return cls(
+                vision=VisionConfig(**found.vision),
+                text=TextConfig(**found.text),
+                tokens=TokenIds(**found.tokens),
+                initializer_range=found.initializer_range,
+            )
+        except TypeError as error:
+            raise ConfigError(f"config.json lacks a field or has one of the wrong type: {error}") from error
 
-def read_preprocessor(folder: Path, kind: Literal["image", "video"]) -> dict[str, Any]:
-    """What a checkpoint says of its images or videos, {} when it says nothing.
-
-    A file of its own in the published layout; transformers >= 5 nests both in `processor_config.json` when it saves.
-    """
-    own = folder / ("preprocessor_config.json" if kind == "image" else "video_preprocessor_config.json")
-    if own.exists():
-        return read_json(own)
-    shared = folder / "processor_config.json"
-    return dict(read_json(shared).get(f"{kind}_processor") or {}) if shared.exists() else {}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object from a file of a checkpoint; ConfigError when it is missing or not an object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f'"{path.parent}" has no readable {path.name}: give a checkpoint directory in the hub layout, or "nano"'
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f'"{path}" is not valid JSON: the file is damaged, copy it again') from error
-    if not isinstance(content, dict):
-        raise ConfigError(f'"{path}" holds a {type(content).__name__} where an object is expected')
-    return content
-
-
-_INERT = {
-    "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "hidden_act",
-    "initializer_range", "layer_types", "max_window_layers", "model_type", "pad_token_id", "quantization_config",
-    "rope_parameters", "rope_scaling", "sliding_window", "torch_dtype", "transformers_version", "use_cache",
-    "use_sliding_window", "vision_config", "text_config", "id2label", "label2id", "return_dict", "output_attentions",
-    "output_hidden_states", "chunk_size_feed_forward", "is_encoder_decoder", "problem_type", "_name_or_path",
-    "is_decoder", "add_cross_attention", "cross_attention_hidden_size", "finetuning_task", "prefix",
-    "task_specific_params", "tokenizer_class", "torchscript", "pruned_heads", "tie_encoder_decoder",
-    "_attn_implementation_autoset", "use_bfloat16",
-}  # fmt: skip
-"""Keys that published files carry and that change nothing here (or are handled by name below)."""
-
-_VISION_INERT = {
-    "hidden_act", "model_type", "in_chans", "spatial_patch_size", "initializer_range", "dtype", "rope_parameters",
-}  # fmt: skip
-
-
-def config_from_dict(raw: dict[str, Any]) -> Qwen2VLConfig:
-    """The config of a parsed `config.json`, flat or nested. Strict: unknown fields are ConfigErrors, never skipped."""
-    if raw.get("model_type") != "qwen2_vl":
-        raise ConfigError(
-            f'config.json is of a "{raw.get("model_type")}" model, this program runs "qwen2_vl": give a Qwen2-VL checkpoint'
-        )
-    # In the nested layout some fields (tie_word_embeddings, token ids) stay at the top, and win.
-    text = {**(raw.get("text_config") or {}), **{k: v for k, v in raw.items() if k not in ("text_config",)}}
-    refuse_unsupported(text)
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    vision = dict(raw.get("vision_config") or {})
-    refuse_unsupported_tower(vision)
-    token_keys = {
-        "bos": "bos_token_id",
-        "eos": "eos_token_id",
-        "vision_start": "vision_start_token_id",
-        "vision_end": "vision_end_token_id",
-        "vision_pad": "vision_token_id",
-        "image_pad": "image_token_id",
-        "video_pad": "video_token_id",
-    }
-    text_fields = {f.name for f in dataclasses.fields(TextConfig)} - {"mrope_section", "rope_theta"}
-    vision_fields = {f.name for f in dataclasses.fields(VisionConfig)} - {"image_mean", "image_std"}
-    refuse_unknown("config.json", set(text) - text_fields - _INERT - set(token_keys.values()) - {"rope_theta"})
-    refuse_unknown("vision_config", set(vision) - vision_fields - _VISION_INERT)
-    try:
-        vision.setdefault("in_channels", vision.get("in_chans", 3))
-        return Qwen2VLConfig(
-            vision=VisionConfig(
-                hidden_size=vision.pop("hidden_size", text["hidden_size"]),
-                **{k: v for k, v in vision.items() if k in vision_fields},
-            ),
-            text=TextConfig(
-                rope_theta=float(rope.get("rope_theta", text.get("rope_theta", 1e6))),
-                mrope_section=tuple(rope.get("mrope_section", (16, 24, 24))),
-                **{k: text[k] for k in text_fields if k in text},
-            ),
-            tokens=TokenIds(
-                **{ours: int(text[theirs]) for ours, theirs in token_keys.items() if text.get(theirs) is not None}
-            ),
-            initializer_range=text.get("initializer_range", 0.02),
-        )
-    except (TypeError, KeyError) as error:
-        raise ConfigError(f"config.json lacks a field or has one of the wrong type: {error}") from error
-
-
-def refuse_unknown(where: str, unknown: set[str]) -> None:
-    if unknown:
-        raise ConfigError(f"{where} has fields that this program does not know: {', '.join(sorted(unknown))}")
-
-
-def refuse_unsupported(text: dict[str, Any]) -> None:
-    """Settings that would change the numbers and that no Qwen2-VL uses: refused, because ignoring them is wrong."""
-    if text.get("use_sliding_window"):
-        raise ConfigError("use_sliding_window true is not supported: no published Qwen2-VL uses it, set it to false")
-    if text.get("hidden_act", "silu") != "silu":
-        raise ConfigError(f'hidden_act "{text["hidden_act"]}" is not supported: a Qwen2-VL decoder uses "silu"')
-    if text.get("quantization_config"):
-        raise ConfigError("quantised checkpoints cannot be read: use the unquantised release of the same model")
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "mrope"))  # newer files call M-RoPE "default"
-    if kind not in ("mrope", "default"):
-        raise ConfigError(f'rope type "{kind}" is not supported: a Qwen2-VL decoder uses "mrope"')
-
-
-def refuse_unsupported_tower(vision: dict[str, Any]) -> None:
-    """The same for the tower; newer files (transformers >= 5) spell out its rotary settings."""
-    if vision.get("hidden_act", "quick_gelu") != "quick_gelu":
-        raise ConfigError(f'vision hidden_act "{vision["hidden_act"]}" is not supported: the tower uses "quick_gelu"')
-    theta = (vision.get("rope_parameters") or {}).get("rope_theta", 10_000)
-    if theta != 10_000:
-        raise ConfigError(f"vision rope_theta {theta} is not supported: the tower uses 10000")
-
-
-def config_to_dict(config: Qwen2VLConfig) -> dict[str, Any]:
-    """The flat layout of 2024, which both old and new readers accept; the reverse of `config_from_dict`."""
-    text, vision, tokens = config.text, config.vision, config.tokens
-    whole = int(vision.mlp_ratio) if vision.mlp_ratio == int(vision.mlp_ratio) else vision.mlp_ratio
-    flat = {k: v for k, v in dataclasses.asdict(text).items() if k not in ("mrope_section", "rope")}
-    if text.rope != "mrope":  # an ablation's switch; published files do not have it
-        flat["rope"] = text.rope
-    return {
-        "architectures": ["Qwen2VLForConditionalGeneration"],
-        "model_type": "qwen2_vl",
-        **flat,
-        "hidden_act": "silu",
-        "attention_dropout": 0.0,
-        "initializer_range": config.initializer_range,
-        "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
-        "use_sliding_window": False,
-        "use_cache": True,
-        "bos_token_id": tokens.bos,
-        "eos_token_id": tokens.eos,
-        "vision_start_token_id": tokens.vision_start,
-        "vision_end_token_id": tokens.vision_end,
-        "vision_token_id": tokens.vision_pad,
-        "image_token_id": tokens.image_pad,
-        "video_token_id": tokens.video_pad,
-        "vision_config": {
-            "model_type": "qwen2_vl",
-            "hidden_act": "quick_gelu",
-            "in_chans": vision.in_channels,
-            "spatial_patch_size": vision.patch_size,
-            **{k: v for k, v in dataclasses.asdict(vision).items() if k not in ("image_mean", "image_std")},
-            "mlp_ratio": whole,  # transformers refuses 4.0
-        },
-    }
+    def to_hub(self) -> dict[str, Any]:
+        """The contents of `config.json`, in the flat layout; the reverse of `from_hub`."""
+        return hub_config_of(dataclasses.asdict(self))
 
 
 def _published(

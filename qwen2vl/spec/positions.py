@@ -7,12 +7,10 @@ boundaries inside which patches may look at each other.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import MessageError
 from qwen2vl.spec.config import Qwen2VLConfig, VisionConfig
-
-Ints = NDArray[np.int64]
 
 
 def mrope_positions(ids: Sequence[int] | Ints, grids: Sequence[Sequence[int]] | Ints, config: Qwen2VLConfig) -> Ints:

@@ -26,6 +26,8 @@ SPECIAL_TOKENS = (
 GROUNDING_TOKENS = (REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END)
 """The only special tokens that an assistant's text may hold."""
 
+IGNORED = -100
+"""Label of a token that is not supervised."""
 FIRST_PUBLISHED_ID = 151643
 
 

@@ -18,8 +18,8 @@ from typing import Literal
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.attention import longest_plain
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.config import TextConfig, VisionConfig
-from qwen2vl.spec.media import FACTOR, MediaSettings
+from qwen2vl.spec.config import FACTOR, TextConfig, VisionConfig
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.parts import count_parameters
 from qwen2vl.training.train_config import PARTS, Part
 

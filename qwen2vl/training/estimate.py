@@ -17,7 +17,8 @@ from qwen2vl.data.forecast import Forecast
 from qwen2vl.data.loader import AHEAD
 from qwen2vl.model.checkpoint.load import free_bytes
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.media import MediaSettings, decoder_terms, tower_flops
+from qwen2vl.spec.costs import decoder_terms, tower_flops
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.activation_memory import Row, kept_by, learning_of
 from qwen2vl.training.loss import CHUNK_LOGITS
 from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained

@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.inputs import ModelInputs
+from qwen2vl.spec.tokens import IGNORED
 
-IGNORED = -100
 CHUNK_LOGITS = 2**26
 """Logits that exist at one time, 256 MB; a row of the published vocabulary has 151,936."""
 

@@ -22,7 +22,7 @@ from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import save_checkpoint
-from qwen2vl.model.checkpoint.load import choose_device
+from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.model.checkpoint.save import write_configs
 from qwen2vl.model.checkpoint.tensor_files import MAX_SHARD_BYTES
 from qwen2vl.model.lora import LoraConfig, add_adapter
@@ -40,7 +40,6 @@ from qwen2vl.training.train_config import Stage, TrainConfig
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 NOTHING: Callable[[Qwen2VL], Line] = lambda model: {}  # noqa: E731  # a value, not a step of anything
 
 
@@ -126,7 +125,7 @@ def run_recipe(
         if replicas.leads:
             write_model_files(run.path / "model", prepared.config, prepared.processor)
             write_atomically(run.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        model = prepared.model().to(device, PRECISIONS[recipe.train.precision])
+        model = prepared.model().to(device, DTYPES[recipe.train.precision])
         recompute(model, recipe.train.recompute)
         if recipe.train.compile:
             compile_layers(model)

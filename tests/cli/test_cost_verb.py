@@ -7,7 +7,7 @@ import pytest
 
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import plan_media
+from qwen2vl.spec.costs import plan_media
 
 
 def cost(run, *argv):

@@ -22,7 +22,7 @@ from qwen2vl.processing.processor import load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.recipes import drawn
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.spec.media import image_size
+from qwen2vl.spec.resize import image_size
 
 from .test_cli_docs import documented_keys, keys_of
 from .test_wrong_input import refused

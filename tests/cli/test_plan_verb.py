@@ -9,7 +9,7 @@ import pytest
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import nano
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
-from qwen2vl.spec.media import num_parameters
+from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training import estimate
 from tests.data.conftest import build_store, records_in, write_lines
 

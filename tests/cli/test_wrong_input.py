@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qwen2vl.spec.config import NANO, config_to_dict
+from qwen2vl.spec.config import NANO
 
 
 def refused(result, *said):
@@ -190,7 +190,7 @@ def test_a_config_with_an_unknown_key(run, checkpoint):
 
 
 def test_a_config_of_another_size(run, checkpoint):
-    (checkpoint / "config.json").write_text(json.dumps(config_to_dict(NANO)))
+    (checkpoint / "config.json").write_text(json.dumps(NANO.to_hub()))
     assert run("chat", "--model", checkpoint, "What?").code == 2
 
 

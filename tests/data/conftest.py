@@ -11,7 +11,7 @@ from qwen2vl.data.build import Settings, build
 from qwen2vl.data.store import Store
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 
 def image_file(path: Path, width: int, height: int, seed: int = 0) -> str:

@@ -26,10 +26,10 @@ from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
 from qwen2vl.data.quarantine import Quarantine, read_failures
 from qwen2vl.data.samples import LoadedPack, SampleReader
 from qwen2vl.data.store import Store
-from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.processor import Processor
 from qwen2vl.spec.config import NANO
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.tokens import IGNORED
 from tests.processing.test_video import write_video
 
 from .conftest import image_file, write_lines

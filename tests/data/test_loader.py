@@ -17,10 +17,10 @@ from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
 from qwen2vl.data.quarantine import Quarantine, read_failures
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
-from qwen2vl.processing.chat_template import IGNORED
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.tokens import IGNORED
 
 from .conftest import records_in, write_lines
 

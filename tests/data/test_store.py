@@ -12,7 +12,7 @@ from qwen2vl.data import build as building
 from qwen2vl.data.build import Settings, build
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 from .conftest import image_file, records_in, write_lines
 

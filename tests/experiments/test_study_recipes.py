@@ -10,7 +10,8 @@ from experiments.study_items import held_out
 from experiments.study_recipes import DYNAMIC_RESOLUTION, LENGTH, LENGTHS, MROPE, STUDIES, Lesson, StudyRecipe, fixed
 from qwen2vl.data.build import Settings, build
 from qwen2vl.recipes.nano import nano_processor
-from qwen2vl.spec.media import MediaSettings, image_size
+from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.resize import image_size
 
 
 @pytest.fixture(scope="module")

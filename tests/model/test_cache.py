@@ -5,7 +5,7 @@ import torch
 
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import kv_bytes_per_token
+from qwen2vl.spec.costs import kv_bytes_per_token
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.costs import num_parameters
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.spec.media import num_parameters
 
 Make = Callable[..., ModelInputs]
 

@@ -13,7 +13,7 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.images import patchify
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.positions import mrope_positions
 
 transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")

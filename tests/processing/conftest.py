@@ -5,7 +5,7 @@ import pytest
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import Tokenizer, build_nano_tokenizer
 from qwen2vl.spec.config import NANO
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 WORDS = ["What", "Where", "How", "You", "is", "the", "red", "circle", "in", "image", "a", "helpful", "house", "glass"]
 

@@ -23,8 +23,8 @@ from qwen2vl.processing.images import (
     unpatchify,
 )
 from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, NANO
-from qwen2vl.spec.media import smart_resize
 from qwen2vl.spec.positions import patch_positions
+from qwen2vl.spec.resize import smart_resize
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:

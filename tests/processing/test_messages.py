@@ -2,7 +2,7 @@ import pytest
 
 from qwen2vl.common.errors import MessageError
 from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, TextPart, VideoPart, parse_messages
-from qwen2vl.spec.media import MediaOptions
+from qwen2vl.spec.media_settings import MediaOptions
 
 
 def parse_part(part):

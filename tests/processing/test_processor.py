@@ -10,8 +10,8 @@ from PIL import Image
 from qwen2vl.common.errors import ConfigError, MediaError, MessageError
 from qwen2vl.processing.images import patchify
 from qwen2vl.processing.processor import Processor, load_processor
-from qwen2vl.spec.config import NANO, Qwen2VLConfig, config_to_dict
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.config import NANO, Qwen2VLConfig
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.positions import mrope_positions
 from qwen2vl.spec.tokens import IM_END, SPECIAL_TOKENS
 
@@ -150,7 +150,7 @@ def saved(tokenizer, tmp_path_factory):
     mean, std = NANO.vision.image_mean, NANO.vision.image_std
     limits = MediaSettings(min_pixels=784, max_pixels=64 * 784, fps=4.0, image_mean=mean, image_std=std)
     Processor(tokenizer, NANO, limits).save(folder)
-    (folder / "config.json").write_text(json.dumps(config_to_dict(NANO)))
+    (folder / "config.json").write_text(json.dumps(NANO.to_hub()))
     return folder
 
 

@@ -18,7 +18,7 @@ from qwen2vl.common.errors import MediaError
 from qwen2vl.processing import fetch as fetching
 from qwen2vl.processing.fetch import fetch, parse_url
 from qwen2vl.processing.sources import from_array, image_header, locate, read_image
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 SETTINGS = MediaSettings()
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -21,7 +21,7 @@ from qwen2vl.processing import decoding
 from qwen2vl.processing.decoding import Survey
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.video import _choose, read_video, video_header
-from qwen2vl.spec.media import MediaOptions, MediaSettings
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 
 SETTINGS = MediaSettings(video_min_pixels=784, video_max_pixels=6 * 784)
 MILLISECOND = Fraction(1, 1000)
@@ -370,7 +370,7 @@ def test_memory_goes_with_the_frames_kept(tmp_path: Path) -> None:
     script = f"""
         import resource
         from qwen2vl.processing.video import read_video
-        from qwen2vl.spec.media import MediaOptions, MediaSettings
+        from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         video = read_video({str(path)!r}, MediaSettings(), MediaOptions(nframes=8))
         assert video.frames.shape[0] == 8

@@ -15,7 +15,7 @@ from qwen2vl.recipes import drawn
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
 from qwen2vl.recipes.nano import FIRST_NANO, MEDIA, STAGES, NanoRecipe, nano_processor
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import export_run, is_run, run_recipe
 from qwen2vl.training.run_directory import read_metrics
 from qwen2vl.training.train_config import TrainConfig

@@ -11,7 +11,7 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.recipes.stages import Stage1Recipe, Stage2Recipe, Stage3Recipe
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import num_parameters
+from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.parts import count_parameters, part_of, set_trained
 from qwen2vl.training.run_directory import read_metrics

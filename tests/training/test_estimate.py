@@ -13,8 +13,9 @@ from qwen2vl.model.init import new_model
 from qwen2vl.model.lora import LoraConfig, add_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
+from qwen2vl.spec.costs import num_parameters
 from qwen2vl.spec.inputs import ModelInputs, pack
-from qwen2vl.spec.media import MediaSettings, num_parameters
+from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training import estimate as module
 from qwen2vl.training.activation_memory import Row, kept_by
 from qwen2vl.training.activations import recompute

@@ -12,7 +12,7 @@ from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, requir
 from qwen2vl.cli.terminal import counting
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 if TYPE_CHECKING:
     from qwen2vl.data.build import BuildReport

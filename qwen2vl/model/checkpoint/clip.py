@@ -23,7 +23,8 @@ from qwen2vl.common.errors import CheckpointError
 from qwen2vl.model.checkpoint.names import PATCH_KERNEL, Shape, refuse
 from qwen2vl.model.checkpoint.tensor_files import list_file, list_tensors, read_tensor
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.config import VisionConfig, read_json, read_preprocessor
+from qwen2vl.spec.config import VisionConfig
+from qwen2vl.spec.hub_config import read_json, read_preprocessor
 
 OPEN_CLIP_FILE, OPEN_CLIP_CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 

@@ -11,7 +11,7 @@ from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_tensors, re
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import num_parameters
+from qwen2vl.spec.costs import num_parameters
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions by the names that users give."""

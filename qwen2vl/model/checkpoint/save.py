@@ -24,7 +24,7 @@ from qwen2vl.model.checkpoint.tensor_files import (
 )
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import Qwen2VLConfig, config_to_dict
+from qwen2vl.spec.config import Qwen2VLConfig
 
 COPIED = (
     "generation_config.json",
@@ -137,7 +137,7 @@ def write_configs(folder: Path, config: Qwen2VLConfig, dtype: torch.dtype) -> No
         "eos_token_id": [tokens.eos, tokens.bos],
         "do_sample": False,
     }
-    write_json(folder / "config.json", config_to_dict(config) | {"torch_dtype": str(dtype).removeprefix("torch.")})
+    write_json(folder / "config.json", config.to_hub() | {"torch_dtype": str(dtype).removeprefix("torch.")})
     write_json(folder / "generation_config.json", generation)
 
 

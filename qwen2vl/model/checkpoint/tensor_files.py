@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from qwen2vl.common.errors import CheckpointError
-from qwen2vl.spec.config import read_json
+from qwen2vl.spec.hub_config import read_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

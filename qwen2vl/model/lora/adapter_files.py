@@ -36,7 +36,8 @@ from qwen2vl.model.lora.adapted_layers import (
 )
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import Qwen2VLConfig, read_json
+from qwen2vl.spec.config import Qwen2VLConfig
+from qwen2vl.spec.hub_config import read_json
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

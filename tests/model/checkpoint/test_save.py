@@ -15,7 +15,7 @@ from qwen2vl.model.checkpoint.names import tensor_table
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor, load_processor
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import MediaSettings
+from qwen2vl.spec.media_settings import MediaSettings
 
 Edit = Callable[..., None]
 

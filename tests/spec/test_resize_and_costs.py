@@ -8,21 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.common.errors import ConfigError, MediaError
-from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media import (
-    FACTOR,
-    MediaOptions,
-    MediaSettings,
-    choose_num_frames,
-    decoder_flops,
-    fit_under,
-    frame_size,
-    image_size,
-    kv_bytes_per_token,
-    num_parameters,
-    plan_media,
-    smart_resize,
-)
+from qwen2vl.spec.config import FACTOR, Qwen2VLConfig
+from qwen2vl.spec.costs import decoder_flops, kv_bytes_per_token, num_parameters, plan_media
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
+from qwen2vl.spec.resize import choose_num_frames, fit_under, frame_size, image_size, smart_resize
 
 PUBLISHED = MediaSettings()
 TOKEN = FACTOR**2

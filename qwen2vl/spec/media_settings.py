@@ -1,0 +1,161 @@
+"""What a checkpoint says about images and videos, and what one item of a conversation may ask for instead."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from qwen2vl.common.errors import ConfigError, MediaError
+from qwen2vl.spec import resolve_source
+from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR
+from qwen2vl.spec.hub_config import read_preprocessor
+
+LARGEST = 2**53
+"""Largest number that an item may ask for: whole numbers beyond it have no exact float, and from 2^1024 on none at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaSettings:
+    """What a checkpoint says about images and videos (`preprocessor_config.json`, `video_preprocessor_config.json`)."""
+
+    min_pixels: int = 4 * 784
+    """Smallest area of an image after resizing."""
+    max_pixels: int = 16384 * 784
+    """Largest area of an image after resizing; 784 pixels are one token."""
+    video_min_pixels: int = 128 * 784
+    """Smallest area of a frame, unless the whole video would be over its cap."""
+    video_max_pixels: int = 768 * 784
+    """Largest area of a frame."""
+    video_total_pixels: int = 24576 * 784
+    """Budget of all frames together, counted at half because two frames share a token [paper 4.5]."""
+    video_max_tokens: int = 16384
+    """Hard cap of a whole video in tokens; the per-frame minimum gives way to it."""
+    fps: float = 2.0
+    min_frames: int = 4
+    max_frames: int = 768
+    image_mean: tuple[float, ...] = CLIP_MEAN
+    image_std: tuple[float, ...] = CLIP_STD
+    max_file_bytes: int = 256 * 2**20
+    """Ceiling of a file, looked at before it is opened."""
+    max_decoded_pixels: int = 100_000_000
+    """Ceiling of an image's own size, read from its header before decoding (a small file can unpack to gigapixels)."""
+
+    def __post_init__(self) -> None:
+        for small, large in (("min_pixels", "max_pixels"), ("video_min_pixels", "video_max_pixels")):
+            if not 0 < getattr(self, small) <= getattr(self, large):
+                raise ConfigError(
+                    f"{small} {getattr(self, small)} and {large} {getattr(self, large)}: "
+                    "both must be positive and the smaller must not be over the larger"
+                )
+        if self.max_pixels < FACTOR**2:
+            raise ConfigError(f"max_pixels {self.max_pixels} is under one token: it must be at least {FACTOR**2}")
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "MediaSettings":
+        """Settings of a checkpoint directory; a missing file means the published constants."""
+        folder = resolve_source(directory)
+        known: dict[str, Any] = {}
+        image = flatten_size(read_preprocessor(folder, "image"))
+        video = flatten_size(read_preprocessor(folder, "video"))
+        for raw, names in ((image, _IMAGE_KEYS), (video, _VIDEO_KEYS)):
+            known |= {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
+        for name in ("image_mean", "image_std"):
+            known[name] = tuple(known[name]) if name in known else getattr(cls(), name)
+        return cls(**known)
+
+    def with_limits(self, min_pixels: int | None, max_pixels: int | None) -> "MediaSettings":
+        """The same with other pixel limits for images. A lone limit pulls the other along, so both hold."""
+        if min_pixels is None and max_pixels is None:
+            return self
+        low = self.min_pixels if min_pixels is None else min_pixels
+        high = self.max_pixels if max_pixels is None else max_pixels
+        if min_pixels is None:
+            low = min(low, high)
+        if max_pixels is None:
+            high = max(low, high)
+        return replace(self, min_pixels=low, max_pixels=high)
+
+    def capped(self, tokens: int) -> "MediaSettings":
+        """The same with no image and no video over so many tokens: how a sample is brought under a budget."""
+        high = min(self.max_pixels, max(1, tokens) * FACTOR**2)
+        return replace(
+            self,
+            min_pixels=min(self.min_pixels, high),
+            max_pixels=high,
+            video_max_tokens=min(self.video_max_tokens, max(1, tokens)),
+        )
+
+    def image_file(self) -> dict[str, Any]:
+        """Contents of `preprocessor_config.json` in the published form [paper 1.4]."""
+        return {
+            "min_pixels": self.min_pixels,
+            "max_pixels": self.max_pixels,
+            "patch_size": 14,
+            "temporal_patch_size": 2,
+            "merge_size": 2,
+            "image_mean": list(self.image_mean),
+            "image_std": list(self.image_std),
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "processor_class": "Qwen2VLProcessor",
+        }
+
+    def video_file(self) -> dict[str, Any]:
+        """Contents of `video_preprocessor_config.json`: published names where there are some, ours for the rest."""
+        return {theirs: getattr(self, ours) for theirs, ours in _VIDEO_KEYS.items()} | {
+            "image_mean": list(self.image_mean),
+            "image_std": list(self.image_std),
+            "video_processor_type": "Qwen2VLVideoProcessor",
+        }
+
+
+def flatten_size(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Newer files say size = {shortest_edge: min_pixels, longest_edge: max_pixels}; one form for both."""
+    size = raw.get("size") or {}
+    return {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")} | {
+        k: v for k, v in raw.items() if v is not None
+    }
+
+
+_IMAGE_KEYS = {name: name for name in ("min_pixels", "max_pixels", "image_mean", "image_std")}
+_VIDEO_KEYS = {
+    "min_pixels": "video_min_pixels",
+    "max_pixels": "video_max_pixels",
+    "total_pixels": "video_total_pixels",
+    "max_tokens": "video_max_tokens",
+    "fps": "fps",
+    "min_frames": "min_frames",
+    "max_frames": "max_frames",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaOptions:
+    """What one image or video of a conversation asks for itself; None = as the settings say [paper 4.6]."""
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    resized_height: int | None = None
+    resized_width: int | None = None
+    fps: float | None = None
+    nframes: int | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+    video_start: float | None = None
+    """Seconds from the video's beginning."""
+    video_end: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise MediaError(f"{name} is {value!r}: it must be a finite number that is not negative")
+            if value > LARGEST:
+                raise MediaError(f"{name} is over {LARGEST}: no size, number or time is so large")
+        if self.fps is not None and self.nframes is not None:
+            raise MediaError(f"fps {self.fps} and nframes {self.nframes} exclude each other: give one of them")
+        if (self.resized_height is None) != (self.resized_width is None):
+            raise MediaError("resized_height and resized_width belong together: give both or neither")

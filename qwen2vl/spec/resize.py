@@ -1,0 +1,116 @@
+"""Sizes: the resize rule of images, the frame rules of videos [paper 4.1, 4.4, 4.5]. What a size costs is in `costs`."""
+
+import math
+
+from qwen2vl.common.errors import ConfigError, MediaError
+from qwen2vl.spec.config import FACTOR
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
+
+MAX_RATIO = 200
+"""Largest ratio of an image's sides."""
+
+
+def smart_resize(
+    height: int, width: int, factor: int = FACTOR, min_pixels: int = 4 * 784, max_pixels: int = 16384 * 784
+) -> tuple[int, int]:
+    """Height and width that the model will see: multiples of `factor` within the pixel limits [paper 4.1].
+
+    480x640 stays 476x644; 1080x1920 becomes 1092x1932; a 20x20 icon is enlarged to 56x56. No side falls under `factor`.
+    Raises MediaError when one side is over 200 times the other, or is zero.
+    """
+    if min(height, width) < 1 or max(height, width) / min(height, width) > MAX_RATIO:
+        raise MediaError(
+            f"an image of {width}x{height} pixels has sides in a ratio over {MAX_RATIO}: crop it or stack its parts"
+        )
+    tall = max(factor, round(height / factor) * factor)
+    wide = max(factor, round(width / factor) * factor)
+    if tall * wide > max_pixels:
+        beta = math.sqrt(height * width / max_pixels)
+        tall = max(factor, math.floor(height / beta / factor) * factor)
+        wide = max(factor, math.floor(width / beta / factor) * factor)
+    elif tall * wide < min_pixels:
+        beta = math.sqrt(min_pixels / (height * width))
+        tall = math.ceil(height * beta / factor) * factor
+        wide = math.ceil(width * beta / factor) * factor
+    return tall, wide
+
+
+def image_size(
+    height: int, width: int, settings: MediaSettings, options: MediaOptions | None = None
+) -> tuple[int, int]:
+    """Height and width of one image after resizing; an item's limits override the settings, with no second resize.
+
+    Raises MediaError when the item's limits cannot be.
+    """
+    options = options or MediaOptions()
+    try:
+        limits = settings.with_limits(options.min_pixels, options.max_pixels)
+    except ConfigError as error:
+        raise MediaError(str(error)) from error
+    if options.resized_height is not None and options.resized_width is not None:
+        height, width = options.resized_height, options.resized_width
+    return smart_resize(height, width, FACTOR, limits.min_pixels, limits.max_pixels)
+
+
+def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
+    """How many frames of a video are taken: even, at least 2 [paper 4.4, rule of 0.0.14].
+
+    total frames at fps per second -> total / fps * wanted fps, within min_frames and max_frames and the video itself.
+    A video of one frame gives 2: the frame is shown twice. Raises MediaError when nframes asks for under 2.
+    """
+    options = options or MediaOptions()
+    if options.nframes is not None:
+        count = round(options.nframes / 2) * 2
+        if count < 2:
+            raise MediaError(f"nframes {options.nframes} is too few: a video needs at least 2 frames")
+        return count
+    wanted = settings.fps if options.fps is None else options.fps
+    if not wanted > 0:
+        raise MediaError(f"fps {wanted} is too low: it must be over 0")
+    low = math.ceil((options.min_frames or settings.min_frames) / 2) * 2
+    high = math.floor(min(options.max_frames or settings.max_frames, max(total, 2)) / 2) * 2
+    count = int(min(max(total / fps * wanted, low), high))
+    return max(2, count // 2 * 2)
+
+
+def frame_size(
+    height: int, width: int, num_frames: int, settings: MediaSettings, options: MediaOptions | None = None
+) -> tuple[int, int]:
+    """Height and width of every frame of a video [paper 4.5], never over `video_max_tokens` in all.
+
+    Where the per-frame minimum would burst the cap (over 243 frames at the published constants) the minimum gives way.
+    Raises MediaError when even frames of one token each, or frames of the size asked for, are over the cap.
+    """
+    options = options or MediaOptions()
+    slices = math.ceil(num_frames / 2)
+    if options.resized_height is not None and options.resized_width is not None:
+        tall, wide = smart_resize(options.resized_height, options.resized_width)
+        if (tokens := slices * tall * wide // FACTOR**2) > settings.video_max_tokens:
+            raise MediaError(
+                f"{num_frames} frames of {wide}x{tall} make {tokens} tokens, over the cap of "
+                f"{settings.video_max_tokens} for a video: ask for a smaller size or fewer frames"
+            )
+        return tall, wide
+    hard = settings.video_max_tokens * FACTOR**2 // slices
+    if hard < FACTOR**2:
+        raise MediaError(
+            f"{num_frames} frames make over {settings.video_max_tokens} tokens at any size: ask for fewer frames"
+        )
+    low = settings.video_min_pixels if options.min_pixels is None else options.min_pixels
+    total = settings.video_total_pixels if options.total_pixels is None else options.total_pixels
+    high = max(min(settings.video_max_pixels, total / num_frames * 2), int(low * 1.05))
+    if options.max_pixels is not None:
+        high = options.max_pixels
+    high = max(FACTOR**2, min(int(high), hard))
+    return fit_under(height, width, min(low, high), high, hard)
+
+
+def fit_under(height: int, width: int, low: int, high: int, hard: int) -> tuple[int, int]:
+    """smart_resize, but with the area at most `hard` even where rounding up to a whole token would burst it."""
+    tall, wide = smart_resize(height, width, FACTOR, low, high)
+    while tall * wide > hard:
+        if tall >= wide:
+            tall -= FACTOR
+        else:
+            wide -= FACTOR
+    return tall, wide
