@@ -1,8 +1,5 @@
 """Layers that tower and decoder are made of: norms and the two kinds of MLP."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,21 +50,3 @@ class GatedMLP(nn.Module):
         if torch.is_grad_enabled():
             return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return self.down_proj(F.silu(self.gate_proj(x), inplace=True).mul_(self.up_proj(x)))
-
-
-@contextmanager
-def products_for(rows: int, weight: Tensor) -> Iterator[None]:
-    """Linear layers inside, over so many rows, take the kernel that suits them.
-
-    For one row in bf16 on a CPU torch's own matrix-vector product reads weights at 18 GB/s a core, oneDNN's, which
-    rearranges them on every call, at 11 (memory gives 25); for two rows and more oneDNN is the faster one.
-    """
-    if rows != 1 or weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or torch.is_grad_enabled():
-        yield
-        return
-    was_on = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)  # torch.backends.mkldnn.flags does the same, with a warning about GPUs
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(was_on)

@@ -8,15 +8,16 @@ Shape legend: T = tokens, H = decoder width, V = visual tokens, R = rows asked f
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from qwen2vl.model.attention import plan_packed
+from qwen2vl.model.cpu_kernels import without_onednn
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.language import Decoder, Layout
-from qwen2vl.model.layers import products_for
 from qwen2vl.model.rotary import text_rotary
 from qwen2vl.model.vision import VisionTower, learns
 from qwen2vl.spec.config import Qwen2VLConfig
@@ -86,7 +87,7 @@ class Qwen2VL(nn.Module):
             plan = plan_packed(inputs.segments.tolist(), causal=True, device=x_TH.device)
             return self.model(x_TH, Layout(rope=rope, plan=plan))
         step = cache.extend(inputs.segments.diff().tolist(), sequences)
-        with products_for(len(x_TH), self.lm_head.weight):
+        with self.kernels_for(len(x_TH)):
             return self.model(x_TH, Layout(rope=rope, plan=step.plan, cache=cache, step=step))
 
     def embed(self, inputs: ModelInputs) -> Tensor:
@@ -105,5 +106,10 @@ class Qwen2VL(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """float32 logits; costs R * vocabulary * 4 bytes, so ask for few rows."""
-        with products_for(len(hidden), self.lm_head.weight):
+        with self.kernels_for(len(hidden)):
             return self.lm_head(hidden).float()
+
+    def kernels_for(self, num_rows: int) -> AbstractContextManager[None]:
+        """A block whose linear layers use the kernels that are fastest for this number of rows, see `cpu_kernels`."""
+        one_row = num_rows == 1 and self.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+        return without_onednn() if one_row and self.device.type == "cpu" else nullcontext()
