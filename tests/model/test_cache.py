@@ -27,7 +27,7 @@ def test_growth_keeps_what_is_stored(tiny: Qwen2VLConfig) -> None:
     cache = KVCache(tiny.text, 2, 3, device=CPU, dtype=torch.float32)
     step = cache.extend([2, 3])
     stored = torch.randn(5, tiny.text.num_key_value_heads, tiny.text.head_dim)
-    cache.write(1, step, stored, -stored)
+    step.write(1, stored, -stored)
     cache.grow(7)
     cache.grow(4)  # never shrinks
     assert cache.capacity == 7

@@ -43,7 +43,7 @@ def test_equal_axes_are_plain_rotary(tiny: Qwen2VLConfig) -> None:
 def test_tower_turns_by_row_then_column() -> None:
     config = Qwen2VLConfig.named("2b").vision
     theta = torch.tensor([10_000 ** (-2 * k / 40) for k in range(20)])
-    found = angles(vision_rotary(torch.tensor([[3, 5]]), config))[0]
+    found = angles(vision_rotary(torch.tensor([[3, 5]]), config.head_dim))[0]
     torch.testing.assert_close(found, wrapped(torch.cat([3 * theta, 5 * theta])), atol=1e-5, rtol=1e-5)
 
 

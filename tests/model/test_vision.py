@@ -91,5 +91,5 @@ def test_frames_do_not_see_each_other(model: Qwen2VL) -> None:
 
 
 def test_patches_and_grids_must_agree(model: Qwen2VL) -> None:
-    with pytest.raises(AssertionError, match="grids stand for 16 patches, 12 came"):
+    with pytest.raises(AssertionError, match="the grids need 16 patches, but there are 12"):
         model.visual(torch.zeros(12, 1176), torch.tensor([[1, 4, 4]]))

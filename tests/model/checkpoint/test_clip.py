@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.model.attention import plan_packed
+from qwen2vl.model.attention import AttentionLayout
 from qwen2vl.model.checkpoint import load_clip_tower
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -121,13 +121,13 @@ def test_an_image_of_two_equal_frames_gives_the_convolution_of_clip(clip: Any, w
 def test_blocks_without_rotation_are_the_layers_of_clip(clip: Any, whole: Path, fresh: Qwen2VL) -> None:
     load_clip_tower(fresh, whole)
     x = torch.randn(9, 32, generator=torch.Generator().manual_seed(2))
-    nowhere = vision_rotary(torch.zeros(9, 2, dtype=torch.int64), fresh.config.vision)
-    plan = plan_packed([0, 9], causal=False, device=x.device)
+    nowhere = vision_rotary(torch.zeros(9, 2, dtype=torch.int64), fresh.config.vision.head_dim)
+    layout = AttentionLayout.packed([0, 9], causal=False, device=x.device)
     for ours, theirs in zip(fresh.visual.blocks, clip.vision_model.encoder.layers, strict=True):
         with torch.inference_mode():
             expected = theirs(x[None], attention_mask=None)
             expected = (expected[0] if isinstance(expected, tuple) else expected).view(9, 32)
-            torch.testing.assert_close(ours(x, nowhere, plan), expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(ours(x, nowhere, layout), expected, rtol=0, atol=1e-5)
 
 
 def test_everything_is_accounted_for_and_the_rest_of_the_model_stays(whole: Path, fresh: Qwen2VL) -> None:
