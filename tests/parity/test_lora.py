@@ -12,9 +12,9 @@ from qwen2vl.model.lora import (
     DECODER_TARGETS,
     TOWER_TARGETS,
     LoraConfig,
+    adapter_edit,
     adapter_state,
     add_adapter,
-    folding,
     save_adapter,
 )
 from qwen2vl.processing.images import patchify
@@ -37,7 +37,7 @@ def test_merged_export(checkpoints: Callable[[bool, str], Path], tmp_path: Path,
         if ".lora_B." in name:
             tensor.copy_(0.05 * torch.randn(tensor.shape, generator=generator))
     save_adapter(model, tmp_path / "adapter")
-    convert(base, tmp_path / "out", edit=folding(base, tmp_path / "adapter"))
+    convert(base, tmp_path / "out", edit=adapter_edit(base, tmp_path / "adapter"))
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
 
     tokens = model.config.tokens

@@ -13,7 +13,6 @@ from qwen2vl.common.errors import CheckpointError
 from qwen2vl.model.checkpoint.tensor_files import (
     PendingTensor,
     list_tensors,
-    read_tensor,
     shard,
     write_tensors,
 )
@@ -46,7 +45,7 @@ def test_written_tensors_read_back(tmp_path: Path, max_shard_bytes: int) -> None
     assert sorted(stored) == sorted(values)
     for name, value in values.items():
         assert (stored[name].shape, stored[name].dtype) == (tuple(value.shape), value.dtype)
-        assert torch.equal(read_tensor(stored[name]), value)
+        assert torch.equal(stored[name].read(), value)
     files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
     assert (files == ["model.safetensors"]) == (max_shard_bytes == 10**9) == (not (tmp_path / INDEX).exists())
 
@@ -106,7 +105,7 @@ def test_reading_maps_no_more_than_the_tensor_at_hand(tmp_path: Path) -> None:
         pytest.skip("no /proc on this system")
     before = mapped_kb()
     for stored in list_tensors(tmp_path).values():
-        assert read_tensor(stored).sum() == 0
+        assert stored.read().sum() == 0
         assert mapped_kb() - before < 16_000
 
 
