@@ -1,4 +1,4 @@
-"""Every back-end against the reference, over any segments, head ratios, cached or packed, forward and backward."""
+"""Every back-end equals the reference: for any segments and head ratios, packed or cached, forward and backward."""
 
 import pytest
 import torch
@@ -6,21 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.model.attention import AttentionLayout, Segment, attend, backends
-from qwen2vl.model.attention.layout import MAX_PADDING
+from tests.model.attention.conftest import CPU, packed, rows
 
-CPU = torch.device("cpu")
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=7)
 HEADS = st.sampled_from([(1, 1), (2, 2), (4, 2), (6, 2), (4, 1)])
-
-
-def rows(total: int, heads: int, seed: int, grad: bool = False) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(total, heads, 8, generator=generator).requires_grad_(grad)
-
-
-def packed(lengths: list[int], causal: bool) -> AttentionLayout:
-    bounds = torch.tensor([0, *lengths]).cumsum(0).tolist()
-    return AttentionLayout.packed(bounds, causal=causal, device=CPU)
 
 
 @settings(deadline=None, max_examples=80)
@@ -64,6 +53,16 @@ def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
         torch.testing.assert_close(other, reference, atol=3e-2, rtol=3e-2)
 
 
+@pytest.mark.parametrize("lengths", [[40, 33], [2500]])  # with padding and its mask; with scores in several pieces
+def test_frames_in_bf16_inference(lengths: list[int]) -> None:
+    layout, total = packed(lengths, causal=False), sum(lengths)
+    q, k, v = (rows(total, 2, seed).bfloat16() for seed in (1, 2, 3))
+    assert len(layout.buckets) == 1
+    with torch.inference_mode():
+        exact = attend(q.float(), k.float(), v.float(), layout, "reference")
+        torch.testing.assert_close(attend(q, k, v, layout).float(), exact, atol=2e-2, rtol=2e-2)
+
+
 @pytest.mark.parametrize(
     ("dtype", "length", "scores"),
     [(torch.float32, 64, True), (torch.float32, 65, False), (torch.bfloat16, 256, True), (torch.bfloat16, 257, False)],
@@ -89,7 +88,7 @@ def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, len
     gap=st.integers(0, 3),
 )
 def test_cached_sequences(sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int) -> None:
-    """(past, new) tokens of sequences that stand in any order in a pool with gaps, new ones anything from one up."""
+    """Sequences of (past, new) tokens, at least one of them new, in any order in a pool with gaps."""
     capacity = max(past + new for past, new in sequences) + gap
     places = list(range(len(sequences)))
     order.shuffle(places)  # type: ignore[attr-defined]
@@ -120,34 +119,6 @@ def test_causal_rows_do_not_depend_on_later_ones() -> None:
     after = attend(q, k, v, layout)
     assert torch.equal(before[[0, 1, 4, 5, 6, 7]], after[[0, 1, 4, 5, 6, 7]])
     assert not torch.allclose(before[2:4], after[2:4])
-
-
-def test_a_video_of_64_frames_is_one_call_without_copies() -> None:
-    layout = packed([16] * 64, causal=False)
-    assert len(layout.buckets) == 1
-    assert layout.order is None
-    bucket = layout.buckets[0]
-    assert bucket.mask is None
-    assert bucket.kept is None
-    x = rows(64 * 16, 2, 0)
-    assert bucket.queries.take(x).data_ptr() == x.data_ptr()
-
-
-def test_decoding_steps_are_one_call_and_read_the_pool_in_place() -> None:
-    segments = [Segment(query_start=i, queries=1, key_start=i * 10, keys=3 + i) for i in range(4)]
-    layout = AttentionLayout.of(segments, causal=True, device=CPU)
-    assert len(layout.buckets) == 1
-    pool = rows(40, 2, 0)
-    assert layout.buckets[0].keys.take(pool).data_ptr() == pool.data_ptr()
-
-
-def test_padding_in_a_bucket_is_bounded() -> None:
-    layout = packed(list(range(1, 200)), causal=False)
-    for bucket in layout.buckets:
-        padded = bucket.queries.count * bucket.queries.length
-        real = padded if bucket.kept is None else len(bucket.kept)
-        assert real >= (1 - MAX_PADDING) * padded
-    assert len(layout.buckets) < 20
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="variable-length flash attention needs a CUDA device")
