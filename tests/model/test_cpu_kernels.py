@@ -18,7 +18,7 @@ onednn = torch.backends.mkldnn
 
 
 def one_row_product() -> torch.Tensor:
-    """A product of whole numbers so small that every kernel must give the same bits."""
+    """A product of integers so small that every kernel must give the same bits."""
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randint(-1, 2, shape, generator=generator).bfloat16() for shape in ((1, 256), (512, 256)))
     with torch.inference_mode():
@@ -34,7 +34,7 @@ def settings() -> tuple[object, ...]:
     reason="torch gives bf16 products to oneDNN only on a CPU with AVX-512",
 )
 def test_the_product_of_one_row_moves_from_onednn_to_torch(capfd: pytest.CaptureFixture[str]) -> None:
-    """oneDNN reports each product that it computes. Fails when torch has another switch, or when none is needed any more."""
+    """oneDNN prints each product that it computes. Fails if torch changes the switch, or needs none any more."""
     with onednn.verbose(onednn.VERBOSE_ON):
         usual = one_row_product()
         assert "exec,cpu,matmul" in capfd.readouterr().out
@@ -53,7 +53,7 @@ def test_the_switch_is_undone_after_an_error_too() -> None:
 
 
 def test_an_inherited_precision_stays_inherited() -> None:
-    """torch.backends.mkldnn.flags would make it a setting of oneDNN: the reason why it is not used."""
+    """torch.backends.mkldnn.flags would make it a setting of oneDNN, and is not used for that reason."""
     before = torch.backends.fp32_precision
     try:
         torch.backends.fp32_precision = "tf32"

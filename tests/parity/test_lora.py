@@ -1,4 +1,4 @@
-"""An adapter of ours, merged by `convert`, is the same model in transformers."""
+"""A checkpoint into which `convert` merged one of our adapters gives the same logits in transformers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,9 @@ EVERYWHERE = LoraConfig(rank=4, alpha=8.0, targets=(*DECODER_TARGETS, *TOWER_TAR
 
 @pytest.mark.parametrize("naming", ["original", "newer"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_merged_export(checkpoints: Callable[[bool, str], Path], tmp_path: Path, tied: bool, naming: str) -> None:
+def test_logits_with_a_merged_adapter_are_equal(
+    checkpoints: Callable[[bool, str], Path], tmp_path: Path, tied: bool, naming: str
+) -> None:
     base = checkpoints(tied, naming)
     model = load_model(base, device="cpu", dtype="fp32")
     add_adapter(model, EVERYWHERE, seed=0)

@@ -14,7 +14,9 @@ HEADS = st.sampled_from([(1, 1), (2, 2), (4, 2), (6, 2), (4, 1)])
 
 @settings(deadline=None, max_examples=80)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
-def test_packed_segments_in_inference(lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
+def test_packed_segments_equal_the_reference_in_inference(
+    lengths: list[int], heads: tuple[int, int], causal: bool
+) -> None:
     if sum(lengths) == 0:
         lengths = [3]
     layout, total = packed(lengths, causal), sum(lengths)
@@ -26,7 +28,9 @@ def test_packed_segments_in_inference(lengths: list[int], heads: tuple[int, int]
 @pytest.mark.parametrize("longest", [0, 256])  # the fused kernel's gradients, and those of the plain products
 @settings(deadline=None, max_examples=40)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
-def test_packed_segments_in_training(longest: int, lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
+def test_packed_segments_equal_the_reference_in_training(
+    longest: int, lengths: list[int], heads: tuple[int, int], causal: bool
+) -> None:
     if sum(lengths) == 0:
         lengths = [3]
     layout, total = packed(lengths, causal), sum(lengths)
@@ -42,7 +46,7 @@ def test_packed_segments_in_training(longest: int, lengths: list[int], heads: tu
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
+def test_long_segments_equal_the_reference_in_bf16_training(causal: bool) -> None:
     layout, total = packed([300, 20], causal), 320
     results = []
     for backend in ("reference", "sdpa"):
@@ -54,7 +58,7 @@ def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
 
 
 @pytest.mark.parametrize("lengths", [[40, 33], [2500]])  # with padding and its mask; with scores in several pieces
-def test_frames_in_bf16_inference(lengths: list[int]) -> None:
+def test_frames_equal_the_reference_in_bf16_inference(lengths: list[int]) -> None:
     layout, total = packed(lengths, causal=False), sum(lengths)
     q, k, v = (rows(total, 2, seed).bfloat16() for seed in (1, 2, 3))
     assert len(layout.buckets) == 1
@@ -67,7 +71,7 @@ def test_frames_in_bf16_inference(lengths: list[int]) -> None:
     ("dtype", "length", "scores"),
     [(torch.float32, 64, True), (torch.float32, 65, False), (torch.bfloat16, 256, True), (torch.bfloat16, 257, False)],
 )
-def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, length: int, scores: bool) -> None:
+def test_plain_products_keep_scores_up_to_a_length_only(dtype: torch.dtype, length: int, scores: bool) -> None:
     inputs = [rows(length, 2, seed).to(dtype).requires_grad_() for seed in (1, 2, 3)]
     kept: list[int] = []
 
@@ -87,7 +91,9 @@ def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, len
     order=st.randoms(use_true_random=False),
     gap=st.integers(0, 3),
 )
-def test_cached_sequences(sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int) -> None:
+def test_cached_sequences_equal_the_reference(
+    sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int
+) -> None:
     """Sequences of (past, new) tokens, at least one of them new, in any order in a pool with gaps."""
     capacity = max(past + new for past, new in sequences) + gap
     places = list(range(len(sequences)))
@@ -131,5 +137,5 @@ def test_variable_length_attention_equals_the_reference_on_a_gpu(causal: bool) -
     torch.testing.assert_close(attend(q, k, v, layout), attend(q, k, v, layout, "reference"), atol=2e-2, rtol=2e-2)
 
 
-def test_a_cpu_never_chooses_the_gpu_back_end() -> None:
+def test_a_cpu_never_chooses_the_back_end_for_gpus() -> None:
     assert backends.choose_backend(rows(8, 2, 1).bfloat16(), packed([8], causal=True)) == "sdpa"

@@ -22,7 +22,7 @@ from qwen2vl.spec.inputs import ModelInputs
 from tests.model.lora.conftest import DTYPES, EVERYWHERE, MakeModel, fill_b, logits
 
 
-def test_a_fresh_adapter_changes_no_bit(
+def test_a_new_adapter_changes_no_bit(
     make_model: MakeModel, tiny: Qwen2VLConfig, tied: Qwen2VLConfig, row: ModelInputs
 ) -> None:
     for config in (tiny, tied):
@@ -33,7 +33,7 @@ def test_a_fresh_adapter_changes_no_bit(
             assert torch.equal(logits(model, row), before)
 
 
-def test_only_the_adapter_learns_and_all_of_it(make_model: MakeModel, row: ModelInputs) -> None:
+def test_all_of_the_adapter_is_trained_and_nothing_else(make_model: MakeModel, row: ModelInputs) -> None:
     model = make_model()
     base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     add_adapter(model, EVERYWHERE, seed=0)
@@ -55,14 +55,14 @@ def test_only_the_adapter_learns_and_all_of_it(make_model: MakeModel, row: Model
             assert torch.equal(parameter, base[name.replace(".base_layer", "")]), name
 
 
-def test_proj_is_not_the_patch_embedding(make_model: MakeModel) -> None:
+def test_the_target_proj_does_not_mean_the_patch_embedding(make_model: MakeModel) -> None:
     model = make_model()
     add_adapter(model, LoraConfig(targets=("proj",), parts=("tower",)), seed=0)
     wrapped = [name for name, module in model.named_modules() if isinstance(module, LoraLinear)]
     assert wrapped == ["visual.blocks.0.attn.proj", "visual.blocks.1.attn.proj"]
 
 
-def test_first_values_depend_on_the_seed_only(make_model: MakeModel) -> None:
+def test_first_weights_depend_on_the_seed_only(make_model: MakeModel) -> None:
     states = []
     for seed, dtype in ((0, torch.float32), (0, torch.bfloat16), (1, torch.float32)):
         model = make_model().to(dtype)
@@ -80,7 +80,7 @@ def test_first_values_depend_on_the_seed_only(make_model: MakeModel) -> None:
 
 
 @DTYPES
-def test_merged_answers_as_unmerged(
+def test_a_merged_model_answers_as_unmerged(
     make_model: MakeModel, tied: Qwen2VLConfig, row: ModelInputs, dtype: torch.dtype
 ) -> None:
     model = make_model(tied).to(dtype)
@@ -113,7 +113,7 @@ def test_merged_answers_as_unmerged(
         ({"parts": ("tower", "head")}, 'part "head" is unknown: choose of tower, decoder'),
     ],
 )
-def test_settings_that_cannot_be(fields: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LoraConfig(**fields)  # type: ignore[arg-type]
 
@@ -131,13 +131,13 @@ def test_settings_that_cannot_be(fields: dict[str, object], message: str) -> Non
         (LoraConfig(parts=("tower", "decoder")), "part tower holds none of the targets q_proj"),
     ],
 )
-def test_targets_that_match_nothing(model: Qwen2VL, config: LoraConfig, message: str) -> None:
+def test_targets_that_match_nothing_are_refused(model: Qwen2VL, config: LoraConfig, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         add_adapter(model, config, seed=0)
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_one_adapter_at_a_time(adapted: Qwen2VL, directory: Path) -> None:
+def test_a_model_has_one_adapter_or_none(adapted: Qwen2VL, directory: Path) -> None:
     for again in (lambda: add_adapter(adapted, EVERYWHERE, 0), lambda: load_adapter(adapted, directory)):
         with pytest.raises(ConfigError, match="has an adapter already"):
             again()

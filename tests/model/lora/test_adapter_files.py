@@ -18,7 +18,7 @@ from tests.model.lora.conftest import DTYPES, EVERYWHERE, Edit, MakeModel, edit_
 
 
 def adapter_files(directory: Path) -> tuple[str, dict[str, str], dict[str, list[float]]]:
-    """Config, metadata and numbers, to compare."""
+    """Config, metadata and numbers of an adapter, in a form that can be compared."""
     path = directory / "adapter_model.safetensors"
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
@@ -27,7 +27,7 @@ def adapter_files(directory: Path) -> tuple[str, dict[str, str], dict[str, list[
 
 
 @DTYPES
-def test_saved_then_loaded(
+def test_a_loaded_adapter_answers_as_the_saved_one(
     make_model: MakeModel, tied: Qwen2VLConfig, row: ModelInputs, tmp_path: Path, dtype: torch.dtype
 ) -> None:
     model = make_model(tied).to(dtype)
@@ -41,7 +41,7 @@ def test_saved_then_loaded(
     assert adapter_files(tmp_path / "a") == adapter_files(tmp_path / "b")
 
 
-def test_what_was_loaded_is_not_the_file(directory: Path, make_model: MakeModel) -> None:
+def test_a_loaded_adapter_does_not_depend_on_its_file(directory: Path, make_model: MakeModel) -> None:
     model = make_model()
     load_adapter(model, directory)
     before = {name: tensor.clone() for name, tensor in adapter_state(model).items()}
@@ -52,7 +52,7 @@ def test_what_was_loaded_is_not_the_file(directory: Path, make_model: MakeModel)
     assert all(torch.equal(tensor, before[name]) for name, tensor in adapter_state(model).items())
 
 
-def test_files_are_those_of_peft(directory: Path, adapted: Qwen2VL) -> None:
+def test_files_have_the_layout_of_peft(directory: Path, adapted: Qwen2VL) -> None:
     assert {path.name for path in directory.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
     content = json.loads((directory / "adapter_config.json").read_text())
     assert (content["peft_type"], content["r"], content["lora_alpha"], content["bias"]) == ("LORA", 4, 6.0, "none")
@@ -65,7 +65,7 @@ def test_files_are_those_of_peft(directory: Path, adapted: Qwen2VL) -> None:
     assert tensors["base_model.model.visual.blocks.1.attn.qkv.lora_B.weight"].shape == (96, 4)
 
 
-def test_the_base_is_known_again_in_another_precision(
+def test_the_base_is_recognised_in_another_precision(
     directory: Path, make_model: MakeModel, adapted: Qwen2VL, row: ModelInputs
 ) -> None:
     rounded = make_model().to(torch.bfloat16)
@@ -74,10 +74,10 @@ def test_the_base_is_known_again_in_another_precision(
     assert float((logits(rounded, row) - logits(adapted, row)).abs().mean()) < 0.05
 
 
-def test_an_adapter_of_peft_for_the_newer_naming(
+def test_an_adapter_of_peft_for_the_newer_naming_loads(
     directory: Path, make_model: MakeModel, adapted: Qwen2VL, row: ModelInputs
 ) -> None:
-    """Its module paths, targets by their last word, fields of a whole release, and no word about the base."""
+    """Newer module paths, targets by their last word, more fields in the config, and no fingerprint of the base."""
     begin = "base_model.model."
     edit_tensors(
         directory,
@@ -119,14 +119,14 @@ def test_an_adapter_of_peft_for_the_newer_naming(
     ],
     ids=["missing", "extra", "misshapen", "twice"],
 )
-def test_tensors_that_do_not_fit(directory: Path, model: Qwen2VL, edit: Edit, message: str) -> None:
+def test_tensors_that_do_not_fit_are_refused(directory: Path, model: Qwen2VL, edit: Edit, message: str) -> None:
     edit_tensors(directory, edit)
     with pytest.raises(CheckpointError, match=message):
         load_adapter(model, directory)
     assert not any(isinstance(module, LoraLinear) for module in model.modules())
 
 
-def test_another_base(directory: Path, make_model: MakeModel, tiny: Qwen2VLConfig) -> None:
+def test_another_base_is_refused(directory: Path, make_model: MakeModel, tiny: Qwen2VLConfig) -> None:
     with pytest.raises(CheckpointError, match="was trained on other weights .*: give the checkpoint"):
         load_adapter(make_model(seed=1), directory)
     trained_on = make_model()
@@ -152,13 +152,15 @@ def test_another_base(directory: Path, make_model: MakeModel, tiny: Qwen2VLConfi
         ({"target_modules": ["q_proj", 3]}, "adapter's targets are"),
     ],
 )
-def test_configs_that_cannot_be(directory: Path, model: Qwen2VL, fields: dict[str, object], message: str) -> None:
+def test_settings_of_peft_that_are_not_supported_are_refused(
+    directory: Path, model: Qwen2VL, fields: dict[str, object], message: str
+) -> None:
     edit_config(directory, **fields)
     with pytest.raises(ConfigError, match=f'adapter_config.json"?:? ?.*{message}'):
         load_adapter(model, directory)
 
 
-def test_files_that_are_missing_or_damaged(directory: Path, model: Qwen2VL, tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_refused(directory: Path, model: Qwen2VL, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no adapter_config.json: give the directory of an adapter"):
         load_adapter(model, tmp_path)
     (directory / "adapter_model.safetensors").write_bytes(b"short")
@@ -173,7 +175,7 @@ def test_files_that_are_missing_or_damaged(directory: Path, model: Qwen2VL, tmp_
         load_adapter(model, directory)
 
 
-def test_saving_touches_nothing_that_exists(adapted: Qwen2VL, directory: Path) -> None:
+def test_saving_leaves_existing_files_unchanged(adapted: Qwen2VL, directory: Path) -> None:
     before = (directory / "adapter_model.safetensors").read_bytes()
     with pytest.raises(CheckpointError, match="already holds files"):
         save_adapter(adapted, directory)

@@ -16,18 +16,18 @@ from qwen2vl.spec.inputs import ModelInputs
 from tests.model.lora.conftest import EVERYWHERE, MakeModel, edit_tensors, fill_b, logits
 
 
-class Nothing:
-    """Stands where a processor writes its files: none is needed to load the model."""
+class NoProcessor:
+    """A processor that writes no files."""
 
     def save(self, directory: str | Path) -> None:
         pass
 
 
-def test_an_unmerged_model_is_not_a_checkpoint(adapted: Qwen2VL, tmp_path: Path) -> None:
+def test_a_model_with_an_unmerged_adapter_is_not_saved(adapted: Qwen2VL, tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"has 80 tensors that its config does not ask for, first visual.*: fold its adapter in"
     ):
-        save_checkpoint(adapted, Nothing(), tmp_path / "a")
+        save_checkpoint(adapted, NoProcessor(), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
@@ -35,7 +35,7 @@ def test_an_unmerged_model_is_not_a_checkpoint(adapted: Qwen2VL, tmp_path: Path)
 def saved(
     request: pytest.FixtureRequest, make_model: MakeModel, tiny: Qwen2VLConfig, tied: Qwen2VLConfig, tmp_path: Path
 ) -> tuple[Path, Path, Qwen2VL]:
-    """A checkpoint, an adapter of it, and the two together in memory, unmerged."""
+    """Directory of a checkpoint, directory of its adapter, and the model with the adapter, unmerged."""
     config = tied if request.param == "tied" else tiny
     model = make_model(config)
     save_checkpoint(model, Processor(build_nano_tokenizer(["red"]), config), tmp_path / "base", max_shard_bytes=100_000)
@@ -44,7 +44,9 @@ def saved(
     return tmp_path / "base", tmp_path / "learned", model
 
 
-def test_merged_export(saved: tuple[Path, Path, Qwen2VL], row: ModelInputs, tmp_path: Path) -> None:
+def test_a_converted_checkpoint_holds_the_merged_weights(
+    saved: tuple[Path, Path, Qwen2VL], row: ModelInputs, tmp_path: Path
+) -> None:
     base, adapter, model = saved
     convert(base, tmp_path / "out", edit=adapter_edit(base, adapter))
     exported = load_model(tmp_path / "out", device="cpu")
@@ -59,7 +61,9 @@ def test_merged_export(saved: tuple[Path, Path, Qwen2VL], row: ModelInputs, tmp_
         assert torch.equal(one.bfloat16(), other), name
 
 
-def test_loaded_merged(saved: tuple[Path, Path, Qwen2VL], row: ModelInputs) -> None:
+def test_a_model_loaded_with_an_adapter_answers_as_the_trained_one(
+    saved: tuple[Path, Path, Qwen2VL], row: ModelInputs
+) -> None:
     base, adapter, model = saved
     merged = load_merged(base, adapter, device="cpu", dtype="fp32")
     torch.testing.assert_close(logits(merged, row), logits(model, row), atol=1e-5, rtol=0)
@@ -68,7 +72,7 @@ def test_loaded_merged(saved: tuple[Path, Path, Qwen2VL], row: ModelInputs) -> N
     assert not torch.allclose(logits(plain, row), logits(model, row), atol=0.1)
 
 
-def test_a_wrong_adapter_is_told_before_weights_are_read(saved: tuple[Path, Path, Qwen2VL]) -> None:
+def test_a_wrong_adapter_is_refused_before_weights_are_read(saved: tuple[Path, Path, Qwen2VL]) -> None:
     base, adapter, _ = saved
     for shard in base.glob("*.safetensors*"):
         shard.unlink()
@@ -77,7 +81,9 @@ def test_a_wrong_adapter_is_told_before_weights_are_read(saved: tuple[Path, Path
         load_merged(base, adapter, device="cpu")
 
 
-def test_exports_of_another_base(saved: tuple[Path, Path, Qwen2VL], make_model: MakeModel, tmp_path: Path) -> None:
+def test_merging_into_another_base_is_refused(
+    saved: tuple[Path, Path, Qwen2VL], make_model: MakeModel, tmp_path: Path
+) -> None:
     other = make_model(saved[2].config, seed=3)
     save_checkpoint(other, Processor(build_nano_tokenizer(["red"]), other.config), tmp_path / "other")
     with pytest.raises(CheckpointError, match="was trained on other weights"):
