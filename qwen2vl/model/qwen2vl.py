@@ -58,10 +58,12 @@ class Qwen2VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Device of the weights."""
         return self.model.norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
         return self.model.norm.weight.dtype
 
     def forward(

@@ -3,7 +3,7 @@
     patches [P, 1176] --linear--> [P, D] --blocks: attention inside each frame, MLP--> [P, D] --merge 2x2--> [P/4, H]
 
 Module and parameter names are those of the published checkpoints.
-Shape legend: P = patches, D = tower width, H = decoder width, N = heads, K = head size.
+Shape legend: P = patches, D = tower width, I = inner width of the MLP, H = decoder width, N = heads, K = head size.
 """
 
 import numpy as np
@@ -67,10 +67,12 @@ class VisionMLP(nn.Module):
         self.fc2 = nn.Linear(inner, width)
 
     def forward(self, x_PD: Tensor) -> Tensor:
-        x = self.fc1(x_PD)
+        x_PI = self.fc1(x_PD)
         if torch.is_grad_enabled():
-            return self.fc2(x * torch.sigmoid(1.702 * x))
-        return self.fc2((1.702 * x).sigmoid_().mul_(x))  # one temporary, not three: each is 64 MB for 6,000 patches
+            return self.fc2(x_PI * torch.sigmoid(1.702 * x_PI))
+        return self.fc2(
+            (1.702 * x_PI).sigmoid_().mul_(x_PI)
+        )  # one temporary, not three: each is 64 MB for 6,000 patches
 
 
 class VisionBlock(nn.Module):
