@@ -9,7 +9,8 @@ from torch import Tensor
 from benchmarks.agreement import check_exact, check_rounded
 from benchmarks.drawn import document, image_prompt, random_patches
 from benchmarks.peer import random_model
-from qwen2vl.model.attention import AttentionPlan, Segment, attend, choose_backend, plan_attention, plan_packed
+from qwen2vl.model.attention import AttentionLayout, Segment, attend
+from qwen2vl.model.attention.backends import choose_backend
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
@@ -37,34 +38,34 @@ def check_backends(config: Qwen2VLConfig, device: torch.device, lengths: Sequenc
         "decoder": (text.num_attention_heads, text.num_key_value_heads, text.head_dim),
     }
     for part, (heads, kv_heads, size) in shapes.items():
-        for kind, (plan, queries, keys) in plans(part, lengths, device).items():
+        for kind, (layout, queries, keys) in layouts(part, lengths, device).items():
             for dtype in (torch.float32, torch.bfloat16):
                 generator = torch.Generator(device=device).manual_seed(0)
                 q, k, v = (
                     torch.randn(rows, count, size, generator=generator, device=device).to(dtype)
                     for rows, count in ((queries, heads), (keys, kv_heads), (keys, kv_heads))
                 )
-                expected = attend(q.float(), k.float(), v.float(), plan, backend="reference")
+                expected = attend(q.float(), k.float(), v.float(), layout, backend="reference")
                 # A back-end that cannot run this row is one that is not chosen for it; the two general ones always can.
-                for backend in dict.fromkeys(("reference", "sdpa", choose_backend(q, plan))):
+                for backend in dict.fromkeys(("reference", "sdpa", choose_backend(q, layout))):
                     what = f"{part}, {kind}, {backend}, {str(dtype).removeprefix('torch.')}"
-                    yield judge(what, attend(q, k, v, plan, backend=backend), expected, dtype)
+                    yield judge(what, attend(q, k, v, layout, backend=backend), expected, dtype)
 
 
-def plans(part: str, lengths: Sequence[int], device: torch.device) -> dict[str, tuple[AttentionPlan, int, int]]:
-    """Plans of every kind, with their numbers of query and key rows."""
+def layouts(part: str, lengths: Sequence[int], device: torch.device) -> dict[str, tuple[AttentionLayout, int, int]]:
+    """Layouts of every kind, with their numbers of query and key rows."""
     ends = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
     total = ends[-1]
     if part == "tower":
-        return {"packed": (plan_packed(ends, causal=False, device=device), total, total)}
+        return {"packed": (AttentionLayout.packed(ends, causal=False, device=device), total, total)}
     room = max(lengths) + 1
     steps = [Segment(query_start=i, queries=1, key_start=i * room, keys=n + 1) for i, n in enumerate(lengths)]
     chunk = max(2, lengths[0] // 2)
     over_cache = [Segment(query_start=0, queries=chunk, key_start=0, keys=lengths[0])]
     return {
-        "packed": (plan_packed(ends, causal=True, device=device), total, total),
-        "decoding": (plan_attention(steps, causal=True, device=device), len(lengths), len(lengths) * room),
-        "prompt over a cache": (plan_attention(over_cache, causal=True, device=device), chunk, lengths[0]),
+        "packed": (AttentionLayout.packed(ends, causal=True, device=device), total, total),
+        "decoding": (AttentionLayout.of(steps, causal=True, device=device), len(lengths), len(lengths) * room),
+        "prompt over a cache": (AttentionLayout.of(over_cache, causal=True, device=device), chunk, lengths[0]),
     }
 
 

@@ -37,14 +37,14 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(ConvertOptions, argv, "qwen2vl convert")
     limit = parse_bytes(options.max_shard_size)
     from qwen2vl.model.checkpoint import convert
-    from qwen2vl.model.lora import folding
+    from qwen2vl.model.lora import adapter_edit
     from qwen2vl.training.run import export_run, is_run
 
     if is_run(Path(options.source)):
         step = export_run(Path(options.source), options.out, dtype=options.dtype or "bf16", max_shard_bytes=limit)
         print(f"{options.out}: weights of step {step}")
         return 0
-    edit = None if options.adapter is None else folding(options.source, options.adapter)
+    edit = None if options.adapter is None else adapter_edit(options.source, options.adapter)
     with progress(f"writing {options.out}") as tell:
         convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=tell, edit=edit)
     print(options.out)

@@ -1,4 +1,10 @@
-"""The network, as a single-device module: no parallelism, no files (see `checkpoint/`), no text.
+"""The network, on one device. Parallelism is applied from outside, and text and media belong to `processing`.
 
-Read a forward pass in this order: `qwen2vl`, `vision`, `language`, `attention`, `rotary`, `cache`.
+qwen2vl             the whole model: start here
+vision, language    the tower and the decoder
+rotary, attention   what both are built on
+kv_cache            keys and values of past tokens
+cpu_kernels         a switch of torch for decoding on a CPU
+init                first weights of a new model
+checkpoint, lora    weights and adapters in files
 """

@@ -1,6 +1,7 @@
-"""Keys and values of past tokens. One flat pool of slots per layer, in which every sequence owns one stretch.
+"""Keys and values of past tokens: one pool of slots per layer, in which every sequence owns one stretch.
 
-The pool is addressed through an `AttentionPlan`, so attention over a cache is the same call as attention in a row.
+A step reads the pool through an `AttentionLayout`, so attention over a cache is the same call as attention in a row.
+Shape legend: T = new tokens, M = key/value heads, K = head size.
 """
 
 from collections.abc import Sequence
@@ -9,17 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qwen2vl.model.attention import AttentionPlan, Segment, plan_attention
+from qwen2vl.model.attention import AttentionLayout, Segment
 from qwen2vl.spec.config import TextConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStep:
-    """Where the new tokens of one forward go, and what they see."""
-
-    slots: Tensor
-    """int64 [T]."""
-    plan: AttentionPlan
 
 
 class KVCache:
@@ -38,10 +30,10 @@ class KVCache:
         self.capacity = capacity
         self.lengths = [0] * num_sequences
 
-    def extend(self, new_tokens: Sequence[int], sequences: Sequence[int] | None = None) -> CacheStep:
-        """Reserve slots for new tokens at the end of some sequences (all, in order, unless named).
+    def extend(self, new_tokens: Sequence[int], sequences: Sequence[int] | None = None) -> "CacheStep":
+        """Reserve slots for new tokens at the end of some sequences; None = of all sequences, in order.
 
-        New tokens of a row stand in the order of `sequences`.
+        new_tokens: number of tokens for each of `sequences`; the row holds them in the same order.
         """
         sequences = range(len(self.lengths)) if sequences is None else sequences
         segments, slots, row = [], [], 0
@@ -55,13 +47,8 @@ class KVCache:
             self.lengths[sequence] = past + count
             row += count
         device = self.keys[0].device
-        return CacheStep(slots=torch.cat(slots).to(device), plan=plan_attention(segments, causal=True, device=device))
-
-    def write(self, layer: int, step: CacheStep, k_TMK: Tensor, v_TMK: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; returns the whole pool, which the step's plan addresses."""
-        self.keys[layer].index_copy_(0, step.slots, k_TMK)
-        self.values[layer].index_copy_(0, step.slots, v_TMK)
-        return self.keys[layer], self.values[layer]
+        layout = AttentionLayout.of(segments, causal=True, device=device)
+        return CacheStep(cache=self, slots=torch.cat(slots).to(device), layout=layout)
 
     def truncate(self, sequence: int, length: int) -> None:
         """Forget everything of a sequence after its first `length` tokens."""
@@ -69,7 +56,7 @@ class KVCache:
         self.lengths[sequence] = length
 
     def grow(self, capacity: int) -> None:
-        """Make room for longer sequences; what is stored stays."""
+        """Make room for longer sequences and keep what is stored; never shrinks."""
         if capacity <= self.capacity:
             return
         for pools in (self.keys, self.values):
@@ -78,3 +65,20 @@ class KVCache:
                 new[:, : self.capacity] = old.unflatten(0, (len(self.lengths), self.capacity))
                 pools[layer] = new.flatten(0, 1)
         self.capacity = capacity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStep:
+    """Where the new tokens of one forward pass are stored, and which tokens they see."""
+
+    cache: KVCache
+    slots: Tensor
+    """int64 [T]: slot of each new token in the pool."""
+    layout: AttentionLayout
+
+    def write(self, layer: int, k_TMK: Tensor, v_TMK: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a layer's new keys and values; returns the whole pools [slots, M, K], which the layout addresses."""
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys.index_copy_(0, self.slots, k_TMK)
+        values.index_copy_(0, self.slots, v_TMK)
+        return keys, values

@@ -4,29 +4,47 @@ Module and parameter names are those of the published checkpoints.
 Shape legend: T = tokens, H = width, N = query heads, M = key/value heads, K = head size.
 """
 
-from dataclasses import dataclass
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qwen2vl.model.attention import AttentionPlan, attend
-from qwen2vl.model.kv_cache import CacheStep, KVCache
-from qwen2vl.model.layers import GatedMLP, RMSNorm
+from qwen2vl.model.attention import AttentionLayout, attend
+from qwen2vl.model.kv_cache import CacheStep
 from qwen2vl.model.rotary import RotaryTable, rotate
 from qwen2vl.spec.config import TextConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """What all layers share in one forward: rotary table, who sees whom, and the cache if there is one."""
+class RMSNorm(nn.Module):
+    """x / root mean square of x, times a weight. Statistics in float32; the weight is applied after rounding back."""
 
-    rope: RotaryTable
-    plan: AttentionPlan
-    cache: KVCache | None = None
-    step: CacheStep | None = None
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x_TH: Tensor) -> Tensor:
+        wide = x_TH.float()
+        return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x_TH.dtype)
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU without biases: down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(width, inner, bias=False)
+        self.up_proj = nn.Linear(width, inner, bias=False)
+        self.down_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x_TH: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.down_proj(F.silu(self.gate_proj(x_TH)) * self.up_proj(x_TH))
+        return self.down_proj(F.silu(self.gate_proj(x_TH), inplace=True).mul_(self.up_proj(x_TH)))
 
 
 class SelfAttention(nn.Module):
+    """Attention over the row, or over the cache: M key heads are shared by N query heads."""
+
     def __init__(self, config: TextConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.head_dim = layer, config.head_dim
@@ -36,21 +54,28 @@ class SelfAttention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, kv_dim)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
-    def forward(self, x_TH: Tensor, layout: Layout) -> Tensor:
-        q_TNK = rotate(self.q_proj(x_TH).unflatten(1, (-1, self.head_dim)), layout.rope)
-        k_TMK = rotate(self.k_proj(x_TH).unflatten(1, (-1, self.head_dim)), layout.rope)
+    def forward(self, x_TH: Tensor, rope: RotaryTable, layout: AttentionLayout, step: CacheStep | None) -> Tensor:
+        q_TNK = rotate(self.q_proj(x_TH).unflatten(1, (-1, self.head_dim)), rope)
+        k_TMK = rotate(self.k_proj(x_TH).unflatten(1, (-1, self.head_dim)), rope)
         v_TMK = self.v_proj(x_TH).unflatten(1, (-1, self.head_dim))
-        return self.o_proj(self.mix(q_TNK, k_TMK, v_TMK, layout).flatten(1))
+        return self.o_proj(self.mix(q_TNK, k_TMK, v_TMK, layout, step).flatten(1))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def mix(self, q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: Layout) -> Tensor:
-        """Attention, over the cache if there is one. Out of compiled graphs, which would be one per layer number."""
-        if layout.cache is not None and layout.step is not None:
-            k_TMK, v_TMK = layout.cache.write(self.layer, layout.step, k_TMK, v_TMK)
-        return attend(q_TNK, k_TMK, v_TMK, layout.plan)
+    def mix(
+        self, q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: AttentionLayout, step: CacheStep | None
+    ) -> Tensor:
+        """Store keys and values if there is a cache, then attend, [T, N, K].
+
+        Not part of compiled graphs, which would be one for each layer number.
+        """
+        if step is not None:
+            k_TMK, v_TMK = step.write(self.layer, k_TMK, v_TMK)
+        return attend(q_TNK, k_TMK, v_TMK, layout)
 
 
 class DecoderLayer(nn.Module):
+    """Attention, then MLP, each after a norm and added to its input."""
+
     def __init__(self, config: TextConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -58,13 +83,13 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = GatedMLP(config.hidden_size, config.intermediate_size)
 
-    def forward(self, x_TH: Tensor, layout: Layout) -> Tensor:
-        x_TH = x_TH + self.self_attn(self.input_layernorm(x_TH), layout)
+    def forward(self, x_TH: Tensor, rope: RotaryTable, layout: AttentionLayout, step: CacheStep | None) -> Tensor:
+        x_TH = x_TH + self.self_attn(self.input_layernorm(x_TH), rope, layout, step)
         return x_TH + self.mlp(self.post_attention_layernorm(x_TH))
 
 
 class Decoder(nn.Module):
-    """Embedding, layers and final norm; the head belongs to the whole model, because it may be tied."""
+    """Embedding, layers and final norm. The head belongs to the whole model, because it may be the embedding."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -72,7 +97,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x_TH: Tensor, layout: Layout) -> Tensor:
+    def forward(
+        self, x_TH: Tensor, rope: RotaryTable, layout: AttentionLayout, step: CacheStep | None = None
+    ) -> Tensor:
+        """Embedded tokens to hidden states after the final norm, [T, H]; with a step, over what its cache holds."""
         for layer in self.layers:
-            x_TH = layer(x_TH, layout)
+            x_TH = layer(x_TH, rope, layout, step)
         return self.norm(x_TH)

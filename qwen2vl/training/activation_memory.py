@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qwen2vl.data.plan import Budgets
-from qwen2vl.model.attention import longest_plain
+from qwen2vl.model.attention.backends import longest_plain
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import FACTOR, TextConfig, VisionConfig
 from qwen2vl.spec.media_settings import MediaSettings

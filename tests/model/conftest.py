@@ -1,4 +1,4 @@
-"""A model of 0.2 M parameters whose every weight matters, and rows of text, images and videos for it."""
+"""A model of 0.2 M parameters in which every weight has an effect, and rows of text, images and videos for it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,7 +46,7 @@ def tied() -> Qwen2VLConfig:
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., Qwen2VL]:
-    """A model in eval mode with large random weights everywhere, norms and biases too: nothing is a no-op."""
+    """A model in eval mode with large random weights everywhere, norms and biases too, so that each has an effect."""
 
     def make(config: Qwen2VLConfig = TINY, seed: int = 0) -> Qwen2VL:
         model = new_model(config, seed)

@@ -1,4 +1,7 @@
-"""Blocks of tower and decoder compile (traced, not optimised: no compiler is needed), and stay compiled."""
+"""Blocks of tower and decoder compile, and are not compiled again for other sizes.
+
+They are traced but not optimised, so no compiler is needed.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +33,7 @@ def compiled(model: Qwen2VL, dynamic: bool | None = True) -> Qwen2VL:
     return model
 
 
-def test_tower_with_compiled_blocks_compiles_once(make_model: MakeModel, make_row: Make) -> None:
+def test_compiled_blocks_of_the_tower_compile_once(make_model: MakeModel, make_row: Make) -> None:
     plain, fast = make_model(), compiled(make_model())
     rows = [make_row(parts) for parts in ([(1, 4, 6)], [(1, 6, 6), (2, 4, 4)], [(3, 2, 2)])]
     with torch.inference_mode(), torch._dynamo.config.patch(error_on_recompile=True):
@@ -39,8 +42,8 @@ def test_tower_with_compiled_blocks_compiles_once(make_model: MakeModel, make_ro
             torch.testing.assert_close(found, plain.visual(row.patches, row.grids), atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_of_compiled_blocks(make_model: MakeModel, make_row: Make) -> None:
-    """Of one shape: tracing the backward pass for every shape takes 20 seconds."""
+def test_compiled_blocks_have_the_same_gradients(make_model: MakeModel, make_row: Make) -> None:
+    """For one shape only: tracing the backward pass for any shape takes 20 seconds."""
     plain, fast = make_model(), compiled(make_model(), dynamic=False)
     row = pack([make_row([5, (1, 4, 4), 3], 1), make_row([8], 2)])
     for model in (plain, fast):
@@ -49,8 +52,8 @@ def test_gradients_of_compiled_blocks(make_model: MakeModel, make_row: Make) -> 
         torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_decoding_with_compiled_layers_compiles_once(make_model: MakeModel, make_row: Make) -> None:
-    """Failed once: a graph for each layer number, until torch gave up at eight and ran uncompiled."""
+def test_compiled_layers_compile_once_while_decoding(make_model: MakeModel, make_row: Make) -> None:
+    """This failed once: each layer number had its own graph, until torch stopped compiling after eight."""
     plain, fast, row = make_model(), compiled(make_model()), make_row([12])
     cache = KVCache(fast.config.text, 1, 12, device=fast.device, dtype=fast.dtype)
 

@@ -1,4 +1,4 @@
-"""The whole model: packing, caching, order, rows, counts, precision, compiling."""
+"""The whole model: packing, caching and order do not change answers; sizes, precision and gradients are right."""
 
 import itertools
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def part(inputs: ModelInputs, begin: int, end: int, *, media: bool) -> ModelInpu
     )
 
 
-def test_packed_equals_one_by_one(model: Qwen2VL, make_row: Make) -> None:
+def test_documents_in_one_row_equal_documents_one_by_one(model: Qwen2VL, make_row: Make) -> None:
     documents = [make_row(parts, seed) for seed, parts in enumerate(DOCUMENTS)]
     close(logits(model, pack(documents)), torch.cat([logits(model, document) for document in documents]))
 
@@ -55,7 +55,7 @@ def test_order_in_the_row_does_not_matter(model: Qwen2VL, make_row: Make) -> Non
         close(one, other)
 
 
-def test_documents_do_not_see_each_other_but_their_own_media(model: Qwen2VL, make_row: Make) -> None:
+def test_documents_see_their_own_media_and_not_each_other(model: Qwen2VL, make_row: Make) -> None:
     first, second = make_row([5, (1, 4, 4), 3], 1), make_row([4, (1, 4, 4), 2], 2)
     row = pack([first, second])
     changed = replace(row, patches=torch.cat([255 - row.patches[:16], row.patches[16:]]))
@@ -69,7 +69,7 @@ def test_documents_do_not_see_each_other_but_their_own_media(model: Qwen2VL, mak
 @settings(deadline=None, max_examples=15)
 @given(cuts=st.lists(st.integers(1, 9), max_size=3), seed=st.integers(0, 3))
 def test_prompt_in_pieces_equals_the_whole(model: Qwen2VL, make_row: Make, cuts: list[int], seed: int) -> None:
-    """An image stands in the first piece; text pieces of any size follow, the last tokens one at a time."""
+    """The first piece holds an image; then come text pieces of any size, and the last tokens one at a time."""
     document = make_row([3, (1, 4, 4), 12], seed)
     whole, total = logits(model, document), document.num_tokens
     cache = KVCache(model.config.text, 1, total, device=model.device, dtype=model.dtype)
@@ -83,7 +83,7 @@ def test_prompt_in_pieces_equals_the_whole(model: Qwen2VL, make_row: Make, cuts:
 
 
 def test_several_cached_sequences_equal_the_whole(model: Qwen2VL, make_row: Make) -> None:
-    """Prompts of unlike lengths together, steps of all, steps of some in another order, growth, a new turn of one."""
+    """Prompts of different lengths, steps of all and of some sequences in any order, growth, a longer piece."""
     documents = [make_row([*parts, 9], seed) for seed, parts in enumerate(DOCUMENTS)]
     whole = [logits(model, document) for document in documents]
     prompts = [document.num_tokens - 9 for document in documents]
@@ -116,7 +116,7 @@ def test_several_cached_sequences_equal_the_whole(model: Qwen2VL, make_row: Make
     assert done[2] == documents[2].num_tokens
 
 
-def test_truncated_cache_continues_elsewhere(model: Qwen2VL, make_row: Make) -> None:
+def test_a_truncated_cache_continues_with_other_tokens(model: Qwen2VL, make_row: Make) -> None:
     document = make_row([10], 5)
     other = replace(document, ids=torch.cat([document.ids[:6], document.ids[6:] + 1]))
     cache = KVCache(model.config.text, 1, 10, device=model.device, dtype=model.dtype)
@@ -127,7 +127,7 @@ def test_truncated_cache_continues_elsewhere(model: Qwen2VL, make_row: Make) -> 
     close(again, logits(model, other)[6:])
 
 
-def test_logits_only_where_asked(model: Qwen2VL, make_row: Make) -> None:
+def test_logits_are_computed_for_the_requested_rows_only(model: Qwen2VL, make_row: Make) -> None:
     document = make_row([3, (1, 4, 4), 6])
     rows = torch.tensor([2, document.num_tokens - 1])
     with torch.inference_mode():
@@ -145,7 +145,7 @@ def test_logits_only_where_asked(model: Qwen2VL, make_row: Make) -> None:
         ("72b", 631_183_360, 68_173_312, 73_405_560_320),
     ],
 )
-def test_published_parameter_counts(size: str, tower: int, merger: int, total: int) -> None:
+def test_parameter_counts_are_the_published_ones(size: str, tower: int, merger: int, total: int) -> None:
     config = Qwen2VLConfig.named(size)
     with torch.device("meta"):
         model = Qwen2VL(config)
@@ -158,7 +158,7 @@ def test_published_parameter_counts(size: str, tower: int, merger: int, total: i
     assert len(counts) == {"2b": 729, "7b": 730, "72b": 1354}[size]
 
 
-def test_counts_of_nano_and_tied_agree_with_the_formula(tied: Qwen2VLConfig) -> None:
+def test_parameter_counts_agree_with_the_formula(tied: Qwen2VLConfig) -> None:
     for config in (tied, Qwen2VLConfig.named("nano")):
         with torch.device("meta"):
             model = Qwen2VL(config)

@@ -18,8 +18,8 @@ def wrapped(angle: torch.Tensor) -> torch.Tensor:
     return torch.atan2(angle.sin(), angle.cos())
 
 
-def test_frequencies_of_the_published_models() -> None:
-    """theta_0 = 1, theta_15, theta_16, theta_39, theta_40, theta_63, each turned by the axis that owns it."""
+def test_frequencies_are_those_of_the_published_models() -> None:
+    """theta_0 = 1, theta_15, theta_16, theta_39, theta_40, theta_63, each used by the axis that it belongs to."""
     config = Qwen2VLConfig.named("7b").text
     expected = {0: 1.0, 15: 0.0392419, 16: 0.0316228, 39: 2.20673e-4, 40: 1.77828e-4, 63: 1.24094e-6}
     for axis, owned in enumerate([(0, 15), (16, 39), (40, 63)]):
@@ -40,10 +40,10 @@ def test_equal_axes_are_plain_rotary(tiny: Qwen2VLConfig) -> None:
     torch.testing.assert_close(angles(text_rotary(positions, tiny.text)), wrapped(plain), atol=1e-5, rtol=1e-5)
 
 
-def test_tower_turns_by_row_then_column() -> None:
+def test_the_tower_rotates_by_row_then_by_column() -> None:
     config = Qwen2VLConfig.named("2b").vision
     theta = torch.tensor([10_000 ** (-2 * k / 40) for k in range(20)])
-    found = angles(vision_rotary(torch.tensor([[3, 5]]), config))[0]
+    found = angles(vision_rotary(torch.tensor([[3, 5]]), config.head_dim))[0]
     torch.testing.assert_close(found, wrapped(torch.cat([3 * theta, 5 * theta])), atol=1e-5, rtol=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_rotation_pairs_halves_and_keeps_the_dtype() -> None:
     assert rotate(x.bfloat16(), rope).dtype == torch.bfloat16
 
 
-def test_switch_to_one_axis(tiny: Qwen2VLConfig) -> None:
+def test_one_axis_counts_every_token(tiny: Qwen2VLConfig) -> None:
     tokens = tiny.tokens
     ids = [30, tokens.vision_start, *[tokens.image_pad] * 6, tokens.vision_end, 31]
     ablation = replace(tiny, text=replace(tiny.text, rope="1d"))

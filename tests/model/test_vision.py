@@ -1,4 +1,4 @@
-"""The tower: what must not change its result, and what it equals."""
+"""The tower: packing and chunks do not change its result, and its parts compute what the paper defines."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def pixels(grids: list[tuple[int, int, int]], seed: int = 0) -> tuple[torch.Tens
 
 @settings(deadline=None, max_examples=20)
 @given(grids=GRIDS)
-def test_packed_equals_one_by_one(model: Qwen2VL, grids: list[tuple[int, int, int]]) -> None:
+def test_images_in_one_row_equal_images_one_by_one(model: Qwen2VL, grids: list[tuple[int, int, int]]) -> None:
     patches, table = pixels(grids)
     with torch.inference_mode():
         together = model.visual(patches, table)
@@ -38,7 +38,9 @@ def test_packed_equals_one_by_one(model: Qwen2VL, grids: list[tuple[int, int, in
 
 @settings(deadline=None, max_examples=20)
 @given(grids=GRIDS, max_patches=st.integers(1, 80))
-def test_chunks_equal_the_whole(model: Qwen2VL, grids: list[tuple[int, int, int]], max_patches: int) -> None:
+def test_running_in_chunks_equals_running_at_once(
+    model: Qwen2VL, grids: list[tuple[int, int, int]], max_patches: int
+) -> None:
     patches, table = pixels(grids)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -52,7 +54,7 @@ def test_chunks_are_bounded_and_cover_every_frame() -> None:
     assert chunk_frames(bounds, 100) == [slice(0, 6)]
 
 
-def test_image_is_a_two_frame_still(model: Qwen2VL) -> None:
+def test_an_image_is_a_video_of_two_equal_frames(model: Qwen2VL) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (1, 56, 84, 3), np.uint8)
     image, still, longer = (torch.from_numpy(patchify(np.repeat(frame, n, axis=0))) for n in (1, 2, 4))
     with torch.inference_mode():
@@ -91,5 +93,5 @@ def test_frames_do_not_see_each_other(model: Qwen2VL) -> None:
 
 
 def test_patches_and_grids_must_agree(model: Qwen2VL) -> None:
-    with pytest.raises(AssertionError, match="grids stand for 16 patches, 12 came"):
+    with pytest.raises(AssertionError, match="the grids need 16 patches, but there are 12"):
         model.visual(torch.zeros(12, 1176), torch.tensor([[1, 4, 4]]))

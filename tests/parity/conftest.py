@@ -1,4 +1,4 @@
-"""Tiny Qwen2-VLs made by transformers, with random weights everywhere, saved in every form that we read."""
+"""Tiny Qwen2-VL models made by transformers, with random weights everywhere, in both namings that we read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def tiny_config(tied: bool) -> Any:
 
 
 def randomise(model: torch.nn.Module, seed: int) -> None:
-    """Norm weights, biases and matrices alike: with their usual ones and zeros much would go unseen."""
+    """Give every weight random values: with the usual ones in norms and zeros in biases, errors could be hidden."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -54,7 +54,7 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 
 @pytest.fixture(scope="session")
 def make_theirs() -> Callable[[bool], Any]:
-    """transformers' model, tied or untied. (Imported here and not above: a file of fixtures cannot be skipped.)"""
+    """transformers' model, tied or untied. It is imported here because a file of fixtures cannot be skipped."""
     transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")
 
     def make(tied: bool) -> Any:
@@ -85,7 +85,7 @@ def checkpoints(
 
 
 def rename(path: Path, naming: str) -> None:
-    """transformers writes one naming or the other depending on its version: make sure of ours."""
+    """Rename the tensors of a file to one naming: which one transformers writes depends on its version."""
     tensors = {}
     for name, value in load_file(path).items():
         for newer, original in RENAMED:

@@ -1,7 +1,7 @@
 """Greedy replies of our Chat and of transformers from the same checkpoint directory, end to end.
 
-transformers renders with the stored template, tokenises with the stored tokenizer and reads images with its own
-processor. Random weights; a reply of theirs must hold enough different tokens to be worth comparing.
+transformers uses the stored template, the stored tokenizer and its own image processor. The weights are random; a
+reply must hold enough different tokens for the comparison to mean something.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def chat(directory):
 
 @pytest.fixture(scope="module")
 def their_answer(directory, chat):
-    """content -> (ids of the prompt, ids of the reply), by transformers alone."""
+    """A function from messages to (ids of the prompt, ids of the reply), computed by transformers alone."""
     model = transformers.Qwen2VLForConditionalGeneration.from_pretrained(directory).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     preprocess = transformers.Qwen2VLImageProcessorPil.from_pretrained(directory)
@@ -97,7 +97,7 @@ def test_greedy_replies_are_equal(chat, their_answer, name):
     assert len(set(expected)) > 5, "a reply of few different tokens compares little"
 
 
-def test_a_batch_gives_the_same(chat, their_answer):
+def test_replies_of_a_batch_are_equal(chat, their_answer):
     conversations = [messages_of(parts) for parts in CONVERSATIONS.values()]
     answers = chat.batch(conversations, max_new_tokens=LENGTH)
     for messages, answer in zip(conversations, answers, strict=True):

@@ -19,7 +19,7 @@ from qwen2vl.spec.positions import mrope_positions
 transformers = pytest.importorskip("transformers", minversion="5.23", reason="parity needs transformers 5.23")
 
 TOLERANCE = 1e-4
-"""Of logits up to 3.6; the worst seen is 5.6e-6."""
+"""Largest difference allowed between logits, which are up to 3.6; the largest one measured is 5.6e-6."""
 
 Checkpoints = Callable[[bool, str], Path]
 Part = int | tuple[str, int, int, int]
@@ -64,7 +64,10 @@ def make_inputs(parts: Sequence[Part], config: Qwen2VLConfig, seed: int = 0) -> 
 
 
 def their_inputs(inputs: ModelInputs, parts: Sequence[Part], config: Qwen2VLConfig) -> dict[str, torch.Tensor]:
-    """The same as separate images and videos, normalised here; positions given, as its own rule for videos differs."""
+    """The same row for transformers: images and videos apart and normalised, with our positions.
+
+    Its own rule for positions after a video differs.
+    """
     mean, std = (torch.tensor(x)[:, None] for x in (config.vision.image_mean, config.vision.image_std))
     normal = ((inputs.patches.view(-1, 3, 392) / 255 - mean) / std).flatten(1)
     pieces = normal.split(inputs.grids.prod(1).tolist()) if len(inputs.grids) else ()
@@ -91,7 +94,7 @@ def compare(ours: Qwen2VL, theirs: torch.nn.Module, parts: Sequence[Part], seed:
 
 @pytest.fixture(scope="module")
 def pairs(checkpoints: Checkpoints) -> dict[tuple[bool, str], tuple[Qwen2VL, torch.nn.Module]]:
-    """Our model and transformers', both from the same directory."""
+    """Our model and that of transformers, from the same directory, by (tied, naming)."""
     return {
         (tied, naming): (
             load_model(checkpoints(tied, naming), device="cpu", dtype="fp32"),
@@ -105,7 +108,7 @@ def pairs(checkpoints: Checkpoints) -> dict[tuple[bool, str], tuple[Qwen2VL, tor
 @pytest.mark.parametrize("naming", ["original", "newer"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_logits(
+def test_logits_are_equal(
     pairs: dict[tuple[bool, str], tuple[Qwen2VL, torch.nn.Module]], name: str, tied: bool, naming: str
 ) -> None:
     compare(*pairs[tied, naming], CONVERSATIONS[name])
@@ -115,7 +118,7 @@ def test_logits(
 def test_positions_of_images_agree_without_being_given(
     pairs: dict[tuple[bool, str], tuple[Qwen2VL, torch.nn.Module]], seed: int
 ) -> None:
-    """For text, images and videos no longer than wide, its rule is the paper's: its own positions give the same."""
+    """With positions by its own rule, which is that of the paper unless a video is longer in time than in space."""
     ours, theirs = pairs[False, "original"]
     parts: list[Part] = [3 + seed, ("image", 1, 56, 84), 2, ("video", 4, 84, 56), 1, ("image", 1, 28, 140), 4]
     inputs = make_inputs(parts, ours.config, seed)
@@ -128,7 +131,7 @@ def test_positions_of_images_agree_without_being_given(
 
 
 class MediaFiles:
-    """What of a processor bears on the model: the pixel statistics."""
+    """A processor that writes the pixel statistics only."""
 
     def save(self, directory: str | Path) -> None:
         (Path(directory) / "preprocessor_config.json").write_text(json.dumps(MediaSettings().image_file()))
@@ -136,7 +139,7 @@ class MediaFiles:
 
 @pytest.mark.parametrize("max_shard_bytes", [10**9, 100_000], ids=["single", "sharded"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_transformers_loads_what_we_save(
+def test_transformers_loads_saved_checkpoints(
     checkpoints: Checkpoints, tmp_path: Path, tied: bool, max_shard_bytes: int
 ) -> None:
     ours = load_model(checkpoints(tied, "newer"), device="cpu", dtype="fp32")
@@ -159,14 +162,14 @@ def test_generation_settings_are_greedy_for_transformers(checkpoints: Checkpoint
     assert (settings.do_sample, settings.eos_token_id, settings.pad_token_id) == (False, [582, 580], 580)
 
 
-def test_converted_checkpoint_loads_in_both(checkpoints: Checkpoints, tmp_path: Path) -> None:
+def test_a_converted_checkpoint_loads_in_both(checkpoints: Checkpoints, tmp_path: Path) -> None:
     convert(checkpoints(False, "newer"), tmp_path / "out", max_shard_bytes=100_000)
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
     compare(load_model(tmp_path / "out", device="cpu", dtype="fp32"), theirs, CONVERSATIONS["interleaved"])
 
 
-def test_bf16_departs_no_more_than_theirs(checkpoints: Checkpoints) -> None:
-    """Against fp32 our bf16 must be about as good as transformers' own."""
+def test_bf16_is_about_as_exact_as_in_transformers(checkpoints: Checkpoints) -> None:
+    """Compared with fp32, our error in bf16 is at most 1.25 times that of transformers."""
     directory, parts = checkpoints(False, "original"), CONVERSATIONS["interleaved"]
     exact, ours = (load_model(directory, device="cpu", dtype=dtype) for dtype in ("fp32", "bf16"))
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(directory, dtype=torch.bfloat16).eval()
@@ -179,7 +182,7 @@ def test_bf16_departs_no_more_than_theirs(checkpoints: Checkpoints) -> None:
     assert our_error < 1.25 * their_error
 
 
-def test_gradients(checkpoints: Checkpoints) -> None:
+def test_gradients_are_equal(checkpoints: Checkpoints) -> None:
     directory, parts = checkpoints(False, "original"), CONVERSATIONS["interleaved"]
     ours = load_model(directory, device="cpu", dtype="fp32")
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(directory).train()

@@ -1,4 +1,4 @@
-"""An adapter of ours, merged by `convert`, is the same model in transformers."""
+"""A checkpoint into which `convert` merged one of our adapters gives the same logits in transformers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +12,9 @@ from qwen2vl.model.lora import (
     DECODER_TARGETS,
     TOWER_TARGETS,
     LoraConfig,
+    adapter_edit,
     adapter_state,
     add_adapter,
-    folding,
     save_adapter,
 )
 from qwen2vl.processing.images import patchify
@@ -28,7 +28,9 @@ EVERYWHERE = LoraConfig(rank=4, alpha=8.0, targets=(*DECODER_TARGETS, *TOWER_TAR
 
 @pytest.mark.parametrize("naming", ["original", "newer"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_merged_export(checkpoints: Callable[[bool, str], Path], tmp_path: Path, tied: bool, naming: str) -> None:
+def test_logits_with_a_merged_adapter_are_equal(
+    checkpoints: Callable[[bool, str], Path], tmp_path: Path, tied: bool, naming: str
+) -> None:
     base = checkpoints(tied, naming)
     model = load_model(base, device="cpu", dtype="fp32")
     add_adapter(model, EVERYWHERE, seed=0)
@@ -37,7 +39,7 @@ def test_merged_export(checkpoints: Callable[[bool, str], Path], tmp_path: Path,
         if ".lora_B." in name:
             tensor.copy_(0.05 * torch.randn(tensor.shape, generator=generator))
     save_adapter(model, tmp_path / "adapter")
-    convert(base, tmp_path / "out", edit=folding(base, tmp_path / "adapter"))
+    convert(base, tmp_path / "out", edit=adapter_edit(base, tmp_path / "adapter"))
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
 
     tokens = model.config.tokens

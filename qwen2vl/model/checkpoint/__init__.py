@@ -1,11 +1,11 @@
-"""Weights on disk: reading and writing checkpoint directories in the hub layout [paper 1.7].
+"""Weights in files: reading and writing checkpoint directories in the hub layout [paper 1.7].
 
-    directory --list_tensors (files)--> headers --match (names)--> parameters --fill (load)--> Qwen2VL
-    Qwen2VL --tensor_table (names)--> layout --write_tensors (files)--> directory, whole or not at all (save)
-    directory of a CLIP --load_clip_tower (clip)--> first values of the tower
+    directory --list_tensors (tensor_files)--> headers --match (names)--> parameters --load_model (load)--> Qwen2VL
+    Qwen2VL --tensor_table (names)--> names and shapes --write_tensors (tensor_files)--> directory, whole or not at all (save)
+    directory of a CLIP --load_clip_tower (clip)--> first weights of the tower
 
-Strict both ways: every tensor of the files is used once and every parameter is filled, or nothing is.
-Tokenizer and media files belong to the processor, which is asked to write its own.
+Strict in both directions: every tensor of the files is used once and every parameter is filled, or the directory is
+refused. Tokenizer and media files belong to the processor, which writes its own.
 """
 
 from qwen2vl.model.checkpoint.clip import TowerReport, load_clip_tower

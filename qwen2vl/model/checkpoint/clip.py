@@ -1,4 +1,4 @@
-"""First values of the tower from a CLIP image tower, as the paper takes them from DFN's ViT-H/14 [paper 2.8].
+"""First weights of the tower from a CLIP image tower, as the paper takes them from DFN's ViT-H/14 [paper 2.8].
 
     here                          transformers                                  open_clip
     patch_embed.proj              embeddings.patch_embedding                    conv1
@@ -7,8 +7,8 @@
     blocks.N.attn.proj            ... .self_attn.out_proj                       ... .attn.out_proj
     blocks.N.mlp.fc1, fc2         ... .mlp.fc1, fc2                             ... .mlp.c_fc, c_proj
 
-Position table, class token, norms before and after the blocks and projection have no place here: rotary positions and
-the merger do their work. The merger keeps the values it has.
+CLIP's position table, class token, norms before and after the blocks, and projection are not used: rotary positions and
+the merger replace them. The merger keeps its weights.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,32 +20,31 @@ import torch
 from torch import Tensor
 
 from qwen2vl.common.errors import CheckpointError
-from qwen2vl.model.checkpoint.names import PATCH_KERNEL, Shape, refuse
-from qwen2vl.model.checkpoint.tensor_files import list_file, list_tensors, read_tensor
+from qwen2vl.model.checkpoint.names import PATCH_KERNEL, Shape, match_tensors
+from qwen2vl.model.checkpoint.tensor_files import list_file, list_tensors
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import VisionConfig
 from qwen2vl.spec.hub_config import read_json, read_preprocessor
 
-OPEN_CLIP_FILE, OPEN_CLIP_CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
-    """What a layout calls the tensors of its tower; every name but the projection's is behind a prefix."""
+class ClipFormat:
+    """Names of the tower's tensors in the files of one library. All but the projection's begin with a prefix."""
 
     prefixes: tuple[str, ...]
+    """Possible prefixes."""
     kernel: str
     blocks: str
     parts: Mapping[str, tuple[str, ...]]
-    """Of a block: our name, and theirs, which are stacked in this order; {} stands for weight or bias."""
-    dropped: frozenset[str]
+    """Inside a block: our name, and theirs, which are stacked in this order; {} is replaced by weight or bias."""
+    unused: frozenset[str]
     projection: str
-    described: Callable[[Path], dict[str, Any]]
-    """What the directory's config says of the tower, in the terms of `refuse_another_tower`."""
+    read_settings: Callable[[Path], dict[str, Any]]
+    """Settings of the tower from the directory's config, by the names in `refuse_other_tower`."""
 
 
-def transformers_config(folder: Path) -> dict[str, Any]:
-    """Of a whole CLIP, or of a tower saved alone; fields left out have the library's own values."""
+def transformers_settings(folder: Path) -> dict[str, Any]:
+    """Settings of a whole CLIP, or of a tower saved alone; missing fields have the library's defaults."""
     raw = read_json(folder / "config.json")
     vision = raw.get("vision_config") or raw
     pixels = read_preprocessor(folder, "image")
@@ -59,9 +58,9 @@ def transformers_config(folder: Path) -> dict[str, Any]:
     }
 
 
-def open_clip_config(folder: Path) -> dict[str, Any]:
-    """The same of a directory written by open_clip, whose plain GELU needs no mention."""
-    raw = read_json(folder / OPEN_CLIP_CONFIG)
+def open_clip_settings(folder: Path) -> dict[str, Any]:
+    """Settings of a directory written by open_clip, whose default activation is plain GELU."""
+    raw = read_json(folder / "open_clip_config.json")
     config, pixels = raw.get("model_cfg") or {}, raw.get("preprocess_cfg") or {}
     vision = config.get("vision_cfg") or {}
     return {
@@ -74,7 +73,7 @@ def open_clip_config(folder: Path) -> dict[str, Any]:
     }
 
 
-TRANSFORMERS = Naming(
+TRANSFORMERS = ClipFormat(
     prefixes=("vision_model.", ""),  # a tower saved alone by transformers >= 5 has none
     kernel="embeddings.patch_embedding.weight",
     blocks="encoder.layers",
@@ -86,16 +85,16 @@ TRANSFORMERS = Naming(
         "mlp.fc1.{}": ("mlp.fc1.{}",),
         "mlp.fc2.{}": ("mlp.fc2.{}",),
     },
-    dropped=frozenset(
+    unused=frozenset(
         {
             "embeddings.class_embedding", "embeddings.position_embedding.weight", "embeddings.position_ids",
             "pre_layrnorm.weight", "pre_layrnorm.bias", "post_layernorm.weight", "post_layernorm.bias",
         }
     ),
     projection="visual_projection.weight",
-    described=transformers_config,
+    read_settings=transformers_settings,
 )  # fmt: skip
-OPEN_CLIP = Naming(
+OPEN_CLIP = ClipFormat(
     prefixes=("visual.",),
     kernel="conv1.weight",
     blocks="transformer.resblocks",
@@ -107,72 +106,66 @@ OPEN_CLIP = Naming(
         "mlp.fc1.{}": ("mlp.c_fc.{}",),
         "mlp.fc2.{}": ("mlp.c_proj.{}",),
     },
-    dropped=frozenset(
+    unused=frozenset(
         {"class_embedding", "positional_embedding", "ln_pre.weight", "ln_pre.bias", "ln_post.weight", "ln_post.bias"}
     ),
     projection="visual.proj",
-    described=open_clip_config,
+    read_settings=open_clip_settings,
 )
-NAMINGS = (TRANSFORMERS, OPEN_CLIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerReport:
-    """What became of the tensors of a CLIP checkpoint."""
+    """What was done with the tensors of a CLIP checkpoint."""
 
     filled: tuple[str, ...]
-    """Parameters of the model that have their values from it, "visual.blocks.0.norm1.weight" and so on."""
+    """Parameters of the model that were filled, "visual.blocks.0.norm1.weight" and so on."""
     dropped: tuple[str, ...]
-    """Tensors of CLIP's tower, by their names in the files, that have no place in ours."""
+    """Tensors of CLIP's tower, by their names in the files, that our tower does not have."""
     num_others: int
-    """Tensors outside of the tower, mostly of CLIP's text side."""
+    """Number of tensors outside of the tower, mostly of CLIP's text side."""
 
 
 @torch.no_grad()
 def load_clip_tower(model: Qwen2VL, directory: str | Path) -> TowerReport:
-    """Fill patch embedding and blocks of `model.visual` from a CLIP checkpoint in either layout [paper 2.8].
+    """Fill patch embedding and blocks of `model.visual` from a CLIP checkpoint of either library [paper 2.8].
 
-    The 2D kernel goes in equal shares to all time slices, so an image shown as two equal frames gives what CLIP's own
-    convolution gives. LayerNorms keep the tower's epsilon (1e-6; CLIP's is 1e-5). Parameters keep their device and
-    precision; one of them at a time is held besides the model. Raises ConfigError when a config file is missing or
-    damaged, CheckpointError when sizes, activation or pixel statistics are not the model's or when tensors are missing,
-    unknown or misshapen; nothing has changed then.
+    The 2D kernel is divided equally among all time slices, so an image shown as two equal frames gives the same as
+    CLIP's own convolution. LayerNorms keep the tower's epsilon (1e-6; CLIP's is 1e-5). Parameters keep their device and
+    precision; one tensor at a time is held besides the model. Raises ConfigError when a config file is missing or
+    damaged, CheckpointError when sizes, activation or pixel statistics differ from the model's or when tensors are
+    missing, unknown or misshapen; the model is unchanged then.
     """
-    folder = Path(directory)
-    whole = folder / OPEN_CLIP_FILE
-    listed = list_file(whole, True) if whole.is_file() else list_tensors(folder, True).values()
+    folder, vision = Path(directory), model.config.vision
+    single_file = folder / "open_clip_model.safetensors"
+    listed = list_file(single_file, True) if single_file.is_file() else list_tensors(folder, True).values()
     stored = {tensor.name: tensor for tensor in listed}
-    naming, prefix = find_tower(stored, folder)
-    refuse_another_tower(naming.described(folder), model.config.vision, folder)
-    sources = sources_of(model, naming, prefix)
-    dropped = {prefix + name for name in naming.dropped} | {naming.projection}
-    tower = {name for name in stored if name.startswith(prefix) or name in dropped}
-    refuse_tensors({name: stored[name].shape for name in tower - dropped}, sources, folder)
-    for source in sources:
-        parts = [read_tensor(stored[name]) for name in source.stored]
-        is_kernel = source.name == PATCH_KERNEL
-        source.parameter.copy_(spread(parts[0], model.config.vision) if is_kernel else torch.cat(parts))
+    form, prefix = find_tower(stored, folder)
+    refuse_other_tower(form.read_settings(folder), vision, folder)
+    parameters = tower_parameters(model, form, prefix)
+    unused = {prefix + name for name in form.unused} | {form.projection}
+    tower = {name for name in stored if name.startswith(prefix) or name in unused}
+    match_tensors(
+        [((name,), parameter.shape) for parameter in parameters for name in parameter.stored],
+        {name: stored[name].shape for name in tower - unused},
+        f'the checkpoint "{folder}"',
+    )
+    for parameter in parameters:
+        values = torch.cat([stored[name].read() for name in parameter.stored])
+        if parameter.name == PATCH_KERNEL:  # [D, channels, side, side] to [D, channels * slices * side * side]
+            slices = vision.temporal_patch_size
+            values = (values.float() / slices)[:, :, None].expand(-1, -1, slices, -1, -1).flatten(1)
+        parameter.tensor.copy_(values)
     return TowerReport(
-        filled=tuple(source.name for source in sources),
-        dropped=tuple(sorted(tower & dropped)),
+        filled=tuple(parameter.name for parameter in parameters),
+        dropped=tuple(sorted(tower & unused)),
         num_others=len(stored) - len(tower),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One parameter and the tensors that it is made of."""
-
-    name: str
-    parameter: Tensor
-    stored: tuple[str, ...]
-    shape: Shape
-    """Of each of them."""
-
-
-def find_tower(names: Collection[str], folder: Path) -> tuple[Naming, str]:
-    """The layout of a checkpoint and the prefix of its tower."""
-    kernels = {prefix + naming.kernel: (naming, prefix) for naming in NAMINGS for prefix in naming.prefixes}
+def find_tower(names: Collection[str], folder: Path) -> tuple[ClipFormat, str]:
+    """Format of a checkpoint and prefix of its tower. Raises CheckpointError if there is no tower."""
+    kernels = {prefix + form.kernel: (form, prefix) for form in (TRANSFORMERS, OPEN_CLIP) for prefix in form.prefixes}
     found = next((kernel for kernel in kernels if kernel in names), None)
     if found is None:
         raise CheckpointError(
@@ -182,28 +175,39 @@ def find_tower(names: Collection[str], folder: Path) -> tuple[Naming, str]:
     return kernels[found]
 
 
-def sources_of(model: Qwen2VL, naming: Naming, prefix: str) -> list[Source]:
-    """Everything that is filled, in the order of the module."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TowerParameter:
+    """One parameter and the stored tensors whose rows it joins."""
+
+    name: str
+    tensor: Tensor
+    stored: tuple[str, ...]
+    shape: Shape
+    """Shape of each stored tensor."""
+
+
+def tower_parameters(model: Qwen2VL, form: ClipFormat, prefix: str) -> list[TowerParameter]:
+    """Every parameter to fill, in the order of the module."""
     vision = model.config.vision
     side = vision.patch_size
-    names: dict[str, tuple[str, ...]] = {PATCH_KERNEL: (prefix + naming.kernel,)}
+    names: dict[str, tuple[str, ...]] = {PATCH_KERNEL: (prefix + form.kernel,)}
     for block in range(vision.depth):
-        for ours, theirs in naming.parts.items():
+        for ours, theirs in form.parts.items():
             for leaf in ("weight", "bias"):
-                stored = tuple(f"{prefix}{naming.blocks}.{block}.{part.format(leaf)}" for part in theirs)
+                stored = tuple(f"{prefix}{form.blocks}.{block}.{part.format(leaf)}" for part in theirs)
                 names[f"visual.blocks.{block}.{ours.format(leaf)}"] = stored
-    sources = []
+    parameters = []
     for name, stored in names.items():
-        parameter = model.get_parameter(name)
-        rows, *columns = parameter.shape
+        tensor = model.get_parameter(name)
+        rows, *columns = tensor.shape
         inner = (vision.in_channels, side, side) if name == PATCH_KERNEL else tuple(columns)
         shape = (rows // len(stored), *inner)
-        sources.append(Source(name=name, parameter=parameter, stored=stored, shape=shape))
-    return sources
+        parameters.append(TowerParameter(name=name, tensor=tensor, stored=stored, shape=shape))
+    return parameters
 
 
-def refuse_another_tower(theirs: Mapping[str, Any], vision: VisionConfig, folder: Path) -> None:
-    """Sizes, activation and pixel statistics that tensors cannot show, or would show less clearly."""
+def refuse_other_tower(theirs: Mapping[str, Any], vision: VisionConfig, folder: Path) -> None:
+    """Raise CheckpointError if a setting differs that shapes of tensors do not show, or show less clearly."""
     ours = {
         "width": vision.embed_dim,
         "depth": vision.depth,
@@ -213,30 +217,10 @@ def refuse_another_tower(theirs: Mapping[str, Any], vision: VisionConfig, folder
         "pixel mean": list(vision.image_mean),
         "pixel std": list(vision.image_std),
     }
-    other = [what for what, value in theirs.items() if value != ours[what]]
-    if other:
-        has, ask = (", ".join(f"{what} {of[what]}" for what in other) for of in (theirs, ours))
+    different = [setting for setting, value in theirs.items() if value != ours[setting]]
+    if different:
+        has, needs = (", ".join(f"{setting} {of[setting]}" for setting in different) for of in (theirs, ours))
         raise CheckpointError(
-            f'the CLIP tower of "{folder}" has {has} where the model has {ask}: take a tower that agrees, as DFN\'s '
-            "ViT-H/14 does with the published sizes, or change vision_config"
+            f'the CLIP tower of "{folder}" has {has} where the model has {needs}: take a tower with the same settings, '
+            "as DFN's ViT-H/14 has for the published sizes, or change vision_config"
         )
-
-
-def refuse_tensors(tower: Mapping[str, Shape], sources: list[Source], folder: Path) -> None:
-    wanted = {name: source.shape for source in sources for name in source.stored}
-    problems = {
-        "lacks {}": [name for name in wanted if name not in tower],
-        "has {} too many": sorted(set(tower) - set(wanted)),
-        "has {} of another shape": [
-            f"{name} {list(tower[name])} instead of {list(shape)}"
-            for name, shape in wanted.items()
-            if tower.get(name, shape) != shape
-        ],
-    }
-    refuse(problems, str(folder))
-
-
-def spread(kernel: Tensor, vision: VisionConfig) -> Tensor:
-    """A 2D kernel [D, C, p, p] as the rows of ours, [D, C * slices * p * p]."""
-    slices = vision.temporal_patch_size
-    return (kernel.float() / slices)[:, :, None].expand(-1, -1, slices, -1, -1).flatten(1)

@@ -1,13 +1,13 @@
-"""From a checkpoint directory to a model: which device, which precision, does it fit, fill."""
+"""From a checkpoint directory to a model: choose device and precision, check the memory, match tensors, fill."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
 from qwen2vl.model.checkpoint.names import Match, match, tensor_table
-from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_tensors, read_tensor
+from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_tensors
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
@@ -16,10 +16,6 @@ from qwen2vl.spec.costs import num_parameters
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions by the names that users give."""
 
-LARGE = 1_000_000_000
-"""Parameters from which a CPU gets bf16: such a model is bound by reading its weights, which are twice as
-many bytes in fp32 (2B: 8.8 GB). Below it fp32 costs little and is exact."""
-
 
 def load_model(
     source: str | Path = "nano",
@@ -27,11 +23,11 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     force_fp16: bool = False,
 ) -> Qwen2VL:
-    """The packaged "nano" or the model of a checkpoint directory, in eval mode. Needs its config and tensors only.
+    """The packaged "nano", or the model of a checkpoint directory, in eval mode. Needs its config and tensors only.
 
     device: None = the GPU if there is one. dtype: "fp32", "bf16" or a torch.dtype; None = bf16 on a GPU and for models
-    of over a billion parameters, fp32 otherwise; fp16 only with force_fp16. Never needs more than the model and one
-    tensor besides. Raises ConfigError, and CheckpointError when files or tensors do not fit or the device is too small.
+    of a billion parameters or more, otherwise fp32; fp16 only with force_fp16. Needs memory for the model and one more
+    tensor. Raises ConfigError, and CheckpointError when files or tensors do not fit or the device is too small.
     """
     config = Qwen2VLConfig.load(source)
     place = choose_device(device)
@@ -41,37 +37,33 @@ def load_model(
         model = Qwen2VL(config)
     stored, found = find_tensors(model, resolve_source(source))
     for entry, name in found.tensors:
-        fill(model, entry.name, read_tensor(stored[name]).reshape(entry.shape).to(place, precision, copy=True))
+        tensor = stored[name].read().reshape(entry.shape).to(place, precision, copy=True)
+        owner, _, leaf = entry.name.rpartition(".")  # not load_state_dict: it walks the whole module on each call
+        setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor))
     model.tie()
     return model.eval()
 
 
 def find_tensors(model: Qwen2VL, directory: Path) -> tuple[dict[str, StoredTensor], Match]:
-    """Tensors of a directory and which parameter each one is. Raises CheckpointError unless they fit exactly."""
+    """Tensors of a directory by name, and which parameter each one is. Accepts a model on meta.
+
+    Raises CheckpointError unless they fit exactly; a head that is stored although it is tied must equal the embedding,
+    because another one would give other answers.
+    """
     stored = list_tensors(directory)
     found = match(tensor_table(model), {name: tensor.shape for name, tensor in stored.items()}, str(directory))
     if found.tied is not None:
-        refuse_untied(*(stored[name] for name in found.tied))
+        embedding, head = (stored[name] for name in found.tied)
+        if embedding.shape != head.shape or not torch.equal(embedding.read(), head.read()):
+            raise CheckpointError(
+                f'"{head.file.parent}" holds a {head.name} that differs from {embedding.name} although config.json '
+                "ties them: set tie_word_embeddings to false there to use it, or remove the tensor"
+            )
     return stored, found
 
 
-def refuse_untied(embedding: StoredTensor, head: StoredTensor) -> None:
-    """A head that is stored although it is tied must be a copy: another one would give other answers."""
-    if embedding.shape != head.shape or not torch.equal(read_tensor(embedding), read_tensor(head)):
-        raise CheckpointError(
-            f'"{head.file.parent}" holds a {head.name} that differs from {embedding.name} although config.json ties '
-            "them: set tie_word_embeddings to false there to use it, or remove the tensor"
-        )
-
-
-def fill(model: Qwen2VL, name: str, tensor: Tensor) -> None:
-    """Put a tensor in the place of a parameter. (`load_state_dict` walks the whole module for each call.)"""
-    owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor))
-
-
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """Raises ConfigError for a device that is not here."""
+    """The given device; None = the first GPU, or the CPU without one. Raises ConfigError if this machine lacks it."""
     num_gpus = torch.cuda.device_count()
     if device is None:
         return torch.device("cuda" if num_gpus else "cpu")
@@ -87,10 +79,14 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 def choose_dtype(
     dtype: str | torch.dtype | None, config: Qwen2VLConfig, device: torch.device, force_fp16: bool = False
 ) -> torch.dtype:
-    """Raises ConfigError for unknown names, and for fp16 unless it is forced."""
+    """The given precision; None = the faster one. Raises ConfigError for unknown names, and for fp16 without force_fp16.
+
+    A model of a billion parameters or more is as fast as its weights can be read, and bf16 halves their bytes (2B in
+    fp32: 8.8 GB). Smaller ones lose little speed in fp32 on a CPU, and it is exact.
+    """
     if dtype is None:
-        large = num_parameters(config)["total"] >= LARGE
-        return torch.bfloat16 if large or device.type == "cuda" else torch.float32
+        is_large = num_parameters(config)["total"] >= 1_000_000_000
+        return torch.bfloat16 if is_large or device.type == "cuda" else torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in DTYPES.values():
         raise ConfigError(f'dtype "{dtype}" is unknown: give "fp32" or "bf16"')
@@ -103,7 +99,10 @@ def choose_dtype(
 
 
 def refuse_too_large(config: Qwen2VLConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Before anything is read: a process that is killed half an hour later says nothing."""
+    """Raise CheckpointError if the weights need more memory than is free.
+
+    Called before anything is read: a process that the system kills half an hour later gives no reason.
+    """
     needed, free = num_parameters(config)["total"] * dtype.itemsize, free_bytes(device)
     if free is not None and needed > free:
         raise CheckpointError(
@@ -113,7 +112,7 @@ def refuse_too_large(config: Qwen2VLConfig, dtype: torch.dtype, device: torch.de
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that can be had without swapping; None where the system does not say (no /proc)."""
+    """Memory that is available without swapping; None if the system does not report it (no /proc)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

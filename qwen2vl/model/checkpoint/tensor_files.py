@@ -20,43 +20,59 @@ from qwen2vl.spec.hub_config import read_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 4_000_000_000
-"""As the published shards: a file that fits every file system and that a broken download does not cost too much of."""
+"""Size of the published files: every file system can hold them, and a broken download of one costs little."""
 
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-"""Kinds of numbers that are read and written, by their names in the format."""
-COUNTS = {"I64": torch.int64}
-"""Positions and the like, which some models store besides their weights."""
+FLOAT_TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+"""Precisions of weights, by their names in the format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTensor:
-    """A tensor in a file, not yet read."""
+    """A tensor in a file, not read yet."""
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     file: Path
 
+    def read(self) -> Tensor:
+        """The tensor on the CPU, a view of the mapped file: copy it to keep it. Raises CheckpointError.
+
+        The file is opened for each tensor (1 ms), because its pages count as memory of this process until it is
+        closed: with one handle a file of 4 GB would occupy up to 4 GB besides the model.
+        """
+        with open_tensors(self.file) as file:
+            tensor: Tensor = file.get_tensor(self.name)
+        return tensor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTensor:
-    """A tensor to be written, made only when its turn comes."""
+    """A tensor to write, computed only when its turn comes."""
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     make: Callable[[], Tensor]
-    """Any device; must have the shape and dtype announced."""
+    """Computes the tensor, on any device, with exactly this shape and dtype."""
 
     @property
     def num_bytes(self) -> int:
+        """Size in the file."""
         return prod(self.shape) * self.dtype.itemsize
 
+    def raw_bytes(self) -> memoryview:
+        """Compute the tensor and return its numbers as the file stores them."""
+        tensor = self.make()
+        assert (tuple(tensor.shape), tensor.dtype) == (self.shape, self.dtype), f"{self.name} is not as announced"
+        return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
-def list_tensors(directory: Path, with_counts: bool = False) -> dict[str, StoredTensor]:
-    """Every tensor of a checkpoint directory by its name, from the headers alone; `with_counts` lets whole numbers pass.
 
-    Raises CheckpointError when files are missing, damaged, ambiguous, quantised or not as their index says.
+def list_tensors(directory: Path, allow_integers: bool = False) -> dict[str, StoredTensor]:
+    """Every tensor of a checkpoint directory by its name, from the headers alone.
+
+    allow_integers: accept int64 tensors too, such as positions that some models store besides their weights.
+    Raises CheckpointError when files are missing, damaged, ambiguous, quantised or not as their index describes them.
     """
     files, index = [directory / SINGLE], None
     if (directory / INDEX).exists():
@@ -71,17 +87,17 @@ def list_tensors(directory: Path, with_counts: bool = False) -> dict[str, Stored
             f'"{directory}" has neither {SINGLE} nor {INDEX}: give a checkpoint directory with safetensors weights '
             "(pickled ones are not read)"
         )
-    stored = [tensor for file in files for tensor in list_file(file, with_counts)]
+    stored = [tensor for file in files for tensor in list_file(file, allow_integers)]
     if index is not None:
-        refuse_disagreement(index, stored, directory)
+        check_index(index, stored, directory)
     return {tensor.name: tensor for tensor in stored}
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """Tensor name to file name. Files must lie in the directory itself: an index may come from anywhere."""
+    """Tensor name to file name. Files must be in the directory itself, because an index may come from anywhere."""
     index = read_json(path).get("weight_map")
     if not isinstance(index, dict) or not index:
-        raise CheckpointError(f'"{path}" has no weight_map that says which file holds which tensor: copy it again')
+        raise CheckpointError(f'"{path}" has no weight_map from tensors to the files that hold them: copy it again')
     for file in index.values():
         if not isinstance(file, str) or Path(file).name != file:
             raise CheckpointError(
@@ -90,24 +106,37 @@ def read_index(path: Path) -> dict[str, str]:
     return index
 
 
-def list_file(path: Path, with_counts: bool = False) -> list[StoredTensor]:
-    """Header of one file. Raises CheckpointError."""
-    known = DTYPES | COUNTS if with_counts else DTYPES
+def check_index(index: dict[str, str], stored: Sequence[StoredTensor], directory: Path) -> None:
+    """Raise CheckpointError unless each tensor is in the file that the index names, and in no other."""
+    found = [(tensor.name, tensor.file.name) for tensor in stored]
+    wrong = sorted(set(index.items()) ^ set(found)) or [pair for pair in found if found.count(pair) > 1]
+    if wrong:
+        name, file = wrong[0]
+        raise CheckpointError(
+            f'{INDEX} of "{directory}" and its files disagree about {len(wrong)} tensors, first {name} in {file}: '
+            "copy index and files of the same checkpoint"
+        )
+
+
+def list_file(path: Path, allow_integers: bool = False) -> list[StoredTensor]:
+    """Every tensor of one file, from its header. Raises CheckpointError like `list_tensors`."""
+    types = FLOAT_TYPES | {"I64": torch.int64} if allow_integers else FLOAT_TYPES
     if not path.is_file():
         raise CheckpointError(f'"{path}" is missing although the index names it: copy all files of the checkpoint')
-    with opened(path) as file:
+    with open_tensors(path) as file:
         headers = [(name, file.get_slice(name)) for name in file.keys()]  # noqa: SIM118  # has no iterator
-        kinds = [(name, tuple(header.get_shape()), header.get_dtype()) for name, header in headers]
-    for name, _, kind in kinds:
-        if kind not in known:
+        entries = [(name, tuple(header.get_shape()), header.get_dtype()) for name, header in headers]
+    for name, _, kind in entries:
+        if kind not in types:
             raise CheckpointError(
-                f'"{path}" stores {name} as {kind}, this program reads {", ".join(DTYPES)}: use the unquantised release'
+                f'"{path}" stores {name} as {kind}, this program reads {", ".join(FLOAT_TYPES)}: use the unquantised '
+                "release"
             )
-    return [StoredTensor(name=name, shape=shape, dtype=known[kind], file=path) for name, shape, kind in kinds]
+    return [StoredTensor(name=name, shape=shape, dtype=types[kind], file=path) for name, shape, kind in entries]
 
 
-def opened(path: Path) -> Any:
-    """The one place where a tensor file is opened; the library's errors become ours."""
+def open_tensors(path: Path) -> Any:
+    """A safetensors file to read, as a context manager. Raises CheckpointError where the library has its own errors."""
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
@@ -117,43 +146,21 @@ def opened(path: Path) -> Any:
         ) from error
 
 
-def refuse_disagreement(index: dict[str, str], stored: Sequence[StoredTensor], directory: Path) -> None:
-    """What the index promises must be what the files hold, each tensor in the file it names and in no other."""
-    held = [(tensor.name, tensor.file.name) for tensor in stored]
-    wrong = sorted(set(index.items()) ^ set(held)) or [pair for pair in held if held.count(pair) > 1]
-    if wrong:
-        name, file = wrong[0]
-        raise CheckpointError(
-            f'{INDEX} of "{directory}" and its files disagree about {len(wrong)} tensors, first {name} in {file}: '
-            "copy index and files of the same checkpoint"
-        )
-
-
-def read_tensor(stored: StoredTensor) -> Tensor:
-    """One tensor on the CPU, a view of the mapped file: copy what is to be kept.
-
-    The file is opened anew for each tensor (1 ms), because pages stay counted as ours until it is closed: with one
-    handle a file of 4 GB would occupy up to 4 GB besides the model.
-    """
-    with opened(stored.file) as file:
-        tensor: Tensor = file.get_tensor(stored.name)
-    return tensor
-
-
 def write_tensors(
     directory: Path,
     tensors: Sequence[PendingTensor],
     max_shard_bytes: int = MAX_SHARD_BYTES,
     report: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write one file, or several of at most max_shard_bytes and an index; a larger tensor gets a file of its own.
+    """Write one file, or several of at most max_shard_bytes and an index; a larger tensor gets its own file.
 
-    Holds one tensor at a time. report(bytes done, bytes in all) is called after each. Raises OSError, CheckpointError.
+    Holds one tensor at a time and calls report(bytes written, bytes in total) after each. Raises OSError,
+    CheckpointError.
     """
     if max_shard_bytes < 1:
         raise CheckpointError(f"max_shard_bytes is {max_shard_bytes}: it must be a positive number of bytes")
     shards = list(shard(tensors, max_shard_bytes))
-    total, done = sum(tensor.num_bytes for tensor in tensors), 0
+    total, written = sum(tensor.num_bytes for tensor in tensors), 0
     index: dict[str, str] = {}
     for number, members in enumerate(shards, 1):
         name = SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
@@ -161,10 +168,10 @@ def write_tensors(
         with (directory / name).open("wb") as file:
             file.write(header(members))
             for tensor in members:
-                file.write(raw_bytes(tensor))
-                done += tensor.num_bytes
+                file.write(tensor.raw_bytes())
+                written += tensor.num_bytes
                 if report is not None:
-                    report(done, total)
+                    report(written, total)
     if len(shards) > 1:
         content = {"metadata": {"total_size": total}, "weight_map": index}
         (directory / INDEX).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -184,11 +191,11 @@ def shard(tensors: Sequence[PendingTensor], max_shard_bytes: int) -> Iterator[li
 
 
 def header(tensors: Sequence[PendingTensor]) -> bytes:
-    """Length and JSON that begin a safetensors file. Written here because the library takes whole files only.
+    """Length and JSON at the start of a safetensors file. Built here because the library writes whole files only.
 
-    Padded to 8 bytes, so that every number lies aligned. Readers expect the metadata {"format": "pt"}.
+    Padded to 8 bytes, so that every number is aligned. Readers expect the metadata {"format": "pt"}.
     """
-    kinds = {dtype: kind for kind, dtype in DTYPES.items()}
+    kinds = {dtype: kind for kind, dtype in FLOAT_TYPES.items()}
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
@@ -201,9 +208,3 @@ def header(tensors: Sequence[PendingTensor]) -> bytes:
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def raw_bytes(pending: PendingTensor) -> memoryview:
-    tensor = pending.make()
-    assert (tuple(tensor.shape), tensor.dtype) == (pending.shape, pending.dtype), f"{pending.name} is not as announced"
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -1,9 +1,10 @@
-"""Low-rank adapters (LoRA): a few small matrices learn in place of the whole model, and can be folded into it.
+"""Low-rank adapters (LoRA): a few small matrices are trained instead of the whole model, and can be merged into it.
 
-    Qwen2VL --add_adapter (layers)--> Qwen2VL with LoraLinear layers --merge_adapter--> Qwen2VL
-    Qwen2VL with LoraLinear layers --save_adapter (files)--> directory --load_adapter, load_merged--> Qwen2VL
+    Qwen2VL --add_adapter (adapted_layers)--> Qwen2VL with LoraLinear layers --merge_adapter--> Qwen2VL
+    Qwen2VL with LoraLinear layers --save_adapter (adapter_files)--> directory --load_adapter--> the same again
+    checkpoint + directory --load_merged--> Qwen2VL, or with `adapter_edit` --checkpoint.convert--> another checkpoint
 
-Knows nothing of training but which parameters require a gradient.
+All that training needs to know is which parameters require a gradient.
 """
 
 from qwen2vl.model.lora.adapted_layers import (
@@ -15,16 +16,16 @@ from qwen2vl.model.lora.adapted_layers import (
     add_adapter,
     merge_adapter,
 )
-from qwen2vl.model.lora.adapter_files import folding, load_adapter, load_merged, save_adapter
+from qwen2vl.model.lora.adapter_files import adapter_edit, load_adapter, load_merged, save_adapter
 
 __all__ = [
     "DECODER_TARGETS",
     "TOWER_TARGETS",
     "LoraConfig",
     "LoraLinear",
+    "adapter_edit",
     "adapter_state",
     "add_adapter",
-    "folding",
     "load_adapter",
     "load_merged",
     "merge_adapter",

@@ -1,6 +1,6 @@
 """The adapter in the network: a frozen layer W x becomes W x + alpha / rank * B A x.
 
-Only A [rank, in] and B [out, rank] learn. B begins at zero, so a fresh adapter changes no answer.
+Only A [rank, in] and B [out, rank] are trained. B starts at zero, so a new adapter changes no answer.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ DECODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj
 TOWER_TARGETS = ("qkv", "proj", "fc1", "fc2")
 
 PARTS = {"tower": "visual.blocks.", "decoder": "model.layers."}
-"""Where adapters may sit. All else stays outside, so `proj` never means the patch embedding's."""
+"""Parts of the model that may have adapters. The patch embedding is in none, so `proj` never means its layer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
-    """How large an adapter is and which linear layers get one."""
+    """Size of an adapter, and which linear layers get one. Raises ConfigError for values that make no adapter."""
 
     rank: int = 16
     alpha: float = 32.0
-    """The second path counts alpha / rank times, so that another rank needs no other learning rate."""
+    """The adapter's output is multiplied by alpha / rank, so that another rank needs no other learning rate."""
     targets: tuple[str, ...] = DECODER_TARGETS
-    """Ends of module names: `proj`, or `mlp.fc1`."""
+    """Last words of module names: `proj`, or `mlp.fc1`."""
     parts: tuple[str, ...] = ("decoder",)
     """`tower`, `decoder` or both; each must hold at least one of the targets."""
 
@@ -37,21 +37,20 @@ class LoraConfig:
             raise ConfigError(f"the adapter's rank is {self.rank!r}: it must be a whole number from 1")
         if type(self.alpha) not in (int, float) or not isfinite(self.alpha) or self.alpha <= 0:
             raise ConfigError(f"the adapter's alpha is {self.alpha!r}: it must be a number over 0")
-        refuse_bad_names("targets", self.targets)
-        refuse_bad_names("parts", self.parts)
+        fields: dict[str, object] = {"targets": self.targets, "parts": self.parts}
+        for field, names in fields.items():
+            is_tuple = isinstance(names, tuple | list) and names and all(isinstance(n, str) and n for n in names)
+            if not is_tuple or len(set(names)) < len(names):  # type: ignore[call-overload,arg-type]
+                raise ConfigError(
+                    f"the adapter's {field} are {names!r}: give a tuple of names, at least one and none twice"
+                )
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown:
             raise ConfigError(f'the adapter\'s part "{unknown[0]}" is unknown: choose of {", ".join(PARTS)}')
 
 
-def refuse_bad_names(field: str, names: object) -> None:
-    fit = isinstance(names, tuple | list) and names and all(isinstance(name, str) and name for name in names)
-    if not fit or len(set(names)) < len(names):  # type: ignore[call-overload,arg-type]
-        raise ConfigError(f"the adapter's {field} are {names!r}: give a tuple of names, at least one and none twice")
-
-
 class LoraLinear(nn.Module):
-    """A linear layer with a low-rank path besides it. Its own parameters keep their names, with `base_layer` before."""
+    """A linear layer with a low-rank path beside it. The layer keeps its parameters' names, behind `base_layer`."""
 
     def __init__(self, base_layer: nn.Linear, a: Tensor, b: Tensor, alpha: float) -> None:
         """Copies of a [rank, in] and b [out, rank] become parameters, in the base's precision and on its device."""
@@ -61,27 +60,23 @@ class LoraLinear(nn.Module):
         self.lora_B = as_linear(b.to(base_layer.weight, copy=True))
         self.rank, self.alpha = len(a), alpha
 
-    @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
-
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
-        return self.base_layer(x) + self.lora_B(self.lora_A(x) * self.scale)
+        return self.base_layer(x) + self.lora_B(self.lora_A(x) * (self.alpha / self.rank))
 
 
 def as_linear(weight: Tensor) -> nn.Linear:
-    """A layer with this weight [out, in] and no bias. (Made on meta: the constructor would draw random numbers.)"""
+    """A layer with this weight [out, in] and no bias. Built on meta, because the constructor takes random numbers."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(weight)
     return layer
 
 
 def add_adapter(model: Qwen2VL, config: LoraConfig, seed: int) -> None:
-    """Put a fresh adapter on a model in place: from now on only the adapter's parameters require a gradient.
+    """Add a new adapter to a model, in place: from now on only the adapter's parameters require a gradient.
 
     A is uniform within +-1 / sqrt(in) and depends on config and seed only, not on device or precision; B is zero.
-    Raises ConfigError for targets or parts that match nothing, and for a model that carries an adapter already.
+    Raises ConfigError for targets or parts that match nothing, and for a model that has an adapter already.
     """
     refuse_adapted(model)
     generator = torch.Generator().manual_seed(seed)
@@ -94,7 +89,7 @@ def add_adapter(model: Qwen2VL, config: LoraConfig, seed: int) -> None:
 
 
 def choose_layers(model: Qwen2VL, config: LoraConfig) -> dict[str, nn.Linear]:
-    """Name and layer of everything that the config targets, in the order of the module. A plain model on meta will do.
+    """Name and layer of everything that the config targets, in the order of the module. Accepts a model on meta.
 
     Raises ConfigError for targets or parts that match nothing.
     """
@@ -103,12 +98,12 @@ def choose_layers(model: Qwen2VL, config: LoraConfig) -> dict[str, nn.Linear]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and name.startswith(tuple(PARTS[part] for part in config.parts))
     }
-    chosen = {name: layer for name, layer in layers.items() if is_one_of(name, config.targets)}
-    idle = [end for end in config.targets if not any(is_one_of(name, [end]) for name in chosen)]
-    if idle:
+    chosen = {name: layer for name, layer in layers.items() if ends_with(name, config.targets)}
+    unmatched = [target for target in config.targets if not any(ends_with(name, [target]) for name in chosen)]
+    if unmatched:
         valid = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in layers))
         raise ConfigError(
-            f"the adapter's targets {', '.join(idle)} match no linear layer of {' and '.join(config.parts)}: "
+            f"the adapter's targets {', '.join(unmatched)} match no linear layer of {' and '.join(config.parts)}: "
             f"choose of {valid}"
         )
     empty = [part for part in config.parts if not any(name.startswith(PARTS[part]) for name in chosen)]
@@ -120,14 +115,15 @@ def choose_layers(model: Qwen2VL, config: LoraConfig) -> dict[str, nn.Linear]:
     return chosen
 
 
-def is_one_of(name: str, ends: Sequence[str]) -> bool:
-    """Whether a module's dotted name ends with one of these; only whole words count."""
-    return any(f".{name}".endswith(f".{end}") for end in ends)
+def ends_with(name: str, targets: Sequence[str]) -> bool:
+    """True if a module's dotted name ends with one of the targets, in whole words: `attn.proj` with `proj`."""
+    return any(f".{name}".endswith(f".{target}") for target in targets)
 
 
 def refuse_adapted(model: Qwen2VL) -> None:
+    """Raise ConfigError if the model has an adapter."""
     if any(isinstance(module, LoraLinear) for module in model.modules()):
-        raise ConfigError("the model carries an adapter already: fold it in with merge_adapter, or load the model anew")
+        raise ConfigError("the model has an adapter already: fold it in with merge_adapter, or load the model again")
 
 
 def attach(model: Qwen2VL, pairs: dict[str, tuple[Tensor, Tensor]], alpha: float) -> None:
@@ -136,26 +132,21 @@ def attach(model: Qwen2VL, pairs: dict[str, tuple[Tensor, Tensor]], alpha: float
     for name, (a, b) in pairs.items():
         layer = model.get_submodule(name)
         assert isinstance(layer, nn.Linear), f"{name} is not a linear layer"
-        replace_module(model, name, LoraLinear(layer, a, b, alpha))
-
-
-def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
-    owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, module)
+        model.set_submodule(name, LoraLinear(layer, a, b, alpha))
 
 
 def adapter_layers(model: Qwen2VL) -> dict[str, LoraLinear]:
-    """Name of the layer in the plain model and what wraps it. Raises ConfigError when there is none."""
+    """Layers with an adapter, by their names in the plain model. Raises ConfigError when there are none."""
     found = {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
     if not found:
-        raise ConfigError("the model carries no adapter: put one on with add_adapter or load_adapter")
+        raise ConfigError("the model has no adapter: add one with add_adapter or load_adapter")
     return found
 
 
 def adapter_state(model: Qwen2VL) -> dict[str, Tensor]:
     """The adapter's parameters alone, detached, by their names in the model: `*.lora_A.weight` and `*.lora_B.weight`.
 
-    Raises ConfigError when the model carries no adapter.
+    Raises ConfigError when the model has no adapter.
     """
     layers = adapter_layers(model).items()
     sides = {f"{name}.{side}.weight": getattr(layer, side) for name, layer in layers for side in ("lora_A", "lora_B")}
@@ -164,17 +155,17 @@ def adapter_state(model: Qwen2VL) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def merge_adapter(model: Qwen2VL) -> None:
-    """Fold the adapter into the weights, in place: a plain model again, as fast as before, every parameter unfrozen.
+    """Fold the adapter into the weights, in place: a plain model again, as fast as before, every parameter trainable.
 
     Computed in float32, rounded once to the model's precision. Raises ConfigError when there is no adapter.
     """
     for name, layer in adapter_layers(model).items():
         weight = layer.base_layer.weight
-        weight.copy_(folded(weight, layer.lora_A.weight, layer.lora_B.weight, layer.scale))
-        replace_module(model, name, layer.base_layer)
+        weight.copy_(merged_weight(weight, layer.lora_A.weight, layer.lora_B.weight, layer.alpha / layer.rank))
+        model.set_submodule(name, layer.base_layer)
     model.requires_grad_(True)
 
 
-def folded(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
     """weight [out, in] + scale * b [out, rank] @ a [rank, in], in float32."""
     return torch.addmm(weight.float(), b.float(), a.float(), alpha=scale)

@@ -1,9 +1,10 @@
-"""Adapters on disk, in the layout of the PEFT library: `adapter_config.json` and `adapter_model.safetensors`.
+"""Adapters in files, in the layout of the PEFT library: `adapter_config.json` and `adapter_model.safetensors`.
 
     base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight      [rank, in]
     base_model.model.visual.blocks.0.attn.qkv.lora_B.weight             [out, rank]
 
-The names between are those of the base's tensors: both published namings are read, the original one is written.
+The middle of each name is the name of the layer in a checkpoint: both published namings are read, the original one is
+written.
 """
 
 import hashlib
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
 from qwen2vl.model.checkpoint.load import find_tensors, load_model
-from qwen2vl.model.checkpoint.names import count, first, newer_name
-from qwen2vl.model.checkpoint.save import appearing_whole, write_json
-from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_file, opened, read_tensor
+from qwen2vl.model.checkpoint.names import match_tensors, newer_name
+from qwen2vl.model.checkpoint.save import new_directory, write_json
+from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_file, open_tensors
 from qwen2vl.model.lora.adapted_layers import (
     PARTS,
     LoraConfig,
@@ -29,9 +30,9 @@ from qwen2vl.model.lora.adapted_layers import (
     adapter_state,
     attach,
     choose_layers,
-    folded,
-    is_one_of,
+    ends_with,
     merge_adapter,
+    merged_weight,
     refuse_adapted,
 )
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -42,46 +43,39 @@ from qwen2vl.spec.hub_config import read_json
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-BASE = "base_fingerprint"
-"""Entry of the tensor file's metadata that tells the base; PEFT writes none."""
-
-SAMPLE = 256
-"""Leading numbers of every parameter that a base is recognised by: all of them would take seconds for 2B."""
-
-_INERT = {
-    "r", "lora_alpha", "target_modules", "task_type", "base_model_name_or_path", "revision", "inference_mode",
-    "lora_dropout", "peft_version", "auto_mapping", "megatron_core", "qalora_group_size",
-}  # fmt: skip
-"""Fields of PEFT that are read here by name, or that change no answer."""
-_ALLOWED: dict[str, tuple[Any, ...]] = {
-    "peft_type": ("LORA",),
-    "bias": ("none",),
-    "init_lora_weights": (True, False, "gaussian"),  # others change the base weights, which are not saved
-}
-_OFF: tuple[Any, ...] = (None, False, "", [], {})
-"""What any other field must be: something else switches a feature on that is not built here."""
+FINGERPRINT = "base_fingerprint"
+"""Metadata of the tensor file: `fingerprint` of the base that the adapter was trained on. PEFT writes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundAdapter:
-    """An adapter whose files fit a model, not yet read."""
+    """An adapter whose files fit a model. Its tensors are not read yet."""
 
     directory: Path
     config: LoraConfig
     pairs: dict[str, tuple[StoredTensor, StoredTensor]]
-    """Layer name in the plain model to A [rank, in] and B [out, rank]."""
+    """A [rank, in] and B [out, rank] of each layer, by its name in the plain model."""
     base: str | None
     """Fingerprint of the weights that it was trained on; None = not recorded."""
 
     def read(self, name: str) -> tuple[Tensor, Tensor]:
+        """A [rank, in] and B [out, rank] of one layer."""
         a, b = self.pairs[name]
-        return read_tensor(a), read_tensor(b)
+        return a.read(), b.read()
+
+    def refuse_other_base(self, parameters: Iterable[Tensor]) -> None:
+        """Raise CheckpointError if the parameters of a model are not those that the adapter was trained on."""
+        if self.base is not None and self.base != fingerprint(parameters):
+            raise CheckpointError(
+                f'the adapter "{self.directory}" was trained on other weights than those of this model: give the '
+                "checkpoint that it was trained on"
+            )
 
 
 def save_adapter(model: Qwen2VL, directory: str | Path) -> None:
-    """Write the adapter that a model carries, without the model.
+    """Write the adapter of a model, without the model.
 
-    The directory appears whole or not at all; it must not exist, or be empty. Raises ConfigError when there is no
+    The directory appears complete or not at all; it must not exist, or be empty. Raises ConfigError when there is no
     adapter, CheckpointError when it cannot be written.
     """
     layers = adapter_layers(model)
@@ -101,21 +95,21 @@ def save_adapter(model: Qwen2VL, directory: str | Path) -> None:
     }
     tensors = {PREFIX + name: tensor.cpu().contiguous() for name, tensor in adapter_state(model).items()}
     frozen = (parameter for name, parameter in model.named_parameters() if ".lora_" not in name)
-    with appearing_whole(Path(directory)) as folder:
+    with new_directory(Path(directory)) as folder:
         write_json(folder / CONFIG, content)
-        (folder / WEIGHTS).write_bytes(save(tensors, {"format": "pt", BASE: fingerprint(frozen)}))
+        (folder / WEIGHTS).write_bytes(save(tensors, {"format": "pt", FINGERPRINT: fingerprint(frozen)}))
 
 
 def load_adapter(model: Qwen2VL, directory: str | Path) -> None:
-    """Put a saved adapter on a model in place, in its precision and on its device; training may go on.
+    """Add a saved adapter to a model, in place, in its precision and on its device; training may continue.
 
-    From then on only the adapter's parameters require a gradient. Raises ConfigError when the model carries an adapter
-    already or the adapter's config asks for what is not built here, CheckpointError when files or tensors are missing,
-    extra, misshapen or of another base.
+    From now on only the adapter's parameters require a gradient. Raises ConfigError when the model has an adapter
+    already or the adapter's config has a setting that is not supported, CheckpointError when files or tensors are
+    missing, extra, misshapen or belong to another base.
     """
     refuse_adapted(model)
     found = find_adapter(model, directory)
-    refuse_other_base(found, model.parameters())
+    found.refuse_other_base(model.parameters())
     attach(model, {name: found.read(name) for name in found.pairs}, found.config.alpha)
 
 
@@ -125,9 +119,9 @@ def load_merged(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
 ) -> Qwen2VL:
-    """`load_model` with the adapter of a directory folded in, if one is given: a plain model.
+    """Load a model with the adapter of a directory merged in, if one is given: `load_model`, and a plain model.
 
-    The adapter is looked at first: a wrong one is told at once and not after minutes of loading. Raises what
+    The adapter is checked first, so that a wrong one is refused at once and not after minutes of loading. Raises what
     `load_model` and `load_adapter` raise.
     """
     if adapter is None:
@@ -140,30 +134,31 @@ def load_merged(
     return model
 
 
-def folding(source: str | Path, adapter: str | Path) -> Callable[[str, Tensor], Tensor]:
-    """For `checkpoint.convert`: (parameter name, tensor of `source`) to the tensor with the adapter folded in.
+def adapter_edit(source: str | Path, adapter: str | Path) -> Callable[[str, Tensor], Tensor]:
+    """The `edit` with which `checkpoint.convert` merges an adapter into the checkpoint `source`.
 
-    Float32 where the adapter changes something, the very tensor elsewhere. Raises like `load_merged`.
+    It takes a parameter's name and its tensor in `source`, and returns a float32 tensor if the adapter changes it,
+    otherwise the same tensor. Raises like `load_merged`.
     """
     with torch.device("meta"):
         model = Qwen2VL(Qwen2VLConfig.load(source))
     found = find_adapter(model, adapter)
     stored, match = find_tensors(model, resolve_source(source))
-    refuse_other_base(found, (read_tensor(stored[name]) for _, name in match.tensors))
+    found.refuse_other_base(stored[name].read() for _, name in match.tensors)
 
-    def fold(name: str, tensor: Tensor) -> Tensor:
+    def edit(name: str, tensor: Tensor) -> Tensor:
         layer, _, leaf = name.rpartition(".")
         if leaf != "weight" or layer not in found.pairs:
             return tensor
-        return folded(tensor, *found.read(layer), found.config.alpha / found.config.rank)
+        return merged_weight(tensor, *found.read(layer), found.config.alpha / found.config.rank)
 
-    return fold
+    return edit
 
 
 def find_adapter(model: Qwen2VL, directory: str | Path) -> FoundAdapter:
-    """Pair every layer that an adapter's config names with its two tensors. A model on meta will do.
+    """Pair every layer that an adapter's config names with its two tensors. Accepts a model on meta.
 
-    Raises like `load_adapter`, but for another base.
+    Raises like `load_adapter`, but does not look at the base.
     """
     folder = Path(directory)
     for file in (CONFIG, WEIGHTS):
@@ -175,62 +170,55 @@ def find_adapter(model: Qwen2VL, directory: str | Path) -> FoundAdapter:
     for name, layer in layers.items():
         shapes[f"{name}.lora_A.weight"] = (config.rank, layer.in_features)
         shapes[f"{name}.lora_B.weight"] = (layer.out_features, config.rank)
-    tensors = match_names(shapes, stored, folder)
-    with opened(folder / WEIGHTS) as file:
-        base = (file.metadata() or {}).get(BASE)
+    names = match_tensors(
+        [((PREFIX + name, PREFIX + newer_name(name)), shape) for name, shape in shapes.items()],
+        {name: tensor.shape for name, tensor in stored.items()},
+        f'the adapter "{folder}"',
+        f"its {CONFIG} asks for on this model, so give both files of the same adapter and the base that it was trained on",
+    )
+    tensors = {name: stored[found] for name, found in zip(shapes, names, strict=True)}
     pairs = {name: (tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"]) for name in layers}
+    with open_tensors(folder / WEIGHTS) as file:
+        base = (file.metadata() or {}).get(FINGERPRINT)
     return FoundAdapter(directory=folder, config=config, pairs=pairs, base=base)
 
 
-def match_names(
-    shapes: dict[str, tuple[int, ...]], stored: dict[str, StoredTensor], folder: Path
-) -> dict[str, StoredTensor]:
-    """Every name with its one tensor of the right shape and no tensor over. Raises CheckpointError that counts them."""
-    found = {name: [n for n in (PREFIX + name, PREFIX + newer_name(name)) if n in stored] for name in shapes}
-    pairs = {name: stored[names[0]] for name, names in found.items() if len(names) == 1}
-    problems = {
-        "lacks {}": [PREFIX + name for name, names in found.items() if not names],
-        "has {} too many": sorted(set(stored) - {name for names in found.values() for name in names}),
-        "has {} under two names": [PREFIX + name for name, names in found.items() if len(names) > 1],
-        "has {} of another shape": [
-            f"{tensor.name} {list(tensor.shape)} instead of {list(shapes[name])}"
-            for name, tensor in pairs.items()
-            if tensor.shape != shapes[name]
-        ],
-    }
-    told = [phrase.format(count(names)) + f" ({first(names)})" for phrase, names in problems.items() if names]
-    if told:
-        raise CheckpointError(
-            f'the adapter "{folder}" {", ".join(told)}: its tensors must be exactly those that its {CONFIG} asks for on '
-            "this model, so give both files of the same adapter and the base that it was trained on"
-        )
-    return pairs
+HARMLESS = {
+    "r", "lora_alpha", "target_modules", "task_type", "base_model_name_or_path", "revision", "inference_mode",
+    "lora_dropout", "peft_version", "auto_mapping", "megatron_core", "qalora_group_size",
+}  # fmt: skip
+"""Fields of PEFT's config that `read_config` reads by name, or that change no answer."""
 
 
 def read_config(path: Path, model: Qwen2VL) -> tuple[LoraConfig, dict[str, nn.Linear]]:
-    """What PEFT's `adapter_config.json` says, and the layers that it means in this model.
+    """Contents of PEFT's `adapter_config.json`, and the layers of this model that it names.
 
-    Raises ConfigError for anything that would change an answer unseen.
+    Raises ConfigError for any setting that would change an answer and is not supported.
     """
     content = read_json(path)
     for field in ("peft_type", "r", "lora_alpha", "target_modules"):
         if field not in content:
             raise ConfigError(f'"{path}" has no {field}: copy the file of the adapter again')
+    supported: dict[str, tuple[Any, ...]] = {
+        "peft_type": ("LORA",),
+        "bias": ("none",),
+        "init_lora_weights": (True, False, "gaussian"),  # others change the base weights, which are not saved
+    }
     for field, value in content.items():
-        allowed = _ALLOWED.get(field, _OFF)
-        if field not in _INERT and value not in allowed:
+        allowed = supported.get(field, (None, False, "", [], {}))  # any other value switches a feature on
+        if field not in HARMLESS and value not in allowed:
             raise ConfigError(
                 f'"{path}" sets {field} to {json.dumps(value)}: only {" or ".join(map(json.dumps, allowed))} can be '
                 "read here, so merge that adapter with the program that made it"
             )
-    ends = content["target_modules"]
-    names = [name for name, _ in model.named_modules() if isinstance(ends, list) and is_one_of(name, ends)]
+    targets = content["target_modules"]
+    names = [name for name, _ in model.named_modules() if isinstance(targets, list) and ends_with(name, targets)]
     parts = tuple(part for part, begin in PARTS.items() if any(name.startswith(begin) for name in names))
     try:
         config = LoraConfig(
             rank=content["r"],
             alpha=content["lora_alpha"],
-            targets=tuple(ends) if isinstance(ends, list) else ends,
+            targets=tuple(targets) if isinstance(targets, list) else targets,
             parts=parts or tuple(PARTS),
         )
         return config, choose_layers(model, config)
@@ -239,17 +227,12 @@ def read_config(path: Path, model: Qwen2VL) -> tuple[LoraConfig, dict[str, nn.Li
 
 
 def fingerprint(parameters: Iterable[Tensor]) -> str:
-    """SHA-256 over the beginning of every parameter, rounded to bf16: the same in whatever precision a base is loaded."""
+    """SHA-256 over the first 256 numbers of every parameter (all of them would take seconds for 2B).
+
+    They are rounded to bf16, so that it is the same in every precision in which a base is loaded.
+    """
     digest = hashlib.sha256()
     for parameter in parameters:
-        sample = parameter.detach().flatten()[:SAMPLE].to("cpu", torch.bfloat16)
+        sample = parameter.detach().flatten()[:256].to("cpu", torch.bfloat16)
         digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def refuse_other_base(found: FoundAdapter, parameters: Iterable[Tensor]) -> None:
-    if found.base is not None and found.base != fingerprint(parameters):
-        raise CheckpointError(
-            f'the adapter "{found.directory}" was trained on other weights than those of this model: give the '
-            "checkpoint that it was trained on"
-        )

@@ -1,4 +1,4 @@
-"""A processor for the tiny model, and ways to spoil the files of a checkpoint."""
+"""A processor for the tiny model, and ways to change the files of a checkpoint."""
 
 import json
 from collections.abc import Callable

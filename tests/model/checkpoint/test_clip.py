@@ -1,4 +1,4 @@
-"""A tower filled from a CLIP computes what that CLIP computes, from either layout, or says why it cannot."""
+"""A tower filled from a CLIP computes what that CLIP computes; a CLIP that does not fit is refused with the reason."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.model.attention import plan_packed
+from qwen2vl.model.attention import AttentionLayout
 from qwen2vl.model.checkpoint import load_clip_tower
 from qwen2vl.model.init import new_model
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -23,12 +23,12 @@ from qwen2vl.spec.positions import patch_positions
 Tensors = dict[str, torch.Tensor]
 Edit = Callable[..., None]
 EPS = 1e-6
-"""The tower's, so that nothing but the weights can differ."""
+"""Epsilon of our tower, given to the CLIP too, so that only weights can differ."""
 
 
 @pytest.fixture(scope="module")
 def clip() -> Any:
-    """A CLIP as small as the tiny model, every weight large and random."""
+    """A CLIP of the tiny model's size with large random weights everywhere."""
     transformers = pytest.importorskip("transformers", reason="compares with transformers' CLIP")
     vision = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -49,13 +49,13 @@ def clip() -> Any:
 
 @pytest.fixture
 def whole(clip: Any, tmp_path: Path) -> Path:
-    """All of the CLIP in transformers' layout."""
+    """The whole CLIP as transformers writes it."""
     clip.save_pretrained(tmp_path / "whole")
     return tmp_path / "whole"
 
 
 def open_clip_name(name: str) -> str:
-    """The name in open_clip of a tensor of transformers, q, k and v still apart."""
+    """Name in open_clip of a tensor of transformers, with q, k and v still separate."""
     for theirs, ours in (
         ("vision_model.encoder.layers", "visual.transformer.resblocks"),
         ("vision_model.embeddings.patch_embedding", "visual.conv1"),
@@ -75,7 +75,7 @@ def open_clip_name(name: str) -> str:
 
 @pytest.fixture
 def open_clip(whole: Path, tmp_path: Path) -> Path:
-    """The same tower and a piece of the text side in open_clip's layout."""
+    """The same tower, and one tensor of the text side, as open_clip writes it."""
     stored = load_file(whole / "model.safetensors")
     tower = {open_clip_name(n): value for n, value in stored.items() if n.startswith("vis")}
     tensors = {name: value for name, value in tower.items() if "attn" not in name or "out_proj" in name}
@@ -121,16 +121,16 @@ def test_an_image_of_two_equal_frames_gives_the_convolution_of_clip(clip: Any, w
 def test_blocks_without_rotation_are_the_layers_of_clip(clip: Any, whole: Path, fresh: Qwen2VL) -> None:
     load_clip_tower(fresh, whole)
     x = torch.randn(9, 32, generator=torch.Generator().manual_seed(2))
-    nowhere = vision_rotary(torch.zeros(9, 2, dtype=torch.int64), fresh.config.vision)
-    plan = plan_packed([0, 9], causal=False, device=x.device)
+    nowhere = vision_rotary(torch.zeros(9, 2, dtype=torch.int64), fresh.config.vision.head_dim)
+    layout = AttentionLayout.packed([0, 9], causal=False, device=x.device)
     for ours, theirs in zip(fresh.visual.blocks, clip.vision_model.encoder.layers, strict=True):
         with torch.inference_mode():
             expected = theirs(x[None], attention_mask=None)
             expected = (expected[0] if isinstance(expected, tuple) else expected).view(9, 32)
-            torch.testing.assert_close(ours(x, nowhere, plan), expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(ours(x, nowhere, layout), expected, rtol=0, atol=1e-5)
 
 
-def test_everything_is_accounted_for_and_the_rest_of_the_model_stays(whole: Path, fresh: Qwen2VL) -> None:
+def test_every_tensor_is_reported_and_the_rest_of_the_model_is_unchanged(whole: Path, fresh: Qwen2VL) -> None:
     before = weights(fresh)
     report = load_clip_tower(fresh, whole)
     after = weights(fresh)
@@ -152,7 +152,7 @@ def test_everything_is_accounted_for_and_the_rest_of_the_model_stays(whole: Path
     assert len(report.filled) + num_split + len(report.dropped) + report.num_others == stored
 
 
-def test_every_layout_gives_the_same_tower(
+def test_every_format_gives_the_same_tower(
     clip: Any, whole: Path, open_clip: Path, fresh: Qwen2VL, tiny: Qwen2VLConfig, tmp_path: Path
 ) -> None:
     load_clip_tower(fresh, whole)
@@ -167,7 +167,7 @@ def test_every_layout_gives_the_same_tower(
         assert {len(report.dropped)} <= {6, 7}
 
 
-def test_older_files_hold_positions_too_and_half_precision(whole: Path, fresh: Qwen2VL, edit: Edit) -> None:
+def test_older_files_with_positions_in_half_precision_load(whole: Path, fresh: Qwen2VL, edit: Edit) -> None:
     positions = {"vision_model.embeddings.position_ids": torch.arange(5)[None]}
     edit(whole, lambda tensors: {name: value.half() for name, value in tensors.items()} | positions)
     assert "vision_model.embeddings.position_ids" in load_clip_tower(fresh, whole).dropped
@@ -175,7 +175,7 @@ def test_older_files_hold_positions_too_and_half_precision(whole: Path, fresh: Q
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("hidden_size", 64, "width 64, head width 32 where the model has width 32, head width 16: take"),
         ("num_hidden_layers", 3, "depth 3 where the model has depth 2"),
@@ -184,23 +184,25 @@ def test_older_files_hold_positions_too_and_half_precision(whole: Path, fresh: Q
         ("hidden_act", "gelu", "activation gelu where the model has activation quick_gelu"),
     ],
 )
-def test_another_tower(whole: Path, fresh: Qwen2VL, field: str, value: object, said: str, edit_json: Edit) -> None:
+def test_a_tower_with_other_settings_is_refused(
+    whole: Path, fresh: Qwen2VL, field: str, value: object, message: str, edit_json: Edit
+) -> None:
     before = weights(fresh)
     vision = json.loads((whole / "config.json").read_text())["vision_config"]
     edit_json(whole / "config.json", vision_config=vision | {field: value})
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         load_clip_tower(fresh, whole)
     assert same(weights(fresh), before)
 
 
-def test_plain_gelu_of_open_clip_goes_without_saying(open_clip: Path, fresh: Qwen2VL, edit_json: Edit) -> None:
+def test_open_clip_means_plain_gelu_if_its_config_names_none(open_clip: Path, fresh: Qwen2VL, edit_json: Edit) -> None:
     config = json.loads((open_clip / "open_clip_config.json").read_text())["model_cfg"]
     edit_json(open_clip / "open_clip_config.json", model_cfg={"vision_cfg": config["vision_cfg"]})
     with pytest.raises(CheckpointError, match="activation gelu where"):
         load_clip_tower(fresh, open_clip)
 
 
-def test_other_pixel_statistics(whole: Path, fresh: Qwen2VL) -> None:
+def test_other_pixel_statistics_are_refused(whole: Path, fresh: Qwen2VL) -> None:
     (whole / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5, 0.5, 0.5]}))
     with pytest.raises(CheckpointError, match=r"pixel mean \[0.5, 0.5, 0.5\] where the model has pixel mean \[0.48"):
         load_clip_tower(fresh, whole)
@@ -219,7 +221,7 @@ def with_a_narrow_key(tensors: Tensors) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("change", "message"),
     [
         (without_a_query, r"lacks 1 tensor \(vision_model.encoder.layers.1.self_attn.q_proj.bias\)"),
         (with_a_scale, r"has 1 tensor too many \(vision_model.encoder.layers.1.ls_1.gamma\)"),
@@ -227,17 +229,17 @@ def with_a_narrow_key(tensors: Tensors) -> None:
         (lambda tensors: {"weight": torch.zeros(1)}, "holds no image tower of CLIP"),
     ],
 )
-def test_tensors_that_do_not_fit(
-    whole: Path, fresh: Qwen2VL, edit: Edit, spoil: Callable[..., None], said: str
+def test_tensors_that_do_not_fit_are_refused(
+    whole: Path, fresh: Qwen2VL, edit: Edit, change: Callable[..., None], message: str
 ) -> None:
     before = weights(fresh)
-    edit(whole, spoil)
-    with pytest.raises(CheckpointError, match=said):
+    edit(whole, change)
+    with pytest.raises(CheckpointError, match=message):
         load_clip_tower(fresh, whole)
     assert same(weights(fresh), before)
 
 
-def test_a_directory_without_config(whole: Path, fresh: Qwen2VL) -> None:
+def test_a_directory_without_config_is_refused(whole: Path, fresh: Qwen2VL) -> None:
     (whole / "config.json").unlink()
     with pytest.raises(ConfigError, match="no readable config.json"):
         load_clip_tower(fresh, whole)

@@ -1,4 +1,4 @@
-"""The table of names and shapes, and what is said when a checkpoint does not fit it."""
+"""The table of names and shapes, and the errors when a checkpoint does not fit it."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def table(config: Qwen2VLConfig) -> tuple[Entry, ...]:
 
 
 def test_names_and_shapes_are_the_published_ones() -> None:
-    """A line of every kind from the paper's list, at 2B."""
+    """One tensor of every kind, at 2B, from the list in the paper."""
     entries = {entry.name: entry for entry in table(Qwen2VLConfig.named("2b"))}
     shapes = {
         "visual.patch_embed.proj.weight": (1280, 3, 2, 14, 14),
@@ -41,7 +41,7 @@ def test_names_and_shapes_are_the_published_ones() -> None:
     assert entries["model.norm.weight"].newer == "model.language_model.norm.weight"
 
 
-def test_head_has_one_name(tiny: Qwen2VLConfig) -> None:
+def test_the_head_has_one_name(tiny: Qwen2VLConfig) -> None:
     head = table(tiny)[-1]
     assert (head.name, head.newer) == ("lm_head.weight", "lm_head.weight")
 
@@ -65,7 +65,7 @@ def wrong(config: Qwen2VLConfig, remove: int = 0, **changed: Shape) -> str:
     return str(error.value)
 
 
-def test_missing(tiny: Qwen2VLConfig) -> None:
+def test_missing_tensors_are_counted_and_named(tiny: Qwen2VLConfig) -> None:
     message = wrong(tiny, remove=5)
     assert message.startswith(
         'the checkpoint "there" lacks 5 tensors (visual.patch_embed.proj.weight, visual.blocks.0.norm1.weight, '
@@ -73,31 +73,31 @@ def test_missing(tiny: Qwen2VLConfig) -> None:
     )
 
 
-def test_extra(tiny: Qwen2VLConfig) -> None:
+def test_extra_tensors_are_counted_and_named(tiny: Qwen2VLConfig) -> None:
     message = wrong(tiny, model__layers__2__input_layernorm__weight=(64,))
     assert message.startswith('the checkpoint "there" has 1 tensor too many (model.layers.2.input_layernorm.weight): ')
 
 
-def test_all_that_is_wrong_is_said_at_once(tiny: Qwen2VLConfig) -> None:
+def test_one_message_names_all_problems(tiny: Qwen2VLConfig) -> None:
     message = wrong(tiny, remove=1, model__x=(3,), model__norm__weight=(65,))
     assert "lacks 1 tensor (visual" in message
     assert "has 1 tensor too many (model.x)" in message
     assert "[65]" in message
 
 
-def test_misshapen(tiny: Qwen2VLConfig) -> None:
+def test_wrong_shapes_are_shown(tiny: Qwen2VLConfig) -> None:
     message = wrong(tiny, model__norm__weight=(65,), visual__patch_embed__proj__weight=(32, 1176))
     assert "visual.patch_embed.proj.weight [32, 1176] instead of [32, 3, 2, 14, 14]" in message
     assert "model.norm.weight [65] instead of [64]" in message
     assert "2 tensors" in message
 
 
-def test_same_parameter_in_both_namings(tiny: Qwen2VLConfig) -> None:
+def test_a_parameter_in_both_namings_is_refused(tiny: Qwen2VLConfig) -> None:
     message = wrong(tiny, model__language_model__norm__weight=(64,))
     assert "has 1 tensor under two names (model.norm.weight)" in message
 
 
-def test_missing_head_of_an_untied_model(tiny: Qwen2VLConfig, tied: Qwen2VLConfig) -> None:
+def test_an_untied_model_needs_its_head(tiny: Qwen2VLConfig, tied: Qwen2VLConfig) -> None:
     stored = {entry.name: entry.disk_shape for entry in table(tied)}
     with pytest.raises(CheckpointError, match=r"lacks 1 tensor \(lm_head.weight\)"):
         match(table(tiny), stored, "x")

@@ -1,4 +1,4 @@
-"""Saving and converting: exported then imported = original, bit for bit; whole or not at all."""
+"""Saving and converting: a directory appears complete or not at all, and loads as the original, bit for bit."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def files(directory: Path) -> set[str]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("max_shard_bytes", [10**9, 100_000])
-def test_round_trip(
+def test_a_saved_model_loads_bit_for_bit(
     make_model: Callable[..., Qwen2VL], processor: Processor, tmp_path: Path, dtype: torch.dtype, max_shard_bytes: int
 ) -> None:
     model = make_model().to(dtype)
@@ -45,7 +45,7 @@ def test_round_trip(
     assert max(path.stat().st_size for path in shards) < max(max_shard_bytes, largest) + 20_000
 
 
-def test_directory_is_complete(saved: Path, model: Qwen2VL) -> None:
+def test_a_saved_directory_is_complete(saved: Path, model: Qwen2VL) -> None:
     assert {"config.json", "generation_config.json", "model.safetensors"} <= files(saved)
     assert {"preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"} <= files(saved)
     assert load_processor(saved).config == model.config
@@ -59,14 +59,14 @@ def test_directory_is_complete(saved: Path, model: Qwen2VL) -> None:
     assert "text_config" not in config
 
 
-def test_saved_in_another_precision(model: Qwen2VL, processor: Processor, tmp_path: Path) -> None:
+def test_a_model_can_be_saved_in_another_precision(model: Qwen2VL, processor: Processor, tmp_path: Path) -> None:
     save_checkpoint(model, processor, tmp_path / "a", dtype="bf16")
     stored = load_file(tmp_path / "a" / "model.safetensors")["model.norm.weight"]
     assert torch.equal(stored, model.model.norm.weight.bfloat16())
     assert json.loads((tmp_path / "a" / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
-def test_existing_things_are_not_touched(model: Qwen2VL, processor: Processor, saved: Path, tmp_path: Path) -> None:
+def test_existing_files_stay_unchanged(model: Qwen2VL, processor: Processor, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(CheckpointError, match="is a file where a directory is to be written"):
         save_checkpoint(model, processor, tmp_path / "file")
@@ -78,7 +78,9 @@ def test_existing_things_are_not_touched(model: Qwen2VL, processor: Processor, s
     assert files(tmp_path) == {"file", "saved"}
 
 
-def test_empty_directory_and_missing_parents_will_do(model: Qwen2VL, processor: Processor, tmp_path: Path) -> None:
+def test_an_empty_directory_and_missing_parents_are_accepted(
+    model: Qwen2VL, processor: Processor, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     for target in (tmp_path / "empty", tmp_path / "new" / "deep" / "er"):
         save_checkpoint(model, processor, target)
@@ -99,21 +101,23 @@ class Failing:
 @pytest.mark.parametrize(
     ("error", "seen"), [(OSError(28, "No space left"), CheckpointError), (KeyboardInterrupt(), KeyboardInterrupt)]
 )
-def test_nothing_half_written(model: Qwen2VL, tmp_path: Path, error: BaseException, seen: type[BaseException]) -> None:
+def test_a_failed_save_leaves_nothing(
+    model: Qwen2VL, tmp_path: Path, error: BaseException, seen: type[BaseException]
+) -> None:
     with pytest.raises(seen):
         save_checkpoint(model, Failing(error), tmp_path / "a")
     assert files(tmp_path) == set()
 
 
-def test_processor_of_another_model(model: Qwen2VL, processor: Processor, tmp_path: Path) -> None:
-    """Its pixel statistics would replace the model's on loading, and every answer would be a little wrong."""
+def test_the_processor_of_another_model_is_refused(model: Qwen2VL, processor: Processor, tmp_path: Path) -> None:
+    """Loading would take its pixel statistics for the model's, and every answer would be slightly wrong."""
     other = Processor(processor.tokenizer, model.config, MediaSettings(image_mean=(0.5, 0.5, 0.5)))
     with pytest.raises(CheckpointError, match=r"mean \(0.5, 0.5, 0.5\) .* are not the model's"):
         save_checkpoint(model, other, tmp_path / "a")
     assert files(tmp_path) == set()
 
 
-def test_convert_to_the_original_naming(saved: Path, model: Qwen2VL, edit: Edit, tmp_path: Path) -> None:
+def test_convert_writes_the_original_naming(saved: Path, model: Qwen2VL, edit: Edit, tmp_path: Path) -> None:
     names = {entry.name: entry.newer for entry in tensor_table(model)}
     edit(saved, lambda tensors: {names[name]: value for name, value in tensors.items()})
     (saved / "notes.txt").write_text("not part of a checkpoint")
@@ -129,7 +133,7 @@ def test_convert_to_the_original_naming(saved: Path, model: Qwen2VL, edit: Edit,
     assert "notes.txt" not in files(tmp_path / "out")
 
 
-def test_convert_precision(saved: Path, model: Qwen2VL, tmp_path: Path) -> None:
+def test_convert_changes_the_precision(saved: Path, model: Qwen2VL, tmp_path: Path) -> None:
     convert(saved, tmp_path / "half", dtype="bf16")
     convert(tmp_path / "half", tmp_path / "same")
     for name in ("half", "same"):
@@ -148,7 +152,7 @@ def test_convert_drops_the_copy_of_a_tied_head(
     assert "lm_head.weight" not in load_file(tmp_path / "b" / "model.safetensors")
 
 
-def test_convert_refuses_what_does_not_fit(saved: Path, edit_json: Edit, tmp_path: Path) -> None:
+def test_convert_refuses_files_that_do_not_fit(saved: Path, edit_json: Edit, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="already holds files"):
         convert(saved, saved)
     edit_json(saved / "config.json", num_hidden_layers=1)
@@ -157,7 +161,7 @@ def test_convert_refuses_what_does_not_fit(saved: Path, edit_json: Edit, tmp_pat
     assert files(tmp_path) == {"saved"}
 
 
-def test_ratio_of_the_tower_is_a_whole_number_on_disk(saved: Path, tiny: Qwen2VLConfig) -> None:
+def test_the_mlp_ratio_of_the_tower_is_written_as_an_integer(saved: Path, tiny: Qwen2VLConfig) -> None:
     """transformers refuses 4.0 where it expects 4."""
     assert isinstance(json.loads((saved / "config.json").read_text())["vision_config"]["mlp_ratio"], int)
     assert replace(tiny.vision, mlp_ratio=4) == tiny.vision

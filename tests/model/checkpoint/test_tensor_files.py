@@ -1,4 +1,4 @@
-"""Files of tensors: what is written reads back, whole or cut into shards; what is wrong is refused."""
+"""Files of tensors: they read back as they were written, in one file or in shards; damaged ones are refused."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from qwen2vl.common.errors import CheckpointError
 from qwen2vl.model.checkpoint.tensor_files import (
     PendingTensor,
     list_tensors,
-    read_tensor,
     shard,
     write_tensors,
 )
@@ -46,7 +45,7 @@ def test_written_tensors_read_back(tmp_path: Path, max_shard_bytes: int) -> None
     assert sorted(stored) == sorted(values)
     for name, value in values.items():
         assert (stored[name].shape, stored[name].dtype) == (tuple(value.shape), value.dtype)
-        assert torch.equal(read_tensor(stored[name]), value)
+        assert torch.equal(stored[name].read(), value)
     files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
     assert (files == ["model.safetensors"]) == (max_shard_bytes == 10**9) == (not (tmp_path / INDEX).exists())
 
@@ -80,14 +79,14 @@ def test_shards_are_cut_where_the_next_tensor_would_not_fit() -> None:
     assert [[tensor.num_bytes // 4 for tensor in members] for members in cut] == [[3, 2], [4], [9]]
 
 
-def test_progress_reaches_the_whole(tmp_path: Path) -> None:
+def test_progress_is_reported_up_to_the_total(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_tensors(tmp_path, pending(tensors()), 70, lambda done, total: seen.append((done, total)))
     assert seen == [(60, 142), (92, 142), (106, 142), (142, 142)]
 
 
-def test_others_may_read_the_files(tmp_path: Path) -> None:
-    """The library makes files of mode 0600; a shared model must not be private to who converted it."""
+def test_other_users_may_read_the_files(tmp_path: Path) -> None:
+    """The library writes files of mode 0600, which only the user who converted a model could read."""
     write_tensors(tmp_path, pending(tensors()))
     usual = tmp_path / "usual"
     usual.write_text("")
@@ -95,7 +94,7 @@ def test_others_may_read_the_files(tmp_path: Path) -> None:
 
 
 def test_reading_maps_no_more_than_the_tensor_at_hand(tmp_path: Path) -> None:
-    """Pages of a mapped file count as ours while it is open: after reading all of 48 MB hardly any may be left."""
+    """Pages of an open mapped file count as memory of the process: after reading 48 MB few may be left."""
     big = {f"t{i}": torch.zeros(1_000_000) for i in range(12)}
     write_tensors(tmp_path, pending(big))
 
@@ -106,7 +105,7 @@ def test_reading_maps_no_more_than_the_tensor_at_hand(tmp_path: Path) -> None:
         pytest.skip("no /proc on this system")
     before = mapped_kb()
     for stored in list_tensors(tmp_path).values():
-        assert read_tensor(stored).sum() == 0
+        assert stored.read().sum() == 0
         assert mapped_kb() - before < 16_000
 
 
@@ -116,13 +115,13 @@ def refused(directory: Path) -> str:
     return str(error.value)
 
 
-def test_no_weights(tmp_path: Path) -> None:
+def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     assert "neither model.safetensors nor" in refused(tmp_path)
     assert "pickled ones are not read" in refused(tmp_path)
 
 
-def test_two_sets_of_weights(tmp_path: Path) -> None:
+def test_two_sets_of_weights_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path, pending(tensors()), 100)
     write_tensors(tmp_path, pending(tensors()))
     assert "holds both model.safetensors and" in refused(tmp_path)
@@ -138,7 +137,7 @@ def test_two_sets_of_weights(tmp_path: Path) -> None:
     ],
     ids=["empty", "cut", "longer", "pointer"],
 )
-def test_damaged_file(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     write_tensors(tmp_path, pending(tensors()))
     path = tmp_path / "model.safetensors"
     path.write_bytes(damage(path.read_bytes()))
@@ -146,19 +145,19 @@ def test_damaged_file(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     assert "copy it again" in refused(tmp_path)
 
 
-def test_directory_in_place_of_a_file(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").mkdir()
     assert "model.safetensors" in refused(tmp_path)
 
 
-def test_missing_shard(tmp_path: Path) -> None:
+def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path, pending(tensors()), 100)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     assert 'model-00002-of-00002.safetensors" is missing although the index names it' in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"a.weight": "model-00002-of-00002.safetensors"}, "disagree about 2 tensors, first a.weight"),
         ({"new": "model-00001-of-00002.safetensors"}, "disagree about 1 tensors, first new in model-00001"),
@@ -166,27 +165,29 @@ def test_missing_shard(tmp_path: Path) -> None:
         ({"c": 3}, "names the file 3"),
     ],
 )
-def test_index_that_lies(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_an_index_that_disagrees_with_the_files_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
     write_tensors(tmp_path, pending(tensors()), 100)
     index = json.loads((tmp_path / INDEX).read_text())
     index["weight_map"] |= change
     (tmp_path / INDEX).write_text(json.dumps(index))
-    assert said in refused(tmp_path)
+    assert message in refused(tmp_path)
 
 
-def test_index_without_a_map(tmp_path: Path) -> None:
+def test_an_index_without_a_map_is_refused(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text("{}")
     assert "has no weight_map" in refused(tmp_path)
 
 
-def test_same_tensor_in_two_shards(tmp_path: Path) -> None:
+def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path, pending(tensors()), 100)
     first = tmp_path / "model-00001-of-00002.safetensors"
     save_file(load_file(first) | {"c": torch.zeros(9)}, first, metadata={"format": "pt"})
     assert "disagree about 1 tensors, first c in model-00001" in refused(tmp_path)
 
 
-def test_quantised_numbers(tmp_path: Path) -> None:
+def test_quantised_tensors_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(3, dtype=torch.int8)}, tmp_path / "model.safetensors")
     assert "stores x as I8, this program reads F32, BF16, F16" in refused(tmp_path)
 

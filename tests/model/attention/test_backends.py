@@ -1,74 +1,77 @@
-"""Every back-end against the reference, over any segments, head ratios, cached or packed, forward and backward."""
+"""Every back-end equals the reference: for any segments and head ratios, packed or cached, forward and backward."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.model import attention
-from qwen2vl.model.attention import AttentionPlan, Segment, attend, plan_attention, plan_packed
+from qwen2vl.model.attention import AttentionLayout, Segment, attend, backends
+from tests.model.attention.conftest import CPU, packed, rows
 
-CPU = torch.device("cpu")
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=7)
 HEADS = st.sampled_from([(1, 1), (2, 2), (4, 2), (6, 2), (4, 1)])
 
 
-def rows(total: int, heads: int, seed: int, grad: bool = False) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(total, heads, 8, generator=generator).requires_grad_(grad)
-
-
-def packed_plan(lengths: list[int], causal: bool) -> AttentionPlan:
-    bounds = torch.tensor([0, *lengths]).cumsum(0).tolist()
-    return plan_packed(bounds, causal=causal, device=CPU)
-
-
 @settings(deadline=None, max_examples=80)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
-def test_packed_segments_in_inference(lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
+def test_packed_segments_equal_the_reference_in_inference(
+    lengths: list[int], heads: tuple[int, int], causal: bool
+) -> None:
     if sum(lengths) == 0:
         lengths = [3]
-    plan, total = packed_plan(lengths, causal), sum(lengths)
+    layout, total = packed(lengths, causal), sum(lengths)
     q, k, v = rows(total, heads[0], 1), rows(total, heads[1], 2), rows(total, heads[1], 3)
     with torch.inference_mode():
-        torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(attend(q, k, v, layout), attend(q, k, v, layout, "reference"), atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("longest", [0, 256])  # the fused kernel's gradients, and those of the plain products
 @settings(deadline=None, max_examples=40)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
-def test_packed_segments_in_training(longest: int, lengths: list[int], heads: tuple[int, int], causal: bool) -> None:
+def test_packed_segments_equal_the_reference_in_training(
+    longest: int, lengths: list[int], heads: tuple[int, int], causal: bool
+) -> None:
     if sum(lengths) == 0:
         lengths = [3]
-    plan, total = packed_plan(lengths, causal), sum(lengths)
+    layout, total = packed(lengths, causal), sum(lengths)
     results = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "longest_plain", lambda element: longest)
+        patch.setattr(backends, "longest_plain", lambda element: longest)
         for backend in ("reference", "sdpa"):
             inputs = rows(total, heads[0], 1, True), rows(total, heads[1], 2, True), rows(total, heads[1], 3, True)
-            out = attend(*inputs, plan, backend)
+            out = attend(*inputs, layout, backend)
             results.append((out.detach(), *torch.autograd.grad((out * rows(total, heads[0], 4)).sum(), inputs)))
     for reference, other in zip(results[0], results[1], strict=True):
         torch.testing.assert_close(other, reference, atol=5e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_segments_over_the_plain_length_train_in_bf16(causal: bool) -> None:
-    plan, total = packed_plan([300, 20], causal), 320
+def test_long_segments_equal_the_reference_in_bf16_training(causal: bool) -> None:
+    layout, total = packed([300, 20], causal), 320
     results = []
     for backend in ("reference", "sdpa"):
         inputs = [rows(total, 2, seed).bfloat16().requires_grad_() for seed in (1, 2, 3)]
-        out = attend(*inputs, plan, backend)
+        out = attend(*inputs, layout, backend)
         results.append((out.detach(), *torch.autograd.grad((out * rows(total, 2, 4)).sum(), inputs)))
     for reference, other in zip(results[0], results[1], strict=True):
         torch.testing.assert_close(other, reference, atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.parametrize("lengths", [[40, 33], [2500]])  # with padding and its mask; with scores in several pieces
+def test_frames_equal_the_reference_in_bf16_inference(lengths: list[int]) -> None:
+    layout, total = packed(lengths, causal=False), sum(lengths)
+    q, k, v = (rows(total, 2, seed).bfloat16() for seed in (1, 2, 3))
+    assert len(layout.buckets) == 1
+    with torch.inference_mode():
+        exact = attend(q.float(), k.float(), v.float(), layout, "reference")
+        torch.testing.assert_close(attend(q, k, v, layout).float(), exact, atol=2e-2, rtol=2e-2)
 
 
 @pytest.mark.parametrize(
     ("dtype", "length", "scores"),
     [(torch.float32, 64, True), (torch.float32, 65, False), (torch.bfloat16, 256, True), (torch.bfloat16, 257, False)],
 )
-def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, length: int, scores: bool) -> None:
+def test_plain_products_keep_scores_up_to_a_length_only(dtype: torch.dtype, length: int, scores: bool) -> None:
     inputs = [rows(length, 2, seed).to(dtype).requires_grad_() for seed in (1, 2, 3)]
     kept: list[int] = []
 
@@ -77,7 +80,7 @@ def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, len
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        attend(*inputs, packed_plan([length], causal=True), "sdpa")
+        attend(*inputs, packed([length], causal=True), "sdpa")
     assert (2 * length * length in kept) == scores
 
 
@@ -88,8 +91,10 @@ def test_plain_products_and_their_scores_end_at_a_length(dtype: torch.dtype, len
     order=st.randoms(use_true_random=False),
     gap=st.integers(0, 3),
 )
-def test_cached_sequences(sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int) -> None:
-    """(past, new) tokens of sequences that stand in any order in a pool with gaps, new ones anything from one up."""
+def test_cached_sequences_equal_the_reference(
+    sequences: list[tuple[int, int]], heads: tuple[int, int], order: object, gap: int
+) -> None:
+    """Sequences of (past, new) tokens, at least one of them new, in any order in a pool with gaps."""
     capacity = max(past + new for past, new in sequences) + gap
     places = list(range(len(sequences)))
     order.shuffle(places)  # type: ignore[attr-defined]
@@ -97,68 +102,40 @@ def test_cached_sequences(sequences: list[tuple[int, int]], heads: tuple[int, in
     for place, (past, new) in zip(places, sequences, strict=True):
         segments.append(Segment(query_start=row, queries=new, key_start=place * capacity, keys=past + new))
         row += new
-    plan = plan_attention(segments, causal=True, device=CPU)
+    layout = AttentionLayout.of(segments, causal=True, device=CPU)
     pool = len(sequences) * capacity
     q, k, v = rows(row, heads[0], 1), rows(pool, heads[1], 2), rows(pool, heads[1], 3)
     with torch.inference_mode():
-        torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(attend(q, k, v, layout), attend(q, k, v, layout, "reference"), atol=2e-6, rtol=1e-5)
 
 
 def test_reference_is_softmax_attention() -> None:
     q, k, v = rows(5, 1, 1), rows(5, 1, 2), rows(5, 1, 3)
     weights = torch.softmax((q[:, 0] @ k[:, 0].T) / 8**0.5, -1)
-    out = attend(q, k, v, packed_plan([5], causal=False), "reference")
+    out = attend(q, k, v, packed([5], causal=False), "reference")
     torch.testing.assert_close(out[:, 0], weights @ v[:, 0])
 
 
 def test_causal_rows_do_not_depend_on_later_ones() -> None:
-    plan = packed_plan([4, 4], causal=True)
+    layout = packed([4, 4], causal=True)
     q, k, v = rows(8, 2, 1), rows(8, 2, 2), rows(8, 2, 3)
-    before = attend(q, k, v, plan)
+    before = attend(q, k, v, layout)
     k, v = k.clone(), v.clone()
     k[2:4], v[2:4] = 7.0, -7.0
-    after = attend(q, k, v, plan)
+    after = attend(q, k, v, layout)
     assert torch.equal(before[[0, 1, 4, 5, 6, 7]], after[[0, 1, 4, 5, 6, 7]])
     assert not torch.allclose(before[2:4], after[2:4])
-
-
-def test_a_video_of_64_frames_is_one_call_without_copies() -> None:
-    plan = packed_plan([16] * 64, causal=False)
-    assert len(plan.buckets) == 1
-    assert plan.order is None
-    bucket = plan.buckets[0]
-    assert bucket.mask is None
-    assert bucket.kept is None
-    x = rows(64 * 16, 2, 0)
-    assert bucket.queries.take(x).data_ptr() == x.data_ptr()
-
-
-def test_decoding_steps_are_one_call_and_read_the_pool_in_place() -> None:
-    segments = [Segment(query_start=i, queries=1, key_start=i * 10, keys=3 + i) for i in range(4)]
-    plan = plan_attention(segments, causal=True, device=CPU)
-    assert len(plan.buckets) == 1
-    pool = rows(40, 2, 0)
-    assert plan.buckets[0].keys.take(pool).data_ptr() == pool.data_ptr()
-
-
-def test_padding_in_a_bucket_is_bounded() -> None:
-    plan = packed_plan(list(range(1, 200)), causal=False)
-    for bucket in plan.buckets:
-        padded = bucket.queries.count * bucket.queries.length
-        real = padded if bucket.kept is None else len(bucket.kept)
-        assert real >= (1 - attention.PADDING_ALLOWED) * padded
-    assert len(plan.buckets) < 20
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="variable-length flash attention needs a CUDA device")
 @pytest.mark.parametrize("causal", [False, True])
 def test_variable_length_attention_equals_the_reference_on_a_gpu(causal: bool) -> None:
     device = torch.device("cuda")
-    plan = plan_packed([0, 5, 70, 71, 200], causal=causal, device=device)
+    layout = AttentionLayout.packed([0, 5, 70, 71, 200], causal=causal, device=device)
     q, k, v = (rows(200, heads, seed).to(device, torch.bfloat16) for heads, seed in ((4, 1), (2, 2), (2, 3)))
-    assert attention.choose_backend(q, plan) == "varlen"
-    torch.testing.assert_close(attend(q, k, v, plan), attend(q, k, v, plan, "reference"), atol=2e-2, rtol=2e-2)
+    assert backends.choose_backend(q, layout) == "varlen"
+    torch.testing.assert_close(attend(q, k, v, layout), attend(q, k, v, layout, "reference"), atol=2e-2, rtol=2e-2)
 
 
-def test_a_cpu_never_chooses_the_gpu_back_end() -> None:
-    assert attention.choose_backend(rows(8, 2, 1).bfloat16(), packed_plan([8], causal=True)) == "sdpa"
+def test_a_cpu_never_chooses_the_back_end_for_gpus() -> None:
+    assert backends.choose_backend(rows(8, 2, 1).bfloat16(), packed([8], causal=True)) == "sdpa"

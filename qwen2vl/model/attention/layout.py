@@ -1,0 +1,178 @@
+"""Which rows see each other in one forward pass.
+
+A packed row holds many segments: frames in the tower, documents in the decoder, cached sequences while decoding. Their
+layout is made once per forward pass and shared by all layers. It gathers segments of similar length into buckets, and
+each bucket is one batched call: a video of 64 frames is one call, and no mask over the whole row is ever made.
+
+Shape legend: B = segments in a bucket, Q and L = longest query and key segment in it, K = head size.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MAX_PADDING = 0.3
+"""Share of a bucket's rows that may be padding: the shortest segment has at least 1 - this of the longest one's rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """`queries` rows from `query_start` on see `keys` rows from `key_start` on. The last of both are the same token."""
+
+    query_start: int
+    queries: int
+    key_start: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Pieces of a row, equally long. Evenly spaced ones are taken as a view (no copy), others are gathered by index."""
+
+    start: int
+    count: int
+    """Number of pieces."""
+    stride: int
+    """Rows from the start of a piece to the start of the next one."""
+    length: int
+    """Rows of each piece."""
+    index: Tensor | None
+    """int64 [count * length]: the rows to gather; None = the pieces are evenly spaced."""
+
+    @classmethod
+    def of(cls, starts: Sequence[int], lengths: np.ndarray, device: torch.device, in_cache: bool = False) -> "Rows":
+        """Rows of segments, each as many as the longest has: shorter segments are padded.
+
+        In a cache, padding may be whatever follows a segment: every sequence has room for the longest, and a mask hides
+        the rest, so even segments of unequal length are a view.
+        """
+        count, longest, first = len(starts), int(lengths.max()), int(starts[0])
+        stride = int(starts[1] - starts[0]) if count > 1 else longest
+        evenly_spaced = stride >= longest and bool((np.diff(starts) == stride).all())
+        if evenly_spaced and (in_cache or (stride == longest and (lengths == longest).all())):
+            return cls(start=first, count=count, stride=stride, length=longest, index=None)
+        # A short segment repeats its last row. Any finite value would do: it is masked or dropped.
+        offsets = np.minimum(np.arange(longest)[None], lengths[:, None] - 1)
+        index = torch.from_numpy((np.asarray(starts)[:, None] + offsets).reshape(-1)).to(device)
+        return cls(start=first, count=count, stride=stride, length=longest, index=index)
+
+    def take(self, x: Tensor) -> Tensor:
+        """[rows, heads, K] to [B, heads, length, K]."""
+        if self.index is not None:
+            return x.index_select(0, self.index).unflatten(0, (self.count, self.length)).transpose(1, 2)
+        if self.stride == self.length:
+            rows = x.narrow(0, self.start, self.count * self.length)
+            return rows.unflatten(0, (self.count, self.length)).transpose(1, 2)
+        row, head, element = x.stride()
+        size = (self.count, x.shape[1], self.length, x.shape[2])
+        return x.as_strided(size, (self.stride * row, head, row, element), x.storage_offset() + self.start * row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """Segments whose attention is computed in one call."""
+
+    queries: Rows
+    keys: Rows
+    causal: bool
+    """Queries and keys are the same rows, and a row sees itself and the rows before it."""
+    mask: Tensor | None
+    """bool [B, 1, 1 or Q, L], True = visible; None = everything is visible."""
+    kept: Tensor | None
+    """int64: which of the B * Q rows are not padding; None = all."""
+
+    @classmethod
+    def of(cls, group: Sequence[Segment], causal: bool, device: torch.device) -> "Bucket":
+        """The bucket of some segments, as `group_by_length` puts them together."""
+        queries = np.array([s.queries for s in group])
+        keys = np.array([s.keys for s in group])
+        same_rows = all(s.queries == s.keys for s in group)
+        mask = None
+        if not same_rows and queries.max() > 1 and causal:  # a prompt over a cached prefix: its last rows are the same
+            mask = torch.ones(1, 1, queries[0], keys[0], dtype=torch.bool, device=device)
+            mask = mask.tril(int(keys[0] - queries[0]))
+        elif keys.min() < keys.max() and not (same_rows and causal):
+            # A causal bucket needs no mask: its padding is at the end, which no real row sees.
+            mask = (torch.arange(int(keys.max())) < torch.as_tensor(keys)[:, None])[:, None, None].to(device)
+        kept = None
+        if queries.min() < queries.max():
+            is_real = np.arange(queries.max()) < queries[:, None]
+            kept = torch.from_numpy(np.flatnonzero(is_real)).to(device)
+        return cls(
+            queries=Rows.of([s.query_start for s in group], queries, device),
+            keys=Rows.of([s.key_start for s in group], keys, device, in_cache=not same_rows),
+            causal=causal and same_rows and bool(keys.max() > 1),
+            mask=mask,
+            kept=kept,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionLayout:
+    """Which rows see each other: the same for every layer of a forward pass."""
+
+    segments: tuple[Segment, ...]
+    causal: bool
+    buckets: tuple[Bucket, ...]
+    order: Tensor | None
+    """int64: where each row's result is in the joined results of the buckets; None = already in order."""
+    bounds: Tensor | None = None
+    """int32 [segments + 1] on a GPU where segments follow each other and see themselves; None = elsewhere."""
+
+    @classmethod
+    def packed(cls, boundaries: Sequence[int], *, causal: bool, device: torch.device) -> "AttentionLayout":
+        """Segments that follow each other, each of which sees itself: [0, 4, 6] are segments of 4 and 2 rows.
+
+        Empty segments are left out.
+        """
+        segments = [
+            Segment(query_start=int(a), queries=int(b - a), key_start=int(a), keys=int(b - a))
+            for a, b in itertools.pairwise(boundaries)
+            if b > a
+        ]
+        layout = cls.of(segments, causal=causal, device=device)
+        if device.type != "cuda":
+            return layout
+        ends = [s.query_start + s.queries for s in segments]
+        return replace(layout, bounds=torch.tensor([0, *ends], dtype=torch.int32, device=device))
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment], *, causal: bool, device: torch.device) -> "AttentionLayout":
+        """Any segments, in buckets of similar length. Costs O(S log S) on the CPU for S segments."""
+        groups = group_by_length(segments)
+        rows = [
+            np.arange(segments[i].query_start, segments[i].query_start + segments[i].queries)
+            for group in groups
+            for i in group
+        ]
+        joined = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+        in_order = (joined == np.arange(len(joined))).all()
+        return cls(
+            segments=tuple(segments),
+            causal=causal,
+            buckets=tuple(Bucket.of([segments[i] for i in group], causal, device) for group in groups),
+            order=None if in_order else torch.from_numpy(np.argsort(joined)).to(device),
+        )
+
+
+def group_by_length(segments: Sequence[Segment]) -> list[list[int]]:
+    """Indices of segments that share a call, one list per bucket.
+
+    A prompt over a cached prefix (fewer queries than keys, more than one query) is alone: its mask has a shape that no
+    other needs. Decoding steps (one query each) are all together, because a mask over keys alone is cheap.
+    """
+    single = [i for i, s in enumerate(segments) if s.queries == 1 and s.keys > 1]
+    alone = [[i] for i, s in enumerate(segments) if 1 < s.queries < s.keys]
+    others = [i for i, s in enumerate(segments) if s.queries == s.keys]
+    others.sort(key=lambda i: segments[i].keys)  # stable: equal lengths stay in the row's order, so views stay possible
+    groups: list[list[int]] = []
+    for i in others:
+        if groups and segments[groups[-1][0]].keys >= (1 - MAX_PADDING) * segments[i].keys:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups + alone + ([single] if single else [])
