@@ -1,7 +1,7 @@
-"""Everything a user can cause, as one tree.
+"""All errors that a user can cause, as one tree.
 
     Qwen2VLError (ValueError)
-    |-- ConfigError        a configuration that cannot be, or of another model
+    |-- ConfigError        a configuration that contradicts itself or belongs to another model
     |-- CheckpointError    files or tensors of a checkpoint that are missing, extra or misshapen
     |-- MessageError       a conversation that breaks the message form
     |-- RecordError        a training record that cannot be used
@@ -9,7 +9,7 @@
     `-- LengthError        a prompt that does not fit the context
 
 A message names the thing, the value, the rule and the fix, in one sentence. Errors of other libraries are translated
-where they arise, with fixed wording: their own texts may hold addresses or paths. What *we* got wrong is an `assert`.
+where they occur, with fixed wording: their own texts may contain addresses or paths. Our own mistakes are `assert`s.
 """
 
 

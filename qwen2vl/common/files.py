@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and checksums of them."""
+"""Writing files completely or not at all, and their checksums."""
 
 import hashlib
 import os
@@ -8,9 +8,9 @@ from qwen2vl.common.errors import Qwen2VLError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write beside the file, sync, rename: a kill or a full disk leaves the old file or the new one, never half of it.
+    """Write to a temporary file, sync it, rename it: after a kill or on a full disk the old or the new file exists, never half.
 
-    Raises Qwen2VLError when the disk does not take it.
+    Raises Qwen2VLError when the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line and sync it to the disk before returning. Raises Qwen2VLError when the disk does not take it."""
+    """Append one line and sync it to the disk before returning. Raises Qwen2VLError when it cannot be written."""
     try:
         with path.open("a") as file:
             file.write(line + "\n")
@@ -36,12 +36,14 @@ def append_line(path: Path, line: str) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> Qwen2VLError:
+    """The error for a file that cannot be written."""
     return Qwen2VLError(
         f'"{path}" cannot be written ({error.strerror or type(error).__name__}): make room or choose another folder, '
-        "then give the same command again"
+        "then run the same command again"
     )
 
 
 def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The allocator's habits, where they cost more than the work itself."""
+"""Settings of the memory allocator and of kernel caches, where their defaults cost time or memory."""
 
 import ctypes
 import os
@@ -8,10 +8,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse large freed blocks instead of handing them back to the kernel.
+    """Let glibc reuse large freed blocks instead of returning them to the kernel.
 
-    A training step frees and asks for the same few hundred megabytes again; by default every block is mapped and zeroed
-    anew, 10,000 page faults and a fifth of the step (measured on two cores). No effect elsewhere than on glibc.
+    A training step frees and allocates the same few hundred megabytes again. By default every block is mapped and zeroed
+    each time: 10,000 page faults, a fifth of the step (measured on two cores). No effect without glibc.
     """
     if sys.platform != "linux":
         return
@@ -22,9 +22,9 @@ def keep_freed_memory() -> None:
 
 
 def bound_kernel_cache() -> None:
-    """Let oneDNN keep 100 prepared kernels instead of 1,024; to be called before the first product.
+    """Let oneDNN keep 100 prepared kernels instead of 1,024; call it before the first product.
 
-    It keeps one for every shape, and packed rows have ever new ones: 0.4 MB each, 0.8 GB resident in nano's training
-    instead of 0.5, for no speed. A value that the user set stands.
+    oneDNN keeps one kernel of 0.4 MB for every shape, and packed rows always have new shapes: 0.8 GB resident in nano's
+    training instead of 0.5, without a gain in speed. A value set by the user is kept.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "100")

@@ -1,4 +1,4 @@
-"""What an agent writes and reads: actions declared in the system message, calls and results inside one assistant turn.
+"""The text form of agents: actions declared in the system message, calls and results inside one assistant turn.
 
     You are a helpful assistant.
 
@@ -14,9 +14,9 @@
     ✿RESULT✿: <the next screenshot>
     ✿RETURN✿: It is open now. ...
 
-The flower strings are the published ones [paper 5.3]. Several calls may stand one after the other; then as many results
-follow, and one return. The model writes up to the result; whoever runs the action writes the results, and the model goes on
-after the return (`STOPS`). Reading is tolerant, because models are not careful: `ReplyReader`.
+The flower strings are the published ones [paper 5.3]. Several calls may follow each other; then one result for each call
+follows, and one return. The model writes up to the first result, the program that runs the actions writes the results, and
+the model continues after the return (`STOPS`). Reading is tolerant, because models make mistakes: `ReplyReader`.
 """
 
 import json
@@ -28,7 +28,7 @@ from qwen2vl.common.errors import MessageError
 
 FUNCTION, ARGS, RESULT, RETURN = "✿FUNCTION✿", "✿ARGS✿", "✿RESULT✿", "✿RETURN✿"
 STOPS = (RESULT, RETURN)
-"""Where the model must stop: from here on the results are written for it."""
+"""Strings at which the model must stop, because the program writes what follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +39,17 @@ class Parameter:
     description: str
     required: bool = True
     choices: tuple[str, ...] = ()
-    """The values it may have; empty when free."""
+    """Allowed values; empty when any value is allowed."""
 
     def declared(self) -> dict[str, Any]:
-        """As it stands in the declaration."""
+        """The parameter as JSON of the declaration."""
         shown: dict[str, Any] = {"name": self.name, "description": self.description, "required": self.required}
         return shown | ({"choices": list(self.choices)} if self.choices else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Something that an agent may do."""
+    """An action that an agent may take."""
 
     name: str
     description: str
@@ -58,7 +58,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An action with its arguments, as the model wrote it."""
+    """A call of an action with its arguments, as the model wrote it."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class BadCall:
-    """A call whose arguments are not a JSON object: kept, so that the agent can be told."""
+    """A call whose arguments are not a JSON object, kept so that the agent can be informed."""
 
     name: str
     text: str
@@ -74,15 +74,15 @@ class BadCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A stretch of the assistant's turn."""
+    """A part of the assistant's turn: a thought, and calls."""
 
     thought: str
-    """Text before the first call; the whole answer where there is no call."""
+    """Text before the first call; the whole answer if there is no call."""
     calls: tuple[Call | BadCall, ...] = ()
 
 
 def declare(actions: Sequence[Action], system: str = "You are a helpful assistant.") -> str:
-    """The system message that tells a model its actions. Raises MessageError without actions or with a name twice."""
+    """The system message that declares actions. Raises MessageError without actions or with a repeated name."""
     names = [action.name for action in actions]
     if not names or len(set(names)) < len(names):
         raise MessageError(f"the actions are {', '.join(names) or 'none'}: an agent needs at least one, each name once")
@@ -102,7 +102,7 @@ def declare(actions: Sequence[Action], system: str = "You are a helpful assistan
 
 
 def render_reply(reply: Reply) -> str:
-    """Thought and calls as the model would write them, without the results."""
+    """Thought and calls in the form that a model writes, without results."""
     pieces = [reply.thought] if reply.thought else []
     for call in reply.calls:
         written = call.text if isinstance(call, BadCall) else json.dumps(dict(call.arguments), ensure_ascii=False)
@@ -111,7 +111,7 @@ def render_reply(reply: Reply) -> str:
 
 
 def parse_reply(text: str) -> Reply:
-    """What a whole reply says; see `ReplyReader` for what is tolerated."""
+    """Thought and calls of a complete reply; `ReplyReader` says what is tolerated."""
     reader = ReplyReader()
     reader.feed(text)
     return reader.finish()
@@ -121,34 +121,34 @@ def parse_reply(text: str) -> Reply:
 class ReplyReader:
     """Reads a reply while it is written.
 
-    `feed` gives the thought that is certain by now: never half of a keyword. Tolerated are a missing colon or space
-    after a keyword, arguments in a fence of backticks, words after the closing brace, missing arguments (an action
-    without any), and a turn that ends inside a call.
+    `feed` returns new text of the thought, never a part of a keyword. Tolerated: a missing colon or space after a keyword,
+    arguments in a code fence, words after the closing brace, missing arguments (for actions without any), and a turn
+    that ends inside a call.
     """
 
     text: str = ""
     _shown: int = field(default=0, repr=False)
 
     def feed(self, piece: str) -> str:
-        """Takes more of the reply; returns what may now be shown of the thought."""
+        """Add a piece of the reply; returns the text of the thought that can be shown now."""
         self.text += piece
         end = self._thought_end()
         fresh, self._shown = self.text[self._shown : end], max(self._shown, end)
         return fresh
 
     def _thought_end(self) -> int:
-        """Where the thought ends for certain: at a keyword, or before what may become one."""
+        """End of the thought: at a keyword, or before text that may become one."""
         found = [at for at in (self.text.find(word) for word in (FUNCTION, *STOPS)) if at >= 0]
         if found:
             return min(found)
-        for length in range(len(FUNCTION), 0, -1):  # the longest of them
+        for length in range(len(FUNCTION), 0, -1):  # the longest keyword
             tail = self.text[-length:]
             if any(word.startswith(tail) for word in (FUNCTION, *STOPS)):
                 return len(self.text) - len(tail)
         return len(self.text)
 
     def finish(self) -> Reply:
-        """The whole reply, once no more comes; results and what follows them are left out."""
+        """The complete reply after the last piece; results and the text after them are left out."""
         written = self.text
         for word in STOPS:
             written = written.split(word, 1)[0]

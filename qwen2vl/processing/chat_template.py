@@ -1,18 +1,18 @@
-"""A conversation as the model reads it: messages to spans, spans to ids and labels [paper 1.6, 5.1].
+"""The text of a conversation for the model: messages to spans, spans to ids and labels [paper 1.6, 5.1].
 
     <|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n
     <|im_start|>user\\n<|vision_start|><|image_pad|>...<|vision_end|>What is this?<|im_end|>\\n
     <|im_start|>assistant\\nA lamp.<|im_end|>\\n
 
-The assistant's turn goes on through the results of its calls, which are messages of the role "function" [paper 5.3]:
+The assistant's turn continues after the results of its calls, which are messages of the role "function" [paper 5.3]:
 
     <|im_start|>assistant\\nI look.\\n✿FUNCTION✿: Home\\n✿ARGS✿: {}\\n
     ✿RESULT✿: <|vision_start|><|image_pad|>...<|vision_end|>\\n
     ✿RETURN✿: It is open now.<|im_end|>\\n
 
-Spans are control tokens, stretches of text and places of media. Text between two control tokens is tokenised at once,
-as the published processor does ("user\\nWhat" is one stretch), and can never become a control token.
-`CHAT_TEMPLATE` says the same to other programs.
+Spans are control tokens, texts and places of media. Text between two control tokens is tokenised at once, as in the
+published processor ("user\\nWhat" is one text), and can never become a control token.
+`CHAT_TEMPLATE` renders the same text in other programs.
 """
 
 import re
@@ -62,7 +62,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one image or video: its start, as many placeholders as it has tokens, its end."""
+    """The place of one image or video: its start token, one placeholder per visual token, its end token."""
 
     part: ImagePart | VideoPart
 
@@ -72,12 +72,12 @@ Span = Special | Text | Slot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenised:
-    """A rendered conversation in numbers."""
+    """Ids and labels of a rendered conversation."""
 
     ids: NDArray[np.int64]
     """[T]."""
     labels: NDArray[np.int64] | None
-    """[T], the id itself where it is supervised, else -100; None when not asked for."""
+    """[T], the id where it is supervised, else -100; None when labels were not requested."""
 
 
 def render(
@@ -89,10 +89,13 @@ def render(
 ) -> tuple[Span, ...]:
     """Spans of one conversation.
 
-    A conversation that does not begin with a system message gets the default one. `add_vision_id` writes "Picture N: "
-    and "Video N: " before media, counted over the whole conversation. `add_generation_prompt` opens the reply to come,
-    or carries on the one whose result is the last message. `supervised`: of every message, whether it is learnt, which
-    has an effect on those of the assistant only; None = all of them. It decides labels, never ids.
+    A conversation without a system message gets the default one.
+
+    Args:
+        add_generation_prompt: start the next reply, or continue the one whose result is the last message.
+        add_vision_id: write "Picture N: " and "Video N: " before media, numbered over the whole conversation.
+        supervised: for each message, whether it is learned; only those of the assistant can be. None = all of them.
+            Affects labels, never ids.
     """
     writer = _Writer(add_vision_id)
     if messages[0].role != "system":
@@ -105,7 +108,7 @@ def render(
 
 
 class _Writer:
-    """Collects spans; joins texts that touch, so each stretch is tokenised once."""
+    """Collects spans and joins adjacent texts, so that each text between control tokens is tokenised once."""
 
     def __init__(self, add_vision_id: bool) -> None:
         self._done: list[Span] = []
@@ -115,16 +118,16 @@ class _Writer:
         self._name_media = add_vision_id
         self._seen = {"Picture": 0, "Video": 0}
         self._role: Role | None = None
-        """Of the message written last, whose turn is still open; None before the first."""
+        """Role of the last message, whose turn is still open; None before the first."""
         self._learnt = False
-        """Whether it is supervised."""
+        """Whether the last message is supervised."""
 
     def message(self, message: Message, learnt: bool = False) -> None:
         is_reply = message.role == "assistant"
         learnt = learnt and is_reply
         self.header(message.role)
         if is_reply and self._role == "function":
-            self.text(" ", learnt)  # is one token with the word after it
+            self.text(" ", learnt)  # one token with the next word
         for part in message.parts:
             match part:
                 case TextPart():
@@ -138,9 +141,9 @@ class _Writer:
         self._role, self._learnt = message.role, learnt
 
     def header(self, role: Role) -> None:
-        """What stands before a message: the keyword that carries on the open turn, or a new turn."""
+        """Write the start of a message: the keyword that continues the open turn, or a new turn."""
         if role == "function":
-            self.text("\n", self._learnt)  # is one token with the call's closing brace
+            self.text("\n", self._learnt)  # one token with the closing brace of the call
             self.text(f"{RESULT}: ")
         elif role == "assistant" and self._role == "function":
             self.text(f"\n{RETURN}:")
@@ -155,7 +158,7 @@ class _Writer:
             self.text("\n")
 
     def end(self, add_generation_prompt: bool) -> None:
-        """A turn that ends with a result stays open: its reply is still to come."""
+        """End the conversation. A turn that ends with a result stays open for its reply."""
         if add_generation_prompt:
             self.header("assistant")
         elif self._role != "function":
@@ -172,12 +175,12 @@ class _Writer:
         self._done.append(Special(name, supervised))
 
     def marked(self, text: str, supervised: bool) -> None:
-        """Text in which grounding tokens are control tokens."""
+        """Write text in which grounding tokens are control tokens."""
         for i, piece in enumerate(_GROUNDING.split(text)):
             self.special(piece, supervised) if i % 2 else self.text(piece, supervised)
 
     def marked_part(self, label: str, markup: str, supervised: bool) -> None:
-        """A part that points: its label is anybody's text, its frame is ours."""
+        """Write a box or point part. Its label is plain text, its markup consists of control tokens."""
         if label:
             self.special(REF_START, supervised)
             self.text(label, supervised)
@@ -203,7 +206,7 @@ class _Writer:
 
 
 def pad_of(part: ImagePart | VideoPart) -> str:
-    """Name of the placeholder that stands for one token of this image or video."""
+    """Name of the placeholder of one token of this image or video."""
     return IMAGE_PAD if isinstance(part, ImagePart) else VIDEO_PAD
 
 
@@ -213,7 +216,7 @@ def media_parts(spans: Sequence[Span]) -> tuple[ImagePart | VideoPart, ...]:
 
 
 def render_text(spans: Sequence[Span]) -> str:
-    """The rendered conversation as one string with one placeholder per image or video; for people and comparisons."""
+    """The rendered conversation as one string with one placeholder per image or video, for display and tests."""
     pieces = []
     for span in spans:
         match span:
@@ -229,10 +232,10 @@ def render_text(spans: Sequence[Span]) -> str:
 def tokenise(
     spans: Sequence[Span], tokenizer: Tokenizer, num_tokens: Sequence[int], with_labels: bool = False
 ) -> Tokenised:
-    """Ids, and labels if asked for; `num_tokens` of each image and video in textual order. Linear in the length.
+    """Ids, and labels on request. num_tokens: visual tokens of each image and video, in textual order. Linear in the length.
 
-    Supervised are the tokens that lie wholly inside a reply, and the end token after it. A token that begins before the
-    reply (the header's newline can fuse with newlines of the reply) is not, nor are placeholders.
+    Supervised tokens lie wholly inside a reply, or are the end token after it. A token that begins before the reply (the
+    header's newline can merge with newlines of the reply) is not supervised, and neither are placeholders.
     """
     counts = iter(num_tokens)
     pieces: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
@@ -249,7 +252,7 @@ def tokenise(
 def _span_tokens(
     span: Span, tokenizer: Tokenizer, counts: Iterator[int], with_labels: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Ids of one span, and which of them are supervised."""
+    """Ids of one span, and a mask of the supervised ones."""
     if isinstance(span, Special):
         return np.array([tokenizer.special(span.name)]), np.array([span.supervised])
     if isinstance(span, Slot):
@@ -264,7 +267,7 @@ def _span_tokens(
 
 
 def _wholly_inside(offsets: NDArray[np.int64], span: Text) -> NDArray[np.bool_]:
-    """Which tokens have all their characters in supervised ranges."""
+    """Mask of the tokens whose characters are all in supervised ranges."""
     supervised = np.zeros(len(span.text) + 1, np.int64)
     for begin, end in span.supervised:
         supervised[begin + 1 : end + 1] = 1
@@ -321,5 +324,5 @@ CHAT_TEMPLATE = """\
     {{- '\\n✿RETURN✿:' if messages[-1].role == 'function' else '<|im_start|>assistant\\n' -}}
 {%- endif -%}
 """
-"""A template that renders the same text, for programs that read one from a checkpoint (control tokens in the text of
-users are safe only in our own renderer: a template yields text, and whoever tokenises that cannot tell them apart)."""
+"""A Jinja template that renders the same text, for programs that read it from a checkpoint. Control tokens in the text of
+users are safe only in our own renderer: a program that tokenises rendered text cannot distinguish them."""

@@ -1,9 +1,9 @@
-"""Compressed videos through PyAV: what their packets say, and decoding no more of them than the chosen frames need.
+"""Decoding compressed videos through PyAV, and no more of them than the chosen frames need.
 
-    survey    one pass over the packets, undecoded but for the first frame: times and key frames of the whole video
-    decode    a second pass; groups of images without a chosen frame are dropped undecoded
+    survey    a first pass over the packets, which decodes the first frame only: times and key frames of the whole video
+    decode    a second pass; groups of pictures without a chosen frame are skipped without decoding
 
-Which frames are chosen is `video`. Packets are dropped and never sought: seeking lands elsewhere in every container.
+`video` chooses the frames. Packets are read in order and skipped, without seeking: its result differs between containers.
 """
 
 import contextlib
@@ -29,44 +29,44 @@ from qwen2vl.processing.sources import Located
 from qwen2vl.spec.media_settings import MediaSettings
 
 DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,nut,h264,hevc,ivf,obu,rm,mxf,dv"
-"""What FFmpeg may read. Left out are formats that name other files or addresses (playlists): it would open those."""
+"""Formats that FFmpeg may read. Formats that name other files or addresses (playlists) are missing: it would open those."""
 
 MAX_THREADS = 4
-"""Each decoding thread holds frames of its own: 64 of them on a large machine would cost more than the video."""
+"""Each decoding thread keeps its own frames: 64 threads on a large machine would need more memory than the video."""
 
 _NO_VIDEO = "{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Facts of a video's packets, in the order in which they lie in the file."""
+    """Facts about the packets of a video, in the order of the file."""
 
     first: VideoFrame
     times: NDArray[np.int64]
-    """In units of the stream; packet numbers in the order of showing where the video states no times."""
+    """Times in units of the stream; numbers of packets in display order if the video has no times."""
     is_key: NDArray[np.bool_]
     is_shown: NDArray[np.bool_]
-    """False for packets that an edit list cuts away."""
+    """False for packets that an edit list removes."""
     is_timed: bool
 
 
 @contextlib.contextmanager
 def open_video(located: Located, settings: MediaSettings) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video, closed in every case: decoding threads outlive a forgotten container and block."""
+    """The container and its video stream, always closed: decoding threads of a container left open would block."""
     name = located.name
-    # "file:" keeps FFmpeg from taking a path like "concat:a|b" or "http:x" for one of its protocols.
+    # "file:" prevents FFmpeg from reading a path like "concat:a|b" or "http:x" as one of its protocols.
     file = io.BytesIO(located.file) if isinstance(located.file, bytes) else f"file:{located.file}"
     safe = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
     try:
         with av.open(file, "r", options=safe, metadata_errors="replace") as container:
-            if not len(container.streams):  # cut off before its table of contents, where that stands at the end
+            if not len(container.streams):  # truncated before its index, which can be at the end
                 raise MediaError(_NO_VIDEO.format(name=name))
             videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
             if not videos:
-                raise MediaError(f"{name} holds no video, only sound or other data: name a video file")
+                raise MediaError(f"{name} contains no video, only sound or other data: name a video file")
             stream = videos[0]
             if stream.codec_context is None:
-                raise MediaError(f"{name} is in a coding that cannot be decoded: convert it to MP4 with H.264")
+                raise MediaError(f"{name} uses a codec that cannot be decoded: convert it to MP4 with H.264")
             if stream.width * stream.height > settings.max_decoded_pixels:
                 raise MediaError(
                     f"{name} has frames of {stream.width}x{stream.height} pixels, over the ceiling of "
@@ -80,7 +80,7 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[tuple[Inpu
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
-    """All packets that hold something; a file that breaks off just ends."""
+    """All packets that are not empty; a truncated file simply ends."""
     packets = container.demux(stream)
     while True:
         try:
@@ -92,7 +92,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet
 
 
 def _decoded(stream: VideoStream, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
-    """Frames that a packet brings forth, or with None those still under way; damaged packets bring none."""
+    """Frames that a packet completes, or with None the remaining frames; damaged packets give none."""
     try:
         return stream.codec_context.decode(packet)
     except (av.InvalidDataError, av.EOFError):
@@ -100,6 +100,7 @@ def _decoded(stream: VideoStream, packet: "Packet[VideoStream] | None") -> list[
 
 
 def survey_video(container: InputContainer, stream: VideoStream, name: str, whole: bool = True) -> Survey:
+    """Facts about all packets, or with whole=False about those up to the first frame. Raises MediaError without a frame."""
     first: VideoFrame | None = None
     facts: list[tuple[int | None, bool, bool]] = []
     for packet in _packets(container, stream):
@@ -125,10 +126,10 @@ def survey_video(container: InputContainer, stream: VideoStream, name: str, whol
 def decode_frames(
     located: Located, settings: MediaSettings, survey: Survey, targets: NDArray[np.int64], size: tuple[int, int]
 ) -> Frames:
-    """The frames shown at `targets` (sorted, in units of the stream), resized: [len(targets), height, width, 3].
+    """The frames at the times `targets` (sorted, in units of the stream), resized, [len(targets), height, width, 3].
 
-    The quick pass drops what its targets do not lean on. Where a target does not come out of it (a damaged packet, a
-    stream whose key frames are none) or there are no times, everything is decoded and the nearest frame taken.
+    A fast pass skips packets that its targets do not depend on. If it misses a target (a damaged packet, a stream with
+    false key frames), or if there are no times, everything is decoded and the nearest frame is taken.
     """
     images = np.empty((len(targets), *size, 3), dtype=np.uint8)
     everything = np.ones(len(survey.times), dtype=bool)
@@ -142,10 +143,10 @@ def decode_frames(
 
 
 def _needed(survey: Survey, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Packets to decode: of each group of images that holds a target, all up to the last target.
+    """Mask of the packets to decode: in each group of pictures with a target, all up to its last target.
 
-    A target that is shown before its group's key frame also leans on the group before (open groups), so that one is
-    taken whole. In the order of the file, K = key frame, x = target:
+    A target that is displayed before the key frame of its group also depends on the group before (open groups), so that
+    group is decoded completely. In the order of the file, K = key frame, x = target:
         K . . . K . x . . K x(early) . .   ->   needed 0 0 0 0 1 1 1 1 1 1 1 0 0
     """
     is_target = np.isin(survey.times, targets) & survey.is_shown
@@ -169,10 +170,7 @@ def _frames(
     feed: NDArray[np.bool_],
     targets: NDArray[np.int64],
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """(time, frame) of the packets in `feed`, in the order of showing.
-
-    Frames that no other frame leans on and that are no targets are left out.
-    """
+    """(time, frame) of the packets in `feed`, in display order, without frames that are neither targets nor references."""
     with open_video(located, settings) as (container, stream):
         frames = _feed(container, stream, feed, np.isin(survey.times, targets))
         if not survey.is_timed:
@@ -184,7 +182,7 @@ def _frames(
 def _feed(
     container: InputContainer, stream: VideoStream, feed: NDArray[np.bool_], is_target: NDArray[np.bool_]
 ) -> Iterator[VideoFrame]:
-    """Decode the packets of `feed`; wherever it leaves packets out, the decoder is emptied and starts afresh."""
+    """Frames of the packets in the mask `feed`; where packets are skipped, the decoder is flushed and restarted."""
     codec = stream.codec_context
     stop = int(np.flatnonzero(feed)[-1]) + 1
     is_fresh = True
@@ -203,9 +201,9 @@ def _feed(
 
 
 def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
-    """End early where decoding took up again at a "key frame" that is none.
+    """Frames up to the first restart at a false "key frame".
 
-    Streams without whole intra images (refreshed stripe by stripe) mark such places, where pixels are nearly right.
+    Streams without complete intra frames (refreshed stripe by stripe) mark such places, where pixels are only nearly right.
     """
     upcoming = 0
     for time, frame in frames:
@@ -217,7 +215,7 @@ def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]
 
 
 def _pick(frames: Iterator[tuple[int, VideoFrame]], targets: NDArray[np.int64], images: Frames) -> bool:
-    """Fill `images` with the frames nearest to `targets`; whether each was there exactly."""
+    """Fill `images` with the nearest frames to `targets`; whether all were found at exactly these times."""
     upcoming, is_exact = 0, True
     previous: tuple[int, VideoFrame] | None = None
     for time, frame in frames:
@@ -245,8 +243,8 @@ def _image(frame: VideoFrame, size: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def turn_upright(frame: VideoFrame, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Turn and mirror [H, W, ...] as the video's display matrix says: quarter turns only, others go to the nearest."""
-    side_data: Mapping[str, Any] = frame.side_data  # PyAV's stub knows motion vectors only
+    """Pixels [H, W, ...] rotated and mirrored by the display matrix of the video, to the nearest quarter turn."""
+    side_data: Mapping[str, Any] = frame.side_data  # the type stub of PyAV has motion vectors only
     if "DISPLAYMATRIX" not in side_data:
         return pixels
     matrix = np.frombuffer(side_data["DISPLAYMATRIX"], dtype=np.int32)

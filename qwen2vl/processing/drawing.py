@@ -1,4 +1,4 @@
-"""Boxes and points of an answer drawn onto the image, legible from 56 to 4,000 pixels and over any colours."""
+"""Drawing the boxes and points of an answer onto the image, legible from 56 to 4,000 pixels and over any colours."""
 
 from collections.abc import Sequence
 
@@ -19,19 +19,19 @@ PALETTE: tuple[Colour, ...] = (
     (240, 50, 230),
     (170, 110, 40),
 )
-"""Told apart by most eyes, and dark enough for white letters."""
+"""Colours that most people can distinguish, dark enough for white letters."""
 WHITE: Colour = (255, 255, 255)
 MIN_FONT = 8
 PADDING = 2
-"""Pixels between the letters and the edge of their plate."""
+"""Pixels between the letters and the edge of their background."""
 
 
 def draw(image: Image.Image, boxes: Sequence[Box] = (), points: Sequence[Point] = ()) -> Image.Image:
-    """A copy of the image, RGB, with every box and point framed and labelled; the image itself is left as it is.
+    """An RGB copy of the image with every box and point drawn and labelled; the image itself is not changed.
 
-    All of them are drawn, whatever their `image_index`. The font that Pillow carries has Latin letters; others are drawn as
-    empty frames. Lines grow with the image and have a white outline. Labels
-    stay inside the image; one that is too long is set smaller, then cut with an ellipsis. Equal labels share a colour.
+    All boxes and points are drawn, for any `image_index`. The font of Pillow has Latin letters only; others appear as
+    empty frames. The width of lines grows with the image, and they have a white outline. Labels stay inside the image: a
+    long one gets a smaller font, then an ellipsis. Equal labels have the same colour.
     """
     canvas = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(canvas)
@@ -44,7 +44,7 @@ def draw(image: Image.Image, boxes: Sequence[Box] = (), points: Sequence[Point] 
             _draw_box(pen, canvas.size, place, line, colours[place.label])
         else:
             _draw_point(pen, place, line, colours[place.label])
-    for place in places:  # last, so that no frame crosses a label
+    for place in places:  # last, so that no line crosses a label
         if place.label:
             _draw_label(pen, canvas.size, place, line, colours[place.label])
     return canvas
@@ -54,13 +54,13 @@ def _draw_box(pen: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, line: i
     left, top, right, bottom = box.xyxy_px
     corners = box.quad or ((left, top), (right, top), (right, bottom), (left, bottom))
     corners = tuple((_within(x, size[0], line), _within(y, size[1], line)) for x, y in corners)
-    closed = [*corners, *corners[:2]]  # one edge twice, so the last corner is joined as well
+    closed = [*corners, *corners[:2]]  # one edge twice, so that the last corner is joined too
     pen.line(closed, fill=WHITE, width=line + 2 * max(1, line // 2), joint="curve")
     pen.line(closed, fill=colour, width=line, joint="curve")
 
 
 def _within(value: float, size: int, line: int) -> float:
-    """A frame on the very edge moves inwards by the half of it that would be cut off."""
+    """A coordinate moved inwards by half a line, so that a box on the edge of the image is not cut off."""
     return max(min(value, size - 1 - line / 2), line / 2)
 
 
@@ -72,13 +72,13 @@ def _draw_point(pen: ImageDraw.ImageDraw, point: Point, line: int, colour: Colou
 
 
 def _draw_label(pen: ImageDraw.ImageDraw, size: tuple[int, int], place: Box | Point, line: int, colour: Colour) -> None:
-    """White letters on the colour of the frame: above the box, else below its top edge, or beside the spot; always in the image."""
+    """Draw white letters on the colour of the box: above it, else below its top edge, or beside the point; inside the image."""
     text, font = _fitted(pen, " ".join(place.label.split()), size)
     width, height = _extent(pen, text, font)
     if isinstance(place, Box):
         x, y = place.xyxy_px[:2]
         y = y - height if y >= height else y
-    else:  # beside the spot, on the side that has room
+    else:  # beside the point, on the side with enough room
         x, y = place.xy_px[0] + 4 * line, place.xy_px[1] - height / 2
         x = x if x + width <= size[0] else place.xy_px[0] - 4 * line - width
     left = round(min(max(x, 0), max(size[0] - width, 0)))
@@ -89,7 +89,7 @@ def _draw_label(pen: ImageDraw.ImageDraw, size: tuple[int, int], place: Box | Po
 
 
 def _fitted(pen: ImageDraw.ImageDraw, text: str, size: tuple[int, int]) -> tuple[str, Font]:
-    """The text and the font with which it fits into the width."""
+    """The text, shortened if necessary, and the font in which it fits into the width."""
     wanted = max(min(14, min(size) // 5), min(size) // 28, MIN_FONT)
     font = ImageFont.load_default(wanted)
     while wanted > MIN_FONT and _extent(pen, text, font)[0] > size[0]:
@@ -97,7 +97,7 @@ def _fitted(pen: ImageDraw.ImageDraw, text: str, size: tuple[int, int]) -> tuple
         font = ImageFont.load_default(wanted)
     if _extent(pen, text, font)[0] <= size[0]:
         return text, font
-    shortest, longest = 0, len(text)  # by halving: a label can be as long as an answer
+    shortest, longest = 0, len(text)  # bisection: a label can be as long as an answer
     while shortest < longest:
         middle = (shortest + longest + 1) // 2
         fits = _extent(pen, text[:middle] + "...", font)[0] <= size[0]
@@ -106,6 +106,6 @@ def _fitted(pen: ImageDraw.ImageDraw, text: str, size: tuple[int, int]) -> tuple
 
 
 def _extent(pen: ImageDraw.ImageDraw, text: str, font: Font) -> tuple[int, int]:
-    """Width and height of the plate behind a label."""
+    """Width and height of the background of a label."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     return int(right - left) + 2 * PADDING + 1, int(bottom - top) + 2 * PADDING + 1

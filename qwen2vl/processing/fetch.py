@@ -1,7 +1,7 @@
-"""The only place of processing that opens a network connection, and only to hosts that were named.
+"""Downloads from allowed hosts: the only module of processing that opens network connections.
 
-The address is resolved once and that address is dialled, redirects are not followed, the body is cut off at a ceiling,
-and one deadline covers all of it. Proxies of the environment are not used: they would dial something else.
+The address is resolved once and used as it is, redirects are not followed, the size of the body is limited, and one
+deadline covers everything. Proxies of the environment are not used: they would connect to another address.
 """
 
 import contextlib
@@ -21,32 +21,32 @@ DEADLINE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A URL taken apart once; nothing looks at the text again."""
+    """A parsed URL; its text is not used again."""
 
     secure: bool
     host: str
     port: int
     path: str
-    """With the query, quoted."""
+    """Path with the query, quoted."""
 
 
 def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s: float = DEADLINE_S) -> bytes:
     """Body of an http(s) URL on one of `allowed_hosts` ("host" or "host:port").
 
-    Raises MediaError when the host is not allowed or not public, the body is over `max_bytes`, the answer is anything
-    but 200 (redirects too), or the whole takes over `deadline_s` seconds.
+    Raises MediaError when the host is not allowed or not public, the body has over `max_bytes`, the status is
+    not 200 (also for redirects), or the download takes over `deadline_s` seconds.
     """
     target = parse_url(url)
     check_allowed(target, allowed_hosts)
     expired = threading.Event()
     try:
         with contextlib.closing(connect(target, deadline_s)) as connection:
-            watchdog = threading.Timer(deadline_s, cut, (connection.sock, expired))
-            watchdog.start()
+            timer = threading.Timer(deadline_s, cut, (connection.sock, expired))
+            timer.start()
             try:
                 return download(connection, target, max_bytes)
             finally:
-                watchdog.cancel()
+                timer.cancel()
     except (OSError, http.client.HTTPException) as error:
         if expired.is_set() or isinstance(error, TimeoutError):
             raise MediaError(
@@ -58,15 +58,15 @@ def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s:
 
 
 def parse_url(url: str) -> Target:
-    """Host, port and path of an http(s) URL. Raises MediaError when it is malformed or holds a user name."""
+    """Host, port and path of an http(s) URL. Raises MediaError when it is malformed or contains a user name."""
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
-    except ValueError as error:  # bad port, bad brackets, name that idna refuses
+    except ValueError as error:  # bad port, bad brackets, a name that idna rejects
         raise MediaError("the URL is malformed: it must look like https://host/path") from error
     if not host or parts.username is not None:
-        raise MediaError("the URL is malformed or holds a user name: it must look like https://host/path")
+        raise MediaError("the URL is malformed or contains a user name: it must look like https://host/path")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._") if parts.query else ""
     secure = parts.scheme.lower() == "https"
@@ -74,6 +74,7 @@ def parse_url(url: str) -> Target:
 
 
 def check_allowed(target: Target, allowed_hosts: Sequence[str]) -> None:
+    """Raise MediaError when the host is not allowed."""
     names = {name.lower().rstrip(".") for name in allowed_hosts}
     if target.host not in names and f"{target.host}:{target.port}" not in names:
         raise MediaError(
@@ -83,10 +84,10 @@ def check_allowed(target: Target, allowed_hosts: Sequence[str]) -> None:
 
 
 def connect(target: Target, deadline_s: float) -> http.client.HTTPConnection:
-    """A connection to the first address of the host; TLS is not shaken hands on yet.
+    """A connection to the first address of the host, before the TLS handshake.
 
-    A host that was allowed by name must lead to public addresses only, or its owner could point it into our network;
-    one allowed by address, or "localhost", was meant that way.
+    A host that is allowed by name must have public addresses only, otherwise its owner could point it into our network.
+    A host that is allowed by its address, or "localhost", may be private.
     """
     found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
@@ -109,6 +110,7 @@ def connect(target: Target, deadline_s: float) -> http.client.HTTPConnection:
 
 
 def download(connection: http.client.HTTPConnection, target: Target, max_bytes: int) -> bytes:
+    """Body of the response. Raises MediaError for another status than 200 and for large bodies."""
     if isinstance(connection.sock, ssl.SSLSocket):
         connection.sock.do_handshake()
     connection.request("GET", target.path, headers={"Accept-Encoding": "identity", "User-Agent": "qwen2vl"})
@@ -128,7 +130,7 @@ def download(connection: http.client.HTTPConnection, target: Target, max_bytes: 
 
 
 def cut(sock: socket.socket, expired: threading.Event) -> None:
-    """End a transfer from the watchdog's thread: reads that wait then return at once."""
+    """End a transfer from the thread of the timer: waiting reads then return at once."""
     expired.set()
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own, which is not safe from another thread

@@ -1,7 +1,7 @@
-"""Places in images as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
+"""Boxes and points as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
 
 Coordinates in text are whole thousandths of the original image, 0..999 [paper 5.2]. One pair in a box is a point, two
-are left-top and right-bottom, four in a quad are corners. Drawing them is `drawing.py`.
+are left-top and right-bottom, four in a quad are corners. `drawing` draws them.
 """
 
 import re
@@ -16,6 +16,7 @@ Pair = tuple[int, int]
 Quad = tuple[tuple[float, float], ...]
 
 FRAME = 1000
+"""Coordinates in text are this fraction of the image's width and height."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,39 +24,39 @@ class Box:
     """A rectangle that an answer names."""
 
     label: str
-    """What the answer says is there; may be empty."""
+    """Name of the object in the answer; may be empty."""
     image_index: int
-    """Which image, from 0, in the order in which they were given."""
+    """Number of the image, from 0, in the order of the images of the conversation."""
     xyxy_px: tuple[float, float, float, float]
     """Left, top, right, bottom in pixels of the original image."""
     xyxy_1000: tuple[int, int, int, int]
-    """The same in thousandths, as the model wrote them (but left before right, top before bottom)."""
+    """Left, top, right, bottom in thousandths, as the model wrote them (sorted if they were swapped)."""
     quad: Quad | None = None
-    """Four corners (x, y) in pixels of the original, if the answer gave corners; the rectangle then encloses them."""
+    """Four corners (x, y) in pixels of the original image, if the answer has corners; the rectangle then encloses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A spot that an answer names."""
+    """A point that an answer names."""
 
     label: str
     image_index: int
     xy_px: tuple[float, float]
-    """In pixels of the original image."""
+    """x, y in pixels of the original image."""
     xy_1000: tuple[int, int]
-    """In thousandths, as the model wrote it."""
+    """x, y in thousandths, as the model wrote them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """All boxes and points of one text, in its order."""
+    """All boxes and points of one text, in textual order."""
 
     boxes: tuple[Box, ...]
     points: tuple[Point, ...]
 
 
 def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ...]:
-    """x, y, x, y, ... in pixels of an image to whole thousandths, rounded down, 0..999.
+    """Pixel coordinates (x, y, x, y, ...) of an image as whole thousandths, rounded down, 0..999.
 
     (320, 120, 640, 480) on an image of 640x480 gives (500, 250, 999, 999).
     """
@@ -65,7 +66,7 @@ def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ..
 
 
 def to_pixels(thousandths: Sequence[int], size: Size) -> tuple[float, ...]:
-    """x, y, x, y, ... in thousandths to pixels of an image of this size."""
+    """Coordinates (x, y, x, y, ...) in thousandths as pixels of an image of this size."""
     return tuple(value * size[axis % 2] / FRAME for axis, value in enumerate(thousandths))
 
 
@@ -102,9 +103,9 @@ _IMAGE = re.compile(r"\bPicture (\d{1,4})\b")
 def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> Places:
     """Boxes and points in an answer, on images of these original sizes.
 
-    Text names no image inside the markup. "Picture 2" in the words before it decides; else `default_index` does,
-    by default the last image. Several boxes may follow one label. Whatever is unfinished or malformed is left out,
-    because a model writes what it writes; this never raises for any text.
+    Markup does not name an image. "Picture 2" in the words before it decides, otherwise `default_index`, by default the
+    last image. Several boxes may follow one label. Unfinished or malformed markup is ignored, because models can write
+    anything; no text raises an error.
     """
     boxes: list[Box] = []
     points: list[Point] = []
@@ -123,7 +124,7 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
 
 
 def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
-    """(label, number of the image named before, pairs, is a quad) of every well-formed box or quad. Linear."""
+    """Every well-formed box or quad as (label, number of the image named before, pairs, is a quad), in linear time."""
     label, image, opened, content, used = "", None, "", "", False
     for i, piece in enumerate(_MARKER.split(text)):
         if i % 2 == 0:
@@ -131,8 +132,8 @@ def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
             if not opened:
                 named = _IMAGE.findall(piece)
                 image = int(named[-1]) if named else image
-                if used and any(sign.isalpha() for sign in piece):
-                    label = ""  # words after a box end the reach of its label, a comma does not
+                if used and any(character.isalpha() for character in piece):
+                    label = ""  # words after a box end the scope of its label, a comma does not
         elif piece in (REF_START, BOX_START, QUAD_START):
             opened = piece
             label = "" if piece == REF_START else label
@@ -148,7 +149,7 @@ def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
 
 
 def _pairs(content: str) -> list[Pair]:
-    """The (x, y) pairs of a segment; none when anything but pairs of 0..1000 is there."""
+    """The (x, y) pairs of a segment; none when it contains anything but pairs of 0..1000."""
     if not _PAIRS.fullmatch(content):
         return []
     numbers = [int(number) for number in _NUMBER.findall(content)]

@@ -1,4 +1,4 @@
-"""Pixels of an image: to upright RGB, to a size, to patches. Opening files is `sources`, videos are `video`."""
+"""Pixels of an image: conversion to upright RGB, resizing, cutting into patches. `sources` opens files, `video` videos."""
 
 import struct
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Frames = NDArray[np.uint8]
 
 MERGE = FACTOR // PATCH
 RUN = np.dtype(f"V{PATCH}")
-"""One row of one patch in one channel as a single item: numpy then moves 14 bytes at a time instead of one."""
+"""One row of one patch in one channel as one array element: numpy then copies 14 bytes at a time instead of one."""
 
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -28,14 +28,14 @@ TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image of each EXIF orientation upright."""
+"""Transposition that makes an image of each EXIF orientation upright."""
 
 
 def patchify(frames: Frames) -> NDArray[np.uint8]:
-    """Frames [F, H, W, 3] to patches [P, 1176], P = ceil(F/2) * H/14 * W/14 [paper 4.2].
+    """Patches [P, 1176] of frames [F, H, W, 3], P = ceil(F/2) * H/14 * W/14 [paper 4.2].
 
-    Inside a patch: channel, frame, row, column. Patches go by frame pair, then by 2x2 merge block (raster), then row
-    and column inside the block. A lone or odd last frame stands for both frames of its pair. H and W: multiples of 28.
+    Order inside a patch: channel, frame, row, column. Order of patches: frame pair, then 2x2 merge block (raster), then row
+    and column inside the block. An odd last frame is used for both frames of its pair. H and W: multiples of 28.
     """
     num_frames, height, width, channels = frames.shape
     assert num_frames and channels == 3 and height % FACTOR == 0 and width % FACTOR == 0, frames.shape
@@ -44,7 +44,7 @@ def patchify(frames: Frames) -> NDArray[np.uint8]:
         planes[:, channel] = frames[..., channel]
     rows, columns, pairs = height // FACTOR, width // FACTOR, (num_frames + 1) // 2
     runs = planes.view(RUN).reshape(num_frames, 3, rows, MERGE, PATCH, columns, MERGE)
-    # To: frame, block row, block column, row in the block, column in the block, channel, line of the patch.
+    # New order: frame, block row, block column, row in the block, column in the block, channel, line of the patch.
     runs = runs.transpose(0, 2, 5, 3, 6, 1, 4)
     patches = np.empty((pairs * rows * columns * MERGE**2, 3 * 2 * PATCH**2), dtype=np.uint8)
     target = patches.view(RUN).reshape(pairs, rows, columns, MERGE, MERGE, 3, 2, PATCH)
@@ -57,21 +57,21 @@ def patchify(frames: Frames) -> NDArray[np.uint8]:
 
 
 def unpatchify(patches: NDArray[np.uint8], grid: Sequence[int]) -> Frames:
-    """The way back: patches [P, 1176] of one image or video to frames [2 * time, H, W, 3].
+    """Frames [2 * time, H, W, 3] of the patches [P, 1176] of one image or video: the inverse of `patchify`.
 
-    grid: (time, rows, columns) in patches. What `patchify` showed twice is there twice.
+    grid: (time, rows, columns) in patches. A frame that `patchify` used twice appears twice.
     """
     pairs, rows, columns = grid
     pixels = patches.reshape(pairs, rows // MERGE, columns // MERGE, MERGE, MERGE, 3, 2, PATCH, PATCH)
-    # To: frame pair, frame, block row, row in the block, line, block column, column in the block, pixel, channel.
+    # New order: frame pair, frame, block row, row in the block, line, block column, column in the block, pixel, channel.
     return pixels.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5).reshape(2 * pairs, PATCH * rows, PATCH * columns, 3)
 
 
 def resize(image: Image.Image, height: int, width: int, threads: int = 1) -> Image.Image:
-    """Bicubic with antialiasing, as the reference does it; the same object when the size is already right.
+    """The image resized by bicubic interpolation with antialiasing, as in the reference; the same object at the right size.
 
-    Large images are resized in strips, one for each of `threads`, up to four: it is the dearest step, 90 of 130 ms for
-    12 megapixels on one core, and Pillow lets go of the interpreter in it.
+    Large images are resized in up to four strips, one per thread: resizing is the most expensive step, 90 of 130 ms for
+    12 megapixels on one core, and Pillow releases the interpreter lock in it.
     """
     if image.size == (width, height):
         return image
@@ -81,15 +81,15 @@ def resize(image: Image.Image, height: int, width: int, threads: int = 1) -> Ima
 
 
 THREADED_PIXELS = 500_000
-"""Source pixels from which threads earn more than starting them costs (about 0.2 ms)."""
+"""Number of source pixels from which threads save more time than their start costs (about 0.2 ms)."""
 
 
 def can_be_split(image: Image.Image, height: int, width: int) -> bool:
-    """Whether strips give the very same pixels, and are worth it.
+    """Whether strips give exactly the same pixels, and save time.
 
     Strips resize the rows first. A whole image does so too, except that Pillow 13 begins with the columns where the
-    height loses over twice as many pixels as the width, and another order rounds otherwise. The rule is Pillow's own,
-    found by trying: it held for each of 6,000 sizes, near the old one and far from it.
+    height loses over twice as many pixels as the width, and the other order rounds differently. This rule of Pillow
+    was found by experiment: it held for 6,000 sizes, near the original size and far from it.
     """
     is_smaller = width < image.width and height < image.height
     rows_first = image.height - height <= 2 * (image.width - width)
@@ -97,7 +97,7 @@ def can_be_split(image: Image.Image, height: int, width: int) -> bool:
 
 
 def resize_in_strips(image: Image.Image, height: int, width: int, num_strips: int) -> Image.Image:
-    """`image` resized by `num_strips` (1, 2 or 4) threads: strips of columns, put together.
+    """The image resized as `num_strips` (1, 2 or 4) strips of columns, one thread each, put together.
 
     Halves and quarters, because Pillow takes the box in float32, where a third of the width is not exact.
     """
@@ -117,21 +117,21 @@ def resize_in_strips(image: Image.Image, height: int, width: int, num_strips: in
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Upright 8-bit RGB: EXIF orientation applied, alpha over white, 16 bits scaled to 8 and not cut.
+    """The image as upright 8-bit RGB: EXIF orientation applied, alpha over white, 16 bits scaled to 8 and not cut.
 
-    Of an animated file the frame that is open counts, which is the first one after opening. Pixels that are 32-bit
-    integers are read as 16-bit ones and floats as 0..1. Raises MediaError when such values are out of range.
+    An animated file gives its current frame, which is the first one after opening. Pixels of 32-bit integers are read as
+    16-bit ones and floats as 0..1. Raises MediaError when such values are out of range.
     """
-    image.load()  # before the orientation is asked: Pillow turns TIFFs upright itself while loading
+    image.load()  # before reading the orientation: Pillow makes TIFFs upright while loading
     orientation = exif_orientation(image)
     rgb = _drop_mode(image)
     return rgb.transpose(TRANSPOSE[orientation]) if orientation > 1 else rgb
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """1..8; 1 = upright, also when there is no EXIF block, a broken one, or another number in it."""
+    """EXIF orientation 1..8; 1 = upright, also without an EXIF block, with a damaged one, or with another number."""
     try:
-        # The base class's method: PNG's own decodes the whole image when it finds no EXIF before the pixels.
+        # The method of the base class: that of PNG decodes the whole image when no EXIF block precedes the pixels.
         orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
         return orientation if orientation in TRANSPOSE else 1
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
@@ -146,14 +146,14 @@ def _drop_mode(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         return Image.fromarray(to_8_bits(np.asarray(image), 1)).convert("RGB")
     if image.has_transparency_data:
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La knows the way to LA alone
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La converts to LA only
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
 
 
 def to_8_bits(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
-    """Pixels 0..white of any type to 0..255, rounded. Raises MediaError when some are outside."""
+    """Pixels of any type from 0..white to 0..255, rounded. Raises MediaError when values are out of range."""
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):  # catches NaN too
         raise MediaError(

@@ -2,9 +2,9 @@
 
     [{"role": "user", "content": [{"type": "image", "image": "page.png"}, {"type": "text", "text": "Read it."}]}]
 
-Roles are system, user, assistant and function: what came of an assistant's calls, as text or a screenshot, inside its turn
-[paper 5.3]. Every refusal is a MessageError that names the place ("message 0, part 1"), the key and what is valid there.
-Files are not opened here: `sources.py` does that.
+Roles are system, user, assistant and function. A function message is the result of an assistant's calls, as text or a
+screenshot, inside its turn [paper 5.3]. Every error is a MessageError that names the place ("message 0, part 1"), the key
+and the valid values. Files are opened by `sources`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,19 +28,19 @@ KEYS = {
     "box": frozenset({"label"}),
     "point": frozenset({"label"}),
 }
-"""Kinds of parts, which are also the key of their main value, and the further keys that each may have."""
+"""Each kind of part, which is also the key of its main value, and the other keys that it may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPart:
-    """Words."""
+    """Text of a message."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePart:
-    """One image, not yet opened."""
+    """One image, before it is opened."""
 
     source: Any
     """Path, `file://`, `data:` or http(s) URL, bytes, PIL image or numpy array."""
@@ -49,16 +49,16 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoPart:
-    """One video, not yet opened."""
+    """One video, before it is opened."""
 
     source: Any
-    """As for images, or a list of frames in any image form."""
+    """A source as for images, or a list of frames, each in any form of an image."""
     options: MediaOptions = field(default_factory=MediaOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxPart:
-    """A place that the writer points out."""
+    """A box in an image that the writer refers to."""
 
     box: tuple[int, int, int, int]
     """Left, top, right, bottom in thousandths of the image."""
@@ -67,7 +67,7 @@ class BoxPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointPart:
-    """A spot that the writer points out."""
+    """A point in an image that the writer refers to."""
 
     point: tuple[int, int]
     """x, y in thousandths of the image."""
@@ -79,14 +79,14 @@ Part = TextPart | ImagePart | VideoPart | BoxPart | PointPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn; of an assistant that acts, a stretch of its turn, or the result that comes between two ("function")."""
+    """One turn. The turn of an assistant that acts consists of several messages, with results ("function") between them."""
 
     role: Role
     parts: tuple[Part, ...]
 
 
 def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """Check one conversation and bring it into one form. Raises MessageError."""
+    """Check one conversation and convert it into messages. Raises MessageError."""
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
         raise MessageError(
             f"a conversation is a list of messages, not a {type(messages).__name__}: "
@@ -102,7 +102,7 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
 
 
 def _refuse_stray_results(roles: Sequence[Role]) -> None:
-    """A result belongs to a call, and nobody else may speak before the assistant's turn goes on."""
+    """Raise MessageError for a result without a call, and for another role before the assistant's turn continues."""
     for i, (role, before) in enumerate(zip(roles, (None, *roles), strict=False)):
         if role == "function" and before not in ("assistant", "function"):
             raise MessageError(
@@ -161,7 +161,7 @@ def _parse_part(where: str, raw: Any) -> Part:
 
 
 def _kind_of(where: str, raw: Mapping[str, Any]) -> str:
-    """The part's type; where it is left out, as the published template allows, the one key that names a kind."""
+    """Type of a part; if it is missing, as the published template allows, the one key that names a kind."""
     valid = ", ".join(KEYS)
     if "type" in raw:
         if not isinstance(raw["type"], str) or raw["type"] not in KEYS:
@@ -220,7 +220,7 @@ def _thousandths(where: str, key: str, value: Any, count: int) -> list[int]:
 
 
 def _url(where: str, key: str, value: Any) -> str:
-    """The OpenAI form {"url": ...}, or the bare text."""
+    """URL of a part, given as {"url": ...} as in the OpenAI API, or as text."""
     if isinstance(value, Mapping):
         _refuse_unknown(f"{where}, {key}", value, {"url", "detail"})
         if value.get("detail", "auto") != "auto":

@@ -1,8 +1,8 @@
-"""The processor: a conversation with images and videos to `ModelInputs`.
+"""The processor: converts a conversation with images and videos into `ModelInputs`.
 
-    messages -> parse (messages) -> spans (chat) -> pixels of every slot (sources, images, video) -> ids -> positions
+    messages -> parse (messages) -> spans (chat_template) -> pixels of every slot (sources, images, video) -> ids -> positions
 
-Geometry comes from `spec`; nothing here knows the model. The reverse way is `Processor.decode_answer` and `grounding`.
+Sizes come from `spec`; nothing here knows the model. `Processor.decode_answer` and `grounding` are the way back.
 """
 
 import hashlib
@@ -37,22 +37,22 @@ Conversation = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInfo:
-    """What became of one image or video of a conversation."""
+    """Sizes and tokens of one image or video of a conversation."""
 
     kind: Literal["image", "video"]
     original_size: tuple[int, int]
-    """Width and height in pixels as it stands upright; the frame of reference of boxes in pixels."""
+    """Width and height of the upright original in pixels; boxes in pixels refer to it."""
     resized: tuple[int, int]
-    """Width and height in pixels that the model sees."""
+    """Width and height in pixels after resizing."""
     grid: tuple[int, int, int]
     """(time, rows, columns) in patches."""
     num_tokens: int
-    """Placeholders in the text, without the two that mark start and end."""
+    """Number of placeholders in the text, without the start and end tokens."""
     digest: str
-    """SHA-256 of the resized pixels and their shape: equal digests are equal input for the tower. May be left out: ""."""
+    """SHA-256 of the resized pixels and their shape: equal digests are equal inputs of the tower. "" when not computed."""
     num_frames: int = 1
     timestamps_s: tuple[float, ...] = ()
-    """Seconds from the video's beginning of every frame taken; empty for images."""
+    """Time of each chosen frame in seconds from the beginning of the video; empty for images."""
 
 
 LoadedMedia = tuple[MediaInfo, NDArray[np.uint8]]
@@ -61,15 +61,15 @@ LoadedMedia = tuple[MediaInfo, NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Inputs of one conversation, and what its media became."""
+    """Inputs of one conversation, and a description of its media."""
 
     inputs: ModelInputs
     media: tuple[MediaInfo, ...]
-    """In textual order, as `inputs.grids`."""
+    """One entry per image or video in textual order, as in `inputs.grids`."""
 
 
 class Processor:
-    """Turns conversations into `ModelInputs`, with the sizes and the tokenizer of one checkpoint."""
+    """Converts conversations into `ModelInputs`, with the limits and the tokenizer of one checkpoint."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Processor:
         settings: MediaSettings | None = None,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
-        """`allowed_hosts`: hosts that http(s) sources may come from; none by default.
+        """allowed_hosts: hosts from which http(s) sources may be loaded; none by default.
 
         Raises ConfigError when tokenizer and config are of different checkpoints.
         """
@@ -107,7 +107,7 @@ class Processor:
         batch = messages if _is_batch(messages) else [messages]
         rows = [
             self.prepare(
-                conversation,  # type: ignore[arg-type]  # which of the two forms it is was decided just above
+                conversation,  # type: ignore[arg-type]  # one of the two forms, chosen above
                 add_generation_prompt=add_generation_prompt,
                 add_vision_id=add_vision_id,
                 with_labels=with_labels,
@@ -126,12 +126,16 @@ class Processor:
         with_digests: bool = True,
         earlier: Prepared | None = None,
     ) -> Prepared:
-        """Inputs of one conversation, and what became of its images and videos.
+        """Inputs of one conversation, and a description of its images and videos.
 
-        add_generation_prompt: end with the opening of a reply. add_vision_id: "Picture 1: " before each. with_labels:
-        supervise the assistant's replies. with_digests=False saves the hashing, measured at 2 ms per megapixel out of
-        about 15 for an undecoded image. earlier: what this conversation gave when it was shorter; its media are the
-        first of this one and are not opened again. Raises MessageError, MediaError.
+        Args:
+            add_generation_prompt: end with the start of a reply.
+            add_vision_id: write "Picture 1: " before the first image, and so on.
+            with_labels: supervise the assistant's replies.
+            with_digests: compute digests of media, 2 ms of about 15 ms per megapixel for an undecoded image.
+            earlier: the result for a shorter version of this conversation; its media are not opened again.
+
+        Raises MessageError, MediaError.
         """
         spans = chat.render(
             parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
@@ -146,7 +150,7 @@ class Processor:
     def assemble(
         self, ids: NDArray[np.int64], labels: NDArray[np.int64] | None, media: Sequence[LoadedMedia]
     ) -> ModelInputs:
-        """One document from its ids [T], with a placeholder for every visual token, and its images and videos.
+        """One document from its ids [T], with one placeholder per visual token, and its images and videos.
 
         Raises MessageError when placeholders and media do not match.
         """
@@ -161,11 +165,11 @@ class Processor:
         )
 
     def with_settings(self, settings: MediaSettings) -> "Processor":
-        """The same with other limits of images and videos."""
+        """A copy with other limits of images and videos."""
         return Processor(self.tokenizer, self.config, settings, self.allowed_hosts)
 
     def decode_answer(self, ids: Sequence[int]) -> str:
-        """Text of a reply: marks of boxes and references stay, end tokens and other control tokens go."""
+        """Text of a reply: markup of boxes and references is kept, end tokens and other control tokens are removed."""
         return self.tokenizer.decode(ids)
 
     def save(self, directory: str | Path) -> None:
@@ -189,7 +193,7 @@ class Processor:
         if isinstance(part, ImagePart):
             image = read_image(part.source, self.settings, self.allowed_hosts)
             height, width = image_size(image.height, image.width, self.settings, part.options)
-            # torch's own number: all cores, but one in a DataLoader's worker.
+            # torch's number of threads: all cores, but one in a worker process.
             frames = np.asarray(resize(image, height, width, threads=torch.get_num_threads()))[None]
             return self._info("image", frames, image.size, with_digest), patchify(frames)
         video = read_video(part.source, self.settings, part.options, self.allowed_hosts)
@@ -226,11 +230,11 @@ def load_processor(
     max_pixels: int | None = None,
     allowed_hosts: Sequence[str] = (),
 ) -> Processor:
-    """Processor of the packaged "nano" or of a checkpoint directory; the limits override those of its images.
+    """Processor of the packaged "nano" or of a checkpoint directory; the limits replace those of its images.
 
     Raises ConfigError, CheckpointError.
     """
-    config = Qwen2VLConfig.load(source)  # first: where there is no checkpoint at all, its error says so
+    config = Qwen2VLConfig.load(source)  # first: its error says when there is no checkpoint
     return Processor(
         tokenizer=Tokenizer.load(resolve_source(source)),
         config=config,
@@ -244,7 +248,7 @@ def _is_batch(messages: Any) -> bool:
 
 
 def _loaded_before(prepared: Prepared) -> Iterator[LoadedMedia]:
-    """Every image and video of a prompt with its patches."""
+    """All images and videos of a prompt with their patches."""
     end = 0
     for info in prepared.media:
         begin, end = end, end + math.prod(info.grid)
@@ -253,7 +257,7 @@ def _loaded_before(prepared: Prepared) -> Iterator[LoadedMedia]:
 
 def _join(patches: list[NDArray[np.uint8]], patch_dim: int) -> NDArray[np.uint8]:
     if len(patches) == 1:
-        return patches[0]  # the usual case, and a video can have 77 MB: not copied
+        return patches[0]  # the usual case; not copied, because a video can have 77 MB
     return np.concatenate([np.zeros((0, patch_dim), np.uint8), *patches])
 
 

@@ -1,7 +1,7 @@
-"""Opening images in every form that a message may hold, with all ceilings looked at before anything is decoded.
+"""Opening images in every form that a message may contain; all limits are checked before anything is decoded.
 
-`locate` serves videos too: it turns paths, URLs and bytes into one thing that can be opened. Turning modes and
-orientations into upright RGB is `images`, connections are `fetch`.
+`locate` is for videos too: it finds the file of a path, URL or bytes. `images` converts modes and orientations into upright
+RGB, `fetch` opens connections.
 """
 
 import base64
@@ -46,20 +46,20 @@ OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
     (b"II+\0", TiffImagePlugin.TiffImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
-"""First bytes of a file -> its reader. Image.open would judge sizes by a limit of its own and warn about it."""
+"""First bytes of a file, and its reader. Image.open would check sizes against its own limit and warn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """A file that exists, is not empty and is under the ceiling of bytes."""
+    """A file that exists, is not empty and is not larger than the limit."""
 
     name: str
-    """For messages."""
+    """Name of the file in messages."""
     file: Path | bytes
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Raises MediaError when the file may not be read."""
+        """The open file. Raises MediaError when it may not be read."""
         if isinstance(self.file, bytes):
             yield io.BytesIO(self.file)
             return
@@ -72,10 +72,10 @@ class Located:
 
 
 def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Image.Image:
-    """The image as upright 8-bit RGB; of an animated file the first frame.
+    """The image as upright 8-bit RGB; the first frame of an animated file.
 
-    Raises MediaError when it cannot be found or read, is damaged or truncated, is of another format than JPEG, PNG,
-    WebP, GIF, BMP and TIFF, or is over a ceiling of `settings`.
+    Raises MediaError when it cannot be found or read, is damaged or truncated, is in another format than JPEG, PNG,
+    WebP, GIF, BMP and TIFF, or exceeds a limit of `settings`.
     """
     with _opened(source, settings, allowed_hosts) as (image, name):
         with _translated(name):
@@ -84,7 +84,7 @@ def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[
 
 
 class ImageHeader(NamedTuple):
-    """What an image says about itself; width and height are upright."""
+    """Facts from the header of an image; width and height are those of the upright image."""
 
     width: int
     height: int
@@ -104,14 +104,15 @@ def image_header(source: Source, settings: MediaSettings, allowed_hosts: Sequenc
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the upright image."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.size  # Pillow gives TIFFs, and they alone, their upright size from the start
+        return image.size  # only for TIFFs Pillow reports the upright size before loading
     return image.size if exif_orientation(image) < 5 else image.size[::-1]
 
 
 @contextlib.contextmanager
 def _opened(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str]) -> Iterator[tuple[Image.Image, str]]:
-    """The image before decoding, with its header judged, and its name for messages."""
+    """The image before decoding, with its size checked, and its name in messages."""
     if isinstance(source, Image.Image | np.ndarray):
         image = source if isinstance(source, Image.Image) else from_array(source)
         _check_size(image, "the image in memory", settings)
@@ -137,7 +138,7 @@ def _opener(file: BinaryIO, name: str) -> Callable[..., Image.Image]:
 
 @contextlib.contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """Pillow's readers meet damaged files with nearly every exception there is; the wording is ours."""
+    """Translate errors of Pillow: its readers raise nearly every kind of exception for damaged files."""
     try:
         yield
     except Image.DecompressionBombError as error:
@@ -159,7 +160,7 @@ def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
 
 
 def from_array(values: NDArray[Any]) -> Image.Image:
-    """An array [H, W] or [H, W, 1 | 3 | 4] as an image: uint8 as it is, bool, uint16 in full range, floats 0..1.
+    """An array [H, W] or [H, W, 1 | 3 | 4] as an image: uint8, bool, uint16 in full range, or floats 0..1.
 
     Raises MediaError for other shapes and types, and for floats outside 0..1.
     """
@@ -181,10 +182,10 @@ def from_array(values: NDArray[Any]) -> Image.Image:
 
 
 def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Located:
-    """Find the file behind a path, URL or bytes; `kind` is the word for it in messages.
+    """The file of a path, URL or bytes; `kind` is its name in messages.
 
-    Raises MediaError when there is no such file, it is a directory or empty, over `settings.max_file_bytes`, on a host
-    that is not allowed, or when `source` is none of these forms.
+    Raises MediaError when the file does not exist, is a directory or empty, has over `settings.max_file_bytes`, is on a host
+    that is not allowed, or when `source` has none of these forms.
     """
     if isinstance(source, bytes):
         return _in_memory(f"the {kind} in memory", source, settings)
@@ -223,7 +224,7 @@ def _on_disk(path: Path, kind: str, settings: MediaSettings) -> Located:
         found = path.stat()
     except PermissionError as error:
         raise MediaError(f"{name} may not be read: check its permissions") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise MediaError(f"there is no file {name!r}: check the path of the {kind}") from error
     if stat.S_ISDIR(found.st_mode):
         raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
@@ -250,7 +251,7 @@ def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
     try:
         return base64.b64decode(unquote_to_bytes(payload) if "%" in payload else payload, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MediaError(f"the data URL of the {kind} holds damaged base64: encode the file again") from error
+        raise MediaError(f"the data URL of the {kind} has damaged base64: encode the file again") from error
 
 
 def _from_file_url(rest: str, url: str) -> Path:

@@ -1,7 +1,7 @@
 """Text to ids and back: byte-level BPE with the 14 special tokens of the family [paper 1.5].
 
-`Tokenizer` reads a published tokenizer (`tokenizer.json`, or `vocab.json` + `merges.txt`); `build_nano_tokenizer` makes
-nano's small one. Text never turns into a special token here: `chat.py` alone places those.
+`Tokenizer` reads a published tokenizer (`tokenizer.json`, or `vocab.json` + `merges.txt`); `build_nano_tokenizer` builds
+nano's small one. Text never becomes a special token here: only `chat_template` adds those.
 """
 
 import codecs
@@ -24,11 +24,11 @@ SPLIT_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""The published pre-tokenisation: words with the sign before them, single digits, runs of signs, white space."""
+"""The published pre-tokenisation: words with the character before them, single digits, runs of punctuation, white space."""
 
 FIRST_SIZE = 1536
 ROLE_WORDS = ("system", "user", "assistant")
-"""One token each in nano. Merges could not do that: merging "u" with "s" would also join them inside "mouse"."""
+"""Names of roles, one token each in nano. Merges cannot do that: merging "u" with "s" would also merge them in "mouse"."""
 
 NAME_OF_ID = {
     "bos": names.ENDOFTEXT,
@@ -39,19 +39,19 @@ NAME_OF_ID = {
     "image_pad": names.IMAGE_PAD,
     "video_pad": names.VIDEO_PAD,
 }
-"""Fields of `TokenIds` and the special token that each must be the id of."""
+"""Each field of `TokenIds`, and the special token that it is the id of."""
 
 
 class Tokenizer:
     """A tokenizer of the Qwen2 kind. Picklable, so worker processes can have one."""
 
     def __init__(self, backend: Backend) -> None:
-        """Take over a tokenizer of the `tokenizers` library. Raises CheckpointError when it is not of this family."""
+        """Wrap a tokenizer of the `tokenizers` library. Raises CheckpointError when it is not of this family."""
         backend.no_truncation()
         backend.no_padding()
-        # Offsets must cover a token's leading space, or a reply's first word would seem to begin after the reply does.
+        # Offsets must include a token's leading space, otherwise the first word of a reply would begin after the reply.
         backend.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
-        backend.encode_special_tokens = True  # special names inside text stay text; not part of the library's own files
+        backend.encode_special_tokens = True  # special names inside text stay text; tokenizer.json cannot store this
         self._backend = backend
         found = {name: backend.token_to_id(name) for name in SPECIAL_TOKENS}
         missing = [name for name, id in found.items() if id is None]
@@ -77,7 +77,7 @@ class Tokenizer:
             )
         if self.decode(ids) != probe:
             raise CheckpointError(
-                "the tokenizer does not give back the text it is given, so it is not byte-level BPE: "
+                "the tokenizer does not reproduce the text that it encodes, so it is not byte-level BPE: "
                 "give a checkpoint of the Qwen2-VL family"
             )
 
@@ -103,7 +103,7 @@ class Tokenizer:
                 )
 
     def token_ids(self) -> TokenIds:
-        """The ids that a model of this tokenizer must know."""
+        """The special ids that a model with this tokenizer needs."""
         return TokenIds(**{field: self._specials[name] for field, name in NAME_OF_ID.items()})
 
     def special(self, name: str) -> int:
@@ -111,19 +111,19 @@ class Tokenizer:
         return self._specials[name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text; names of special tokens in it are ordinary characters."""
+        """Ids of plain text; names of special tokens in it are treated as ordinary characters."""
         return self._backend.encode(text, add_special_tokens=False).ids
 
     def encode_text(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids of plain text, and for each the characters (begin, end) of `text` that it came from.
+        """Ids of plain text, and the range of characters (begin, end) of `text` of each id.
 
-        Tokens that hold a part of one character all have that character's span.
+        Tokens that are parts of one character all have the range of that character.
         """
         encoding = self._backend.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def decode(self, ids: Iterable[int], keep_special: Collection[str] = GROUNDING_TOKENS) -> str:
-        """Text of ids. Special tokens appear by name if they are in `keep_special`, else vanish; bad UTF-8 becomes U+FFFD."""
+        """Text of ids. Special tokens in `keep_special` are written by name, others are left out; bad UTF-8 becomes U+FFFD."""
         return b"".join(self._bytes_of(id, keep_special) for id in ids).decode("utf-8", errors="replace")
 
     def _bytes_of(self, id: int, keep_special: Collection[str]) -> bytes:
@@ -135,7 +135,7 @@ class Tokenizer:
         return token.translate(_TO_LATIN).encode("latin-1")
 
     def save(self, directory: str | Path, *, model_max_length: int = 32768, chat_template: str | None = None) -> None:
-        """Write `tokenizer.json`, `vocab.json`, `merges.txt` and `tokenizer_config.json`, as published ones are."""
+        """Write `tokenizer.json`, `vocab.json`, `merges.txt` and `tokenizer_config.json` in the published layout."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         whole = json.loads(self._backend.to_str())
@@ -167,18 +167,18 @@ class Tokenizer:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that decides which ids a text gets: equal digests tokenise alike."""
+        """SHA-256 of everything that affects the ids of a text: tokenizers with equal digests give equal ids."""
         parts = json.loads(self._backend.to_str())
         decisive = {name: parts[name] for name in ("model", "pre_tokenizer", "normalizer")} | {"added": self._added}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The library's own pickling forgets `encode_special_tokens`, and text could become control tokens in a worker.
+        # The library's own pickling loses `encode_special_tokens`, so text could become control tokens in a worker.
         return _rebuild, (self._backend.to_str(),)
 
 
 class StreamDecoder:
-    """Decodes ids as they come. The pieces joined equal `decode` of all ids; no piece holds half a character."""
+    """Decodes ids one by one. The joined pieces equal `decode` of all ids; no piece contains a part of a character."""
 
     def __init__(self, tokenizer: Tokenizer, keep_special: Collection[str] = GROUNDING_TOKENS) -> None:
         self._tokenizer = tokenizer
@@ -186,31 +186,31 @@ class StreamDecoder:
         self._bytes = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, id: int) -> str:
-        """The text that this id completes; empty while a character is unfinished."""
+        """The text that is complete with this id; empty while a character is unfinished."""
         return self._bytes.decode(self._tokenizer._bytes_of(id, self._keep))
 
     def finish(self) -> str:
-        """What is left at the end: U+FFFD for a character that was never finished, else nothing."""
+        """The text left at the end: U+FFFD for an unfinished character, else nothing."""
         return self._bytes.decode(b"", final=True)
 
 
 def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: int = FIRST_SIZE) -> Tokenizer:
     """nano's tokenizer: 14 special tokens (ids 0..13), 256 bytes, three role names, then merges up to `size`.
 
-    `words` may repeat; the more frequent come first, then the alphabet decides. What `later` adds leaves all ids as they
-    are, for a model that was trained before. A lower-case word ("red"), or one with
-    a space in front (" What"), becomes one token where a space stands before it. A capitalised word ("What") becomes
-    one where nothing does, which is meant for the openers of sentences.
+    `words` may repeat: frequent words come first, equally frequent ones in alphabetical order. `later` words are appended
+    without changing existing ids, for a model that is already trained. A lower-case word ("red"), or one that begins with
+    a space (" What"), becomes one token after a space. A capitalised word ("What") becomes one token at the start of a
+    text, as in the first word of a sentence.
 
-    Merges are chains, " red" = (Ġ,r) (Ġr,e) (Ġre,d): every left piece begins with the space or the capital. So a word
-    that stands free - a reply, a quotation - is spelled letter by letter, and a model can read words that it never saw,
-    while a word inside a question costs one token.
+    Merges are chains, " red" = (Ġ,r) (Ġr,e) (Ġre,d): each left piece begins with the space or the capital. So a word
+    without a space before it (a reply, a quotation) is spelled letter by letter, and a model can read words that it has
+    never seen, while a word inside a question is one token.
     """
     vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *_BYTES, *ROLE_WORDS))}
     merges: list[tuple[str, str]] = []
     for word in (*_in_order(words), *_in_order(later)):
         chain = [(word[:i], word[i]) for i in range(1, len(word)) if word[: i + 1] not in vocab]
-        if len(vocab) + len(chain) <= size:  # else a shorter word may still fit
+        if len(vocab) + len(chain) <= size:  # otherwise a shorter word may still fit
             merges += chain
             vocab |= {left + right: len(vocab) + i for i, (left, right) in enumerate(chain)}
     backend = _assemble(vocab, merges)
@@ -220,16 +220,16 @@ def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: 
 
 
 def _in_order(words: Iterable[str]) -> Iterator[str]:
-    """Words in the byte alphabet: first the signs between boxes, then those after a space, then openers.
+    """Words in the byte alphabet: first the characters between boxes, then words after a space, then capitalised words.
 
-    Words after a space have to come first: BPE applies early merges first, and " What" must not begin with "Wh".
+    Words after a space must come first: BPE applies early merges first, and " What" must not begin with "Wh".
     """
     yield "),("
     counts = Counter(word if word[:1].isupper() else f" {word.strip()}" for word in words if word.strip())
     split = _pre_tokenizer()
     ordered = sorted(counts, key=lambda word: (not word.startswith(" "), -counts[word], word))
     for word in ordered:
-        piece = split.pre_tokenize_str(word)[0][0]  # of " top-left" the first piece, " top", is what a chain can reach
+        piece = split.pre_tokenize_str(word)[0][0]  # a chain can only reach the first piece, " top" of " top-left"
         if len(piece) > 1:
             yield piece
 
@@ -257,7 +257,7 @@ def _assemble(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> Backe
 def _read_backend(path: Path) -> Backend:
     try:
         return Backend.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception for every kind of damage
+    except Exception as error:  # the library raises a plain Exception for every kind of damage
         raise CheckpointError(f'"{path}" is not a readable tokenizer file: copy it again') from error
 
 
@@ -266,7 +266,7 @@ def _rebuild(text: str) -> Tokenizer:
 
 
 def _backend_from_parts(folder: Path) -> Backend:
-    """From `vocab.json` and `merges.txt`; special tokens as the files beside say, else appended in the published order."""
+    """Tokenizer from `vocab.json` and `merges.txt`; special tokens from the other files, else appended in the published order."""
     try:
         vocab, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
         backend, added = _assemble(vocab, merges), _read_added(folder)
@@ -281,7 +281,7 @@ def _backend_from_parts(folder: Path) -> Backend:
                 f'"{folder}" wants id {id} for {token.content}, but {len(vocab)} vocabulary entries leave '
                 f"{backend.token_to_id(token.content)} for it: use the files of one checkpoint"
             )
-    backend.add_special_tokens([_special(n) for n in SPECIAL_TOKENS])  # no effect on those that are there
+    backend.add_special_tokens([_special(n) for n in SPECIAL_TOKENS])  # no effect on existing ones
     return backend
 
 
@@ -301,11 +301,11 @@ def _write_json(path: Path, content: Any, indent: int | None = 2) -> None:
 
 
 def _byte_alphabet() -> tuple[str, ...]:
-    """The printable character that stands for each byte in vocabularies of this kind (space is "Ġ"), GPT-2's rule."""
+    """The printable character of each byte in byte-level vocabularies (space is "Ġ"), by the rule of GPT-2."""
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    stand_ins = iter(range(0x100, 0x200))
-    return tuple(chr(byte) if byte in plain else chr(next(stand_ins)) for byte in range(256))
+    replacements = iter(range(0x100, 0x200))
+    return tuple(chr(byte) if byte in plain else chr(next(replacements)) for byte in range(256))
 
 
 _BYTES = _byte_alphabet()
-_TO_LATIN = {ord(sign): byte for byte, sign in enumerate(_BYTES)}
+_TO_LATIN = {ord(character): byte for byte, character in enumerate(_BYTES)}

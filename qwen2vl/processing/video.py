@@ -1,9 +1,9 @@
-"""Videos: which frames the model sees, how large, and when they are shown. Lists of images are videos too.
+"""Choosing the frames of a video, their size and their times. A list of images is a video too.
 
-Number of frames and their size come from the header by the rules of `spec.resize`, so a preview of the cost knows them
-without decoding; wanted times run evenly from the first to the last timestamp, and the frame nearest to each is taken.
-Timestamps decide, never frame numbers: phones and screen recorders write variable rates. Decoding is `decoding`; only
-the chosen frames are kept, already resized, so memory does not grow with the video.
+Number and size of the frames come from the header by the rules of `spec.resize`, so a cost preview knows them without
+decoding. Wanted times are evenly spaced from the first to the last timestamp, and the nearest frame to each is taken. Timestamps
+decide, not frame numbers: phones and screen recorders write variable rates. `decoding` decodes; only the chosen frames
+are kept, already resized, so memory does not grow with the length of the video.
 """
 
 import logging
@@ -29,10 +29,10 @@ VideoSource = Source | Sequence[Source]
 """Path, URL or bytes of a video; or its frames: a sequence of images in any form, or an array [F, H, W, 3]."""
 
 GUESSED_FPS = 25.0
-"""Rate of a video that states none, as FFmpeg assumes."""
+"""Frame rate of a video without a stated rate, as FFmpeg assumes."""
 
 MOST_FRAMES = 2**31 - 1
-"""No file holds so many; a header that announces more is no measure of anything."""
+"""No file contains more frames; a header that states more is damaged."""
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Video:
     """The chosen frames of a video, an even number of them."""
 
     frames: Frames
-    """[F, H, W, 3], already of the size that the model sees."""
+    """[F, H, W, 3], after resizing."""
     timestamps_s: tuple[float, ...]
-    """When each frame is shown, from the video's beginning."""
+    """Time of each frame in seconds from the beginning of the video."""
     original_size: tuple[int, int]
     """Width and height before resizing, upright."""
     fps: float
@@ -52,7 +52,7 @@ class Video:
 
 
 class VideoHeader(NamedTuple):
-    """What a video says about itself; width and height are upright."""
+    """Facts from the header of a video; width and height are those of upright frames."""
 
     width: int
     height: int
@@ -69,11 +69,12 @@ def read_video(
 ) -> Video:
     """Choose, decode and resize the frames of a video [paper 4.4, 4.5].
 
-    n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the frame nearest to each. A
-    file that breaks off before the frames its header announces repeats the last one, so n stays as announced. Lists of
-    frames are taken whole, the last one twice where their number is odd, unless `options` asks for a number or rate.
+    n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the nearest frame to each is taken.
+    If a file ends before the frames that its header states, its last frame is repeated, so n does not change. Lists of
+    frames are taken completely, the last one twice if their number is odd, unless `options` sets a number or rate.
 
-    Raises MediaError when there is no such file, it holds no video, is over a ceiling, or start and end leave nothing.
+    Raises MediaError when the file does not exist, contains no video or exceeds a limit, or when nothing is left between
+    start and end.
     """
     options = options or MediaOptions()
     if not isinstance(source, str | bytes | Path):
@@ -89,10 +90,10 @@ def read_video(
     height, width = frame_size(header.height, header.width, count, settings, options)
     shown = np.unique(survey.times[survey.is_shown])
     seconds = (shown - shown[0]) * unit
-    promised = header.duration_s - 1 / header.fps
-    if is_short and seconds[-1] < promised - 0.5 / header.fps:
-        log.warning("%s breaks off after %.2f of %.2f seconds", located.name, seconds[-1], header.duration_s)
-    chosen = _choose(seconds, begin, end, count, promised if is_short else 0.0)
+    stated_end = header.duration_s - 1 / header.fps
+    if is_short and seconds[-1] < stated_end - 0.5 / header.fps:
+        log.warning("%s ends after %.2f of %.2f seconds", located.name, seconds[-1], header.duration_s)
+    chosen = _choose(seconds, begin, end, count, stated_end if is_short else 0.0)
     targets, slots = np.unique(chosen, return_inverse=True)
     frames = decode_frames(located, settings, survey, shown[targets], (height, width))
     return Video(
@@ -107,7 +108,7 @@ def read_video(
 def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> VideoHeader:
     """Size, duration, rate and number of frames, from the header and the first frame. Raises MediaError.
 
-    Only videos whose header states no duration are read (not decoded) to their end.
+    Only videos without a stated duration are read (not decoded) to their end.
     """
     if not isinstance(source, str | bytes | Path):
         images = _as_list(source)
@@ -120,20 +121,20 @@ def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Se
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
-    """How many frames `read_video` takes of a video with this header: known before anything is decoded.
+    """Number of frames that `read_video` takes of a video with this header, known before decoding.
 
-    Raises MediaError when start and end leave nothing.
+    Raises MediaError when nothing is left between start and end.
     """
     _, _, total = _range(header, options)
     return choose_num_frames(total, header.fps, settings, options)
 
 
 def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
-    """The same for a list of `total` frames: all of them, made even, unless a number or rate is asked for."""
-    return choose_num_frames(total, settings.fps, settings, options) if _thins_out(options) else total + total % 2
+    """Number of frames that are taken of a list of `total` frames: all, made even, unless `options` sets a number or rate."""
+    return choose_num_frames(total, settings.fps, settings, options) if _selects_frames(options) else total + total % 2
 
 
-def _thins_out(options: MediaOptions) -> bool:
+def _selects_frames(options: MediaOptions) -> bool:
     return options.fps is not None or options.nframes is not None or options.max_frames is not None
 
 
@@ -149,7 +150,7 @@ def _header(container: InputContainer, stream: VideoStream, survey: Survey, name
     fps = fps or (stream.frames / duration_s) or GUESSED_FPS
     frames = stream.frames or max(1, round(duration_s * fps))
     if frames > MOST_FRAMES:
-        raise MediaError(f"{name} announces {frames} frames: its header is damaged, save it again")
+        raise MediaError(f"{name} states {frames} frames: its header is damaged, save it again")
     return VideoHeader(width, height, duration_s, fps, frames)
 
 
@@ -162,7 +163,7 @@ def _stated_duration(container: InputContainer, stream: VideoStream) -> float | 
 
 
 def _range(header: VideoHeader, options: MediaOptions) -> tuple[float, float, int]:
-    """Start and end in seconds, and the frames between them by the header. Raises MediaError when that is nothing."""
+    """Start and end in seconds, and the number of frames between them. Raises MediaError when nothing is left."""
     if options.video_start is None and options.video_end is None:
         return 0.0, np.inf, header.frames
     begin = options.video_start or 0.0
@@ -175,15 +176,15 @@ def _range(header: VideoHeader, options: MediaOptions) -> tuple[float, float, in
     return begin, end, max(1, round((end - begin) * header.fps))
 
 
-def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, promised: float) -> NDArray[np.intp]:
-    """Index of the frame nearest to each wanted time; the earlier one where two are equally near.
+def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, stated_end: float) -> NDArray[np.intp]:
+    """Index of the nearest frame to each wanted time; the earlier one of two equally near.
 
-    `promised` is the last time that the header of a broken-off video announces, else 0. Wanted times run that far, so
-    the sampling rate stays the announced one and the last frame stands for what is missing.
+    stated_end: time of the last frame by the header of an incomplete video, else 0. Wanted times extend to it, so the
+    sampling rate stays as planned and the last frame replaces the missing ones.
     """
     inside = seconds[(seconds >= begin) & (seconds <= end)]
     low, high = (inside[0], inside[-1]) if len(inside) else (begin, begin)
-    high = max(high, min(end, promised))
+    high = max(high, min(end, stated_end))
     wanted = np.linspace(low, high, count)
     right = np.searchsorted(seconds, wanted).clip(0, len(seconds) - 1)
     left = (right - 1).clip(0)
@@ -205,7 +206,7 @@ def _as_list(source: Any) -> Sequence[Source]:
 def _read_list(
     sources: Sequence[Source], settings: MediaSettings, options: MediaOptions, allowed_hosts: Sequence[str]
 ) -> Video:
-    """Frames as images carry no times: they count as taken at `settings.fps`. Other sizes go to the first one's."""
+    """A video from a list of images. They have no times and count as taken at `settings.fps`; all get the size of the first."""
     if options.video_start is not None or options.video_end is not None:
         raise MediaError(
             "video_start and video_end need a video with times, not a list of frames: leave frames out of it"
@@ -213,7 +214,7 @@ def _read_list(
     total = len(sources)
     count = planned_list(total, settings, options)
     ranks = np.arange(count).clip(max=total - 1)
-    if _thins_out(options):
+    if _selects_frames(options):
         ranks = np.linspace(0, total - 1, count).round().astype(int)
     image = read_image(sources[0], settings, allowed_hosts)
     original_size = image.size

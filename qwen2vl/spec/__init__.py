@@ -1,12 +1,13 @@
-"""What processing and model must agree on: sizes, tokens, grids, positions. No torch, except `spec.inputs`.
+"""Agreements between processing and model: sizes, tokens, grids, positions, costs. Without torch, except `spec.inputs`.
 
-Start with `config` (the model's numbers), then `resize` and `costs`, `positions` (three-axis positions).
+Read in this order: `config` (numbers of a model), `tokens`, `media_settings` and `resize` (sizes of images and videos),
+`costs`, `positions` (three-axis positions), `inputs` (what the model receives).
 """
 
 from pathlib import Path
 
 PACKAGED_NANO = Path(__file__).resolve().parent.parent / "nano" / "checkpoint"
-"""Where the shipped checkpoint lies; the only place that knows, so `model` and `processing` need not know `nano`."""
+"""Directory of the shipped checkpoint. Defined only here, so `model` and `processing` do not depend on `nano`."""
 
 
 def resolve_source(source: str | Path) -> Path:

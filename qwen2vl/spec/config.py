@@ -33,7 +33,7 @@ class VisionConfig:
     spatial_merge_size: int = 2
     temporal_patch_size: int = 2
     image_mean: tuple[float, ...] = CLIP_MEAN
-    """Per channel, on pixels / 255; comes from preprocessor_config.json, because uint8 patches are normalised here."""
+    """Mean per channel of pixels / 255, from preprocessor_config.json, because the model normalises uint8 patches."""
     image_std: tuple[float, ...] = CLIP_STD
 
     def __post_init__(self) -> None:
@@ -49,12 +49,12 @@ class VisionConfig:
 
     @property
     def patch_dim(self) -> int:
-        """Numbers in one flattened patch: 1176 in every published model."""
+        """Length of one flattened patch: 1176 in every published model."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
     @property
     def merge_unit(self) -> int:
-        """Patches that become one token of the decoder: 4."""
+        """Number of patches that become one token of the decoder: 4."""
         return self.spatial_merge_size**2
 
 
@@ -72,11 +72,11 @@ class TextConfig:
     rms_norm_eps: float = 1e-6
     rope_theta: float = 1_000_000.0
     mrope_section: tuple[int, ...] = (16, 24, 24)
-    """Frequencies owned by time, row, column; they sum to half a head."""
+    """Number of frequencies of time, row and column; they sum to half a head."""
     rope: Literal["mrope", "1d"] = "mrope"
-    """"1d" gives all axes the plain token index: the baseline of the paper's table 8."""
+    """"1d" uses the token index on all axes: the baseline of table 8 of the paper."""
     max_position_embeddings: int = 32768
-    """The context: longest prompt plus reply that is accepted."""
+    """The context: largest number of tokens of a prompt and its reply."""
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_attention_heads:
@@ -101,7 +101,7 @@ class TextConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qwen2VLConfig:
-    """A whole model: tower, decoder and the token ids that join them."""
+    """Configuration of a whole model: tower, decoder and the token ids that join them."""
 
     vision: VisionConfig
     text: TextConfig
@@ -126,7 +126,7 @@ class Qwen2VLConfig:
     def load(cls, directory: str | Path) -> "Qwen2VLConfig":
         """Read `config.json` (and the pixel statistics of `preprocessor_config.json`) of a checkpoint directory.
 
-        Raises ConfigError when a file is missing, unreadable, of another model, or holds fields we do not know.
+        Raises ConfigError when a file is missing, unreadable, of another model, or has unknown fields.
         """
         folder = resolve_source(directory)
         config = cls.from_hub(read_json(folder / "config.json"))
@@ -182,7 +182,7 @@ NANO = Qwen2VLConfig(
         depth=4,
         embed_dim=128,
         num_heads=4,
-        # Statistics of the drawn world: with CLIP's the visual signal stays at chance for the whole run.
+        # Statistics of the drawn world: with those of CLIP, training stays at chance.
         image_mean=(0.71, 0.70, 0.69),
         image_std=(0.30, 0.31, 0.31),
     ),
@@ -198,11 +198,11 @@ NANO = Qwen2VLConfig(
         mrope_section=(4, 6, 6),
         max_position_embeddings=32768,
     ),
-    # nano's tokenizer puts the special tokens first, in the published order, so ids do not move with its vocabulary.
+    # nano's tokenizer has the special tokens first, in the published order, so ids do not depend on its vocabulary.
     tokens=TokenIds(bos=0, eos=2, vision_start=9, vision_end=10, vision_pad=11, image_pad=12, video_pad=13),
     initializer_range=0.03,
 )
-"""The small model that this project trains on what it draws, and ships."""
+"""The small model that this project trains on the drawn world and ships."""
 
 NAMED = {
     "nano": NANO,
@@ -210,4 +210,4 @@ NAMED = {
     "7b": _published(3584, 18944, 28, 28, 4, 152064, False),
     "72b": _published(8192, 29568, 80, 64, 8, 152064, False),
 }
-"""Every named size; parameter totals are those of [paper 1.8]."""
+"""All named sizes; their numbers of parameters are in [paper 1.8]."""

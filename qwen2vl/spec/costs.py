@@ -1,6 +1,6 @@
-"""Costs: `plan_media`, the one function that says what an image or video becomes, and the FLOP and byte formulas behind it.
+"""Costs of images, videos and prompts: `plan_media`, and the FLOP and byte formulas that it uses.
 
-Processor, cost preview, packing, admission and MFU all ask here, so they cannot disagree.
+Processor, cost preview, packing, admission and MFU all call it, so they cannot disagree.
 """
 
 import math
@@ -13,7 +13,7 @@ from qwen2vl.spec.resize import frame_size, image_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaPlan:
-    """What one image or video will be and cost."""
+    """Size and costs of one image or video."""
 
     height: int
     width: int
@@ -26,11 +26,11 @@ class MediaPlan:
     """Tokens in the decoder, without the two that mark start and end."""
     num_patches: int
     tower_flops: int
-    """Multiply-adds counted twice: projections and MLP, attention per frame, merger. No rotary, norms, softmax."""
+    """A multiply-add is two: projections and MLP, attention per frame, merger; without rotary positions, norms, softmax."""
     pixel_bytes: int
-    """uint8 patches on their way to the device."""
+    """Bytes of the uint8 patches that are copied to the device."""
     kv_bytes: int
-    """bf16 keys and values that its tokens occupy in the cache."""
+    """Bytes of the bf16 keys and values of its tokens in the cache."""
 
 
 def plan_media(
@@ -44,7 +44,7 @@ def plan_media(
 ) -> MediaPlan:
     """Size, grid, tokens, FLOPs and bytes of an image (num_frames None) or of a video of `num_frames` chosen frames.
 
-    The one cost function: processor, packing, cost preview, admission and MFU all call it. Raises MediaError.
+    Raises MediaError for sizes that cannot be.
     """
     settings = settings or MediaSettings()
     if num_frames is None:
@@ -80,13 +80,13 @@ def tower_flops(vision: VisionConfig, grid: tuple[int, int, int]) -> int:
 
 
 def decoder_flops(config: Qwen2VLConfig, num_tokens: int, num_logits: int = 1) -> int:
-    """Forward FLOPs of the decoder for a prompt of `num_tokens`, causal attention counted at half."""
+    """Forward FLOPs of the decoder for a prompt of `num_tokens`; causal attention counts half."""
     per_token, per_pair, per_logit = decoder_terms(config)
     return num_tokens * per_token + num_tokens**2 * per_pair + num_logits * per_logit
 
 
 def decoder_terms(config: Qwen2VLConfig) -> tuple[int, int, int]:
-    """Forward FLOPs per token, per token squared and per row of logits: for whole columns of lengths at once."""
+    """Forward FLOPs per token, per squared number of tokens and per row of logits, for arrays of lengths."""
     text = config.text
     kv = text.num_key_value_heads * text.head_dim
     per_token = 2 * text.hidden_size * (2 * text.hidden_size + 2 * kv + 3 * text.intermediate_size)
@@ -99,13 +99,13 @@ def decoder_terms(config: Qwen2VLConfig) -> tuple[int, int, int]:
 
 
 def kv_bytes_per_token(config: Qwen2VLConfig, element_bytes: int = 2) -> int:
-    """Keys and values of one token over all layers: 28,672 / 57,344 / 327,680 bytes for 2B / 7B / 72B in bf16."""
+    """Bytes of keys and values of one token over all layers: 28,672 / 57,344 / 327,680 bytes for 2B / 7B / 72B in bf16."""
     text = config.text
     return 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * element_bytes
 
 
 def num_parameters(config: Qwen2VLConfig) -> dict[str, int]:
-    """Parameters by part: "tower", "merger", "decoder" (embedding and head in it) and "total" [paper 1.8]."""
+    """Number of parameters by part: "tower", "merger", "decoder" (with embedding and head) and "total" [paper 1.8]."""
     vision, text = config.vision, config.text
     width, inner = vision.embed_dim, int(vision.embed_dim * vision.mlp_ratio)
     block = 4 * width * width + 4 * width + 2 * width * inner + inner + width + 4 * width

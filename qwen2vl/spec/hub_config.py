@@ -3,7 +3,7 @@
 Flat (2024): text fields at the top, `vision_config` nested, `rope_scaling`.
 Nested (transformers >= 5): text fields in `text_config`, theta and sections in `rope_parameters`.
 
-Here are plain dictionaries only; the classes that they become are in `config`.
+This module handles plain dictionaries; their classes are in `config`.
 """
 
 import json
@@ -22,7 +22,7 @@ TOKEN_KEYS = {
     "image_pad": "image_token_id",
     "video_pad": "video_token_id",
 }
-"""Our names of the token ids, and those of the published file."""
+"""Our name of each token id, and its name in the published file."""
 INERT = {
     "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "hidden_act",
     "initializer_range", "layer_types", "max_window_layers", "model_type", "pad_token_id", "quantization_config",
@@ -33,7 +33,7 @@ INERT = {
     "task_specific_params", "tokenizer_class", "torchscript", "pruned_heads", "tie_encoder_decoder",
     "_attn_implementation_autoset", "use_bfloat16",
 }  # fmt: skip
-"""Keys that published files carry and that change nothing here (or are handled by name below)."""
+"""Keys of published files that have no effect here (or are handled by name below)."""
 
 VISION_INERT = {
     "hidden_act", "model_type", "in_chans", "spatial_patch_size", "initializer_range", "dtype", "rope_parameters",
@@ -51,7 +51,7 @@ class HubFields:
 
 
 def read_preprocessor(folder: Path, kind: Literal["image", "video"]) -> dict[str, Any]:
-    """What a checkpoint says of its images or videos, {} when it says nothing.
+    """Preprocessor settings of a checkpoint for images or videos, {} when it has none.
 
     A file of its own in the published layout; transformers >= 5 nests both in `processor_config.json` when it saves.
     """
@@ -115,12 +115,13 @@ def parse_hub_config(raw: dict[str, Any], text_fields: set[str], vision_fields: 
 
 
 def refuse_unknown(where: str, unknown: set[str]) -> None:
+    """Raise ConfigError when there are unknown fields."""
     if unknown:
         raise ConfigError(f"{where} has fields that this program does not know: {', '.join(sorted(unknown))}")
 
 
 def refuse_unsupported(text: dict[str, Any]) -> None:
-    """Settings that would change the numbers and that no Qwen2-VL uses: refused, because ignoring them is wrong."""
+    """Raise ConfigError for settings that would change the results and that no Qwen2-VL uses."""
     if text.get("use_sliding_window"):
         raise ConfigError("use_sliding_window true is not supported: no published Qwen2-VL uses it, set it to false")
     if text.get("hidden_act", "silu") != "silu":
@@ -134,7 +135,7 @@ def refuse_unsupported(text: dict[str, Any]) -> None:
 
 
 def refuse_unsupported_tower(vision: dict[str, Any]) -> None:
-    """The same for the tower; newer files (transformers >= 5) spell out its rotary settings."""
+    """Raise ConfigError for such settings of the tower; newer files (transformers >= 5) contain its rotary settings."""
     if vision.get("hidden_act", "quick_gelu") != "quick_gelu":
         raise ConfigError(f'vision hidden_act "{vision["hidden_act"]}" is not supported: the tower uses "quick_gelu"')
     theta = (vision.get("rope_parameters") or {}).get("rope_theta", 10_000)

@@ -1,4 +1,4 @@
-"""`ModelInputs`: what processing makes and the model eats. Fields only; the one place in `spec` that knows torch."""
+"""`ModelInputs`: the output of processing and the input of the model. The only module of `spec` that uses torch."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -10,7 +10,7 @@ from torch import Tensor
 class ModelInputs:
     """One packed row of documents, without a batch dimension and without padding.
 
-    T tokens in S documents, P patches of N images and videos; images and videos stand together, in textual order.
+    T tokens in S documents, P patches of N images and videos; images and videos are one list, in textual order.
     """
 
     ids: Tensor
@@ -24,7 +24,7 @@ class ModelInputs:
     grids: Tensor
     """int64 [N, 3]: time, height, width in patches; P = sum of their products."""
     labels: Tensor | None = None
-    """int64 [T] or None; labels[i] is the target *at* token i (the model is asked for it at i-1), -100 = not supervised."""
+    """int64 [T] or None; labels[i] is the target *at* token i (predicted at i-1), -100 = not supervised."""
 
     @property
     def num_tokens(self) -> int:
@@ -35,16 +35,16 @@ class ModelInputs:
         return self.segments.shape[0] - 1
 
     def to(self, device: torch.device | str) -> "ModelInputs":
-        """The same row on another device. Segments and grids stay on the CPU: they steer Python, not kernels."""
+        """A copy of the row on another device. Segments and grids stay on the CPU: Python reads them, not kernels."""
         moved = {name: getattr(self, name).to(device) for name in ("ids", "positions", "patches")}
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, **moved, labels=labels)
 
 
 def pack(rows: list[ModelInputs]) -> ModelInputs:
-    """Lay rows end to end. Documents keep their own positions; nothing is padded.
+    """Concatenate rows. Documents keep their own positions; nothing is padded.
 
-    Two rows of 3 and 2 tokens give segments [0, 3, 5]. Rows with and without labels do not mix.
+    Two rows of 3 and 2 tokens give segments [0, 3, 5]. All rows have labels, or none has.
     """
     assert rows, "nothing to pack"
     with_labels = [row.labels is not None for row in rows]

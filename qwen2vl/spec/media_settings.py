@@ -1,4 +1,4 @@
-"""What a checkpoint says about images and videos, and what one item of a conversation may ask for instead."""
+"""Limits of images and videos: those of a checkpoint, and those that one item of a conversation sets for itself."""
 
 import math
 from collections.abc import Mapping
@@ -12,34 +12,34 @@ from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR
 from qwen2vl.spec.hub_config import read_preprocessor
 
 LARGEST = 2**53
-"""Largest number that an item may ask for: whole numbers beyond it have no exact float, and from 2^1024 on none at all."""
+"""Largest number that an item may set: larger whole numbers have no exact float."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSettings:
-    """What a checkpoint says about images and videos (`preprocessor_config.json`, `video_preprocessor_config.json`)."""
+    """Limits and pixel statistics of a checkpoint (`preprocessor_config.json`, `video_preprocessor_config.json`)."""
 
     min_pixels: int = 4 * 784
     """Smallest area of an image after resizing."""
     max_pixels: int = 16384 * 784
     """Largest area of an image after resizing; 784 pixels are one token."""
     video_min_pixels: int = 128 * 784
-    """Smallest area of a frame, unless the whole video would be over its cap."""
+    """Smallest area of a frame, unless the whole video would exceed its cap."""
     video_max_pixels: int = 768 * 784
     """Largest area of a frame."""
     video_total_pixels: int = 24576 * 784
-    """Budget of all frames together, counted at half because two frames share a token [paper 4.5]."""
+    """Budget of pixels of all frames; each counts half, because two frames share a token [paper 4.5]."""
     video_max_tokens: int = 16384
-    """Hard cap of a whole video in tokens; the per-frame minimum gives way to it."""
+    """Cap of a whole video in tokens; it has priority over the minimum per frame."""
     fps: float = 2.0
     min_frames: int = 4
     max_frames: int = 768
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     max_file_bytes: int = 256 * 2**20
-    """Ceiling of a file, looked at before it is opened."""
+    """Ceiling of a file in bytes, checked before it is opened."""
     max_decoded_pixels: int = 100_000_000
-    """Ceiling of an image's own size, read from its header before decoding (a small file can unpack to gigapixels)."""
+    """Ceiling of an image's original size in pixels, checked before decoding (a small file can decode to gigapixels)."""
 
     def __post_init__(self) -> None:
         for small, large in (("min_pixels", "max_pixels"), ("video_min_pixels", "video_max_pixels")):
@@ -65,7 +65,7 @@ class MediaSettings:
         return cls(**known)
 
     def with_limits(self, min_pixels: int | None, max_pixels: int | None) -> "MediaSettings":
-        """The same with other pixel limits for images. A lone limit pulls the other along, so both hold."""
+        """A copy with other pixel limits for images. If only one limit is given, the other is moved so that both hold."""
         if min_pixels is None and max_pixels is None:
             return self
         low = self.min_pixels if min_pixels is None else min_pixels
@@ -77,7 +77,7 @@ class MediaSettings:
         return replace(self, min_pixels=low, max_pixels=high)
 
     def capped(self, tokens: int) -> "MediaSettings":
-        """The same with no image and no video over so many tokens: how a sample is brought under a budget."""
+        """A copy in which no image and no video has more than `tokens` tokens, to fit a sample into a budget."""
         high = min(self.max_pixels, max(1, tokens) * FACTOR**2)
         return replace(
             self,
@@ -101,7 +101,7 @@ class MediaSettings:
         }
 
     def video_file(self) -> dict[str, Any]:
-        """Contents of `video_preprocessor_config.json`: published names where there are some, ours for the rest."""
+        """Contents of `video_preprocessor_config.json`: published names where they exist, our names for the rest."""
         return {theirs: getattr(self, ours) for theirs, ours in _VIDEO_KEYS.items()} | {
             "image_mean": list(self.image_mean),
             "image_std": list(self.image_std),
@@ -110,7 +110,7 @@ class MediaSettings:
 
 
 def flatten_size(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Newer files say size = {shortest_edge: min_pixels, longest_edge: max_pixels}; one form for both."""
+    """Fields of a preprocessor file in one form: newer files have size = {shortest_edge: min_pixels, longest_edge: max_pixels}."""
     size = raw.get("size") or {}
     return {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")} | {
         k: v for k, v in raw.items() if v is not None
@@ -131,7 +131,7 @@ _VIDEO_KEYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaOptions:
-    """What one image or video of a conversation asks for itself; None = as the settings say [paper 4.6]."""
+    """Limits of one image or video of a conversation; None = as in the settings [paper 4.6]."""
 
     min_pixels: int | None = None
     max_pixels: int | None = None
@@ -143,7 +143,7 @@ class MediaOptions:
     min_frames: int | None = None
     max_frames: int | None = None
     video_start: float | None = None
-    """Seconds from the video's beginning."""
+    """Start in seconds from the beginning of the video."""
     video_end: float | None = None
 
     def __post_init__(self) -> None:
@@ -158,4 +158,4 @@ class MediaOptions:
         if self.fps is not None and self.nframes is not None:
             raise MediaError(f"fps {self.fps} and nframes {self.nframes} exclude each other: give one of them")
         if (self.resized_height is None) != (self.resized_width is None):
-            raise MediaError("resized_height and resized_width belong together: give both or neither")
+            raise MediaError("resized_height and resized_width need each other: give both or neither")

@@ -1,7 +1,7 @@
-"""Where every token and every patch stands. Made once on the CPU, then travels in the batch as data.
+"""Positions of tokens and patches, computed once on the CPU; they travel in the batch as data.
 
-Three axes for tokens (time, row, column), two for the patches inside the tower (row, column), and the segment
-boundaries inside which patches may look at each other.
+Tokens have three axes (time, row, column), patches inside the tower have two (row, column). Patches attend to each other
+inside segment boundaries, one segment a frame.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from qwen2vl.spec.config import Qwen2VLConfig, VisionConfig
 
 
 def mrope_positions(ids: Sequence[int] | Ints, grids: Sequence[Sequence[int]] | Ints, config: Qwen2VLConfig) -> Ints:
-    """Three-axis positions of ONE document: ids [T] and grids [N, 3] (t, h, w in patches) to int64 [3, T].
+    """Three-axis positions of ONE document, int64 [3, T], from ids [T] and grids [N, 3] (t, h, w in patches).
 
     Text advances all axes by one. An image or video of grid (t, h, w) spreads over its axes from a common offset, and
-    the text after it starts at the largest position of *any* axis plus one [paper 3.3]. (transformers >= 5.3 forgets
+    the text after it starts at the largest position of *any* axis plus one [paper 3.3]. (transformers >= 5.3 omits
     the time axis there, so text after a long video restarts inside the video.)
 
     Three text tokens, an image (1, 4, 6), one text token:
@@ -29,7 +29,7 @@ def mrope_positions(ids: Sequence[int] | Ints, grids: Sequence[Sequence[int]] | 
     """
     ids = np.asarray(ids, dtype=np.int64)
     if config.text.rope == "1d":
-        _ = list(visual_spans(ids, grids, config))  # the same refusals as with three axes
+        _ = list(visual_spans(ids, grids, config))  # raises the same errors as with three axes
         return np.broadcast_to(np.arange(len(ids)), (3, len(ids))).copy()
     pieces, start, upcoming = [], 0, 0
     merge = config.vision.spatial_merge_size
@@ -46,18 +46,18 @@ def mrope_positions(ids: Sequence[int] | Ints, grids: Sequence[Sequence[int]] | 
 def visual_spans(
     ids: Ints, grids: Sequence[Sequence[int]] | Ints, config: Qwen2VLConfig
 ) -> Iterator[tuple[int, int, Sequence[int]]]:
-    """(begin, end, grid) of every run of placeholders, in textual order.
+    """Runs of placeholders as (begin, end, grid), in textual order.
 
-    Raises MessageError when there are more or fewer placeholders than the grids stand for: silence here would put
-    pixels on the wrong words.
+    Raises MessageError when the number of placeholders is not that of the grids: without this error, pixels would be
+    assigned to the wrong words.
     """
     is_pad = (ids == config.tokens.image_pad) | (ids == config.tokens.video_pad)
     pads = np.flatnonzero(is_pad)
     expected = sum(int(np.prod(grid)) // config.vision.merge_unit for grid in grids)
     if len(pads) != expected:
         raise MessageError(
-            f"the text holds {len(pads)} visual placeholders, but its {len(grids)} images and videos make {expected} "
-            "tokens: pass every image exactly where the text names it"
+            f"the text has {len(pads)} visual placeholders, but its {len(grids)} images and videos make {expected} "
+            "tokens: pass each image exactly where the text names it"
         )
     at = 0
     for grid in grids:
@@ -73,9 +73,9 @@ def visual_spans(
 
 
 def patch_positions(grids: Sequence[Sequence[int]] | Ints, vision: VisionConfig) -> Ints:
-    """Row and column of every patch in the order of the row of patches: int64 [P, 2] [paper 2.3, 2.4].
+    """Row and column of every patch, in the order of the patches, int64 [P, 2] [paper 2.3, 2.4].
 
-    Patches go by 2x2 merge blocks, so a 4x4 grid begins (0,0) (0,1) (1,0) (1,1) (0,2) (0,3) (1,2) (1,3). Rows and columns
+    Patches are ordered by 2x2 merge blocks, so a 4x4 grid begins (0,0) (0,1) (1,0) (1,1) (0,2) (0,3) (1,2) (1,3). Rows and columns
     start at 0 in every frame; time is not encoded inside the tower.
     """
     merge = vision.spatial_merge_size
@@ -88,7 +88,7 @@ def patch_positions(grids: Sequence[Sequence[int]] | Ints, vision: VisionConfig)
 
 
 def patch_segments(grids: Sequence[Sequence[int]] | Ints) -> Ints:
-    """Boundaries of the frames inside which patches see each other: int64 [F+1], from 0 to P [paper 2.5].
+    """Boundaries of the frames inside which patches attend to each other, int64 [F+1], from 0 to P [paper 2.5].
 
     A grid (2, 4, 6) and a grid (1, 2, 2) give [0, 24, 48, 52].
     """

@@ -1,4 +1,4 @@
-"""Sizes: the resize rule of images, the frame rules of videos [paper 4.1, 4.4, 4.5]. What a size costs is in `costs`."""
+"""Sizes of images and videos: the resize rule and the frame rules [paper 4.1, 4.4, 4.5]. Their costs are in `costs`."""
 
 import math
 
@@ -13,10 +13,10 @@ MAX_RATIO = 200
 def smart_resize(
     height: int, width: int, factor: int = FACTOR, min_pixels: int = 4 * 784, max_pixels: int = 16384 * 784
 ) -> tuple[int, int]:
-    """Height and width that the model will see: multiples of `factor` within the pixel limits [paper 4.1].
+    """Height and width of the image that the model sees: multiples of `factor` within the pixel limits [paper 4.1].
 
-    480x640 stays 476x644; 1080x1920 becomes 1092x1932; a 20x20 icon is enlarged to 56x56. No side falls under `factor`.
-    Raises MediaError when one side is over 200 times the other, or is zero.
+    480x640 becomes 476x644; 1080x1920 becomes 1092x1932; a 20x20 icon is enlarged to 56x56. No side is shorter than `factor`.
+    Raises MediaError when one side is over 200 times as long as the other, or zero.
     """
     if min(height, width) < 1 or max(height, width) / min(height, width) > MAX_RATIO:
         raise MediaError(
@@ -38,9 +38,9 @@ def smart_resize(
 def image_size(
     height: int, width: int, settings: MediaSettings, options: MediaOptions | None = None
 ) -> tuple[int, int]:
-    """Height and width of one image after resizing; an item's limits override the settings, with no second resize.
+    """Height and width of one image after resizing; limits in `options` replace those of the settings.
 
-    Raises MediaError when the item's limits cannot be.
+    Raises MediaError when limits of `options` contradict each other.
     """
     options = options or MediaOptions()
     try:
@@ -53,10 +53,10 @@ def image_size(
 
 
 def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
-    """How many frames of a video are taken: even, at least 2 [paper 4.4, rule of 0.0.14].
+    """Number of frames that are taken of a video: even, at least 2 [paper 4.4, rule of 0.0.14].
 
-    total frames at fps per second -> total / fps * wanted fps, within min_frames and max_frames and the video itself.
-    A video of one frame gives 2: the frame is shown twice. Raises MediaError when nframes asks for under 2.
+    The number is total / fps * wanted fps, at least min_frames, at most max_frames and the frames of the video. A video of
+    one frame gives 2: the frame is used twice. Raises MediaError when nframes is under 2.
     """
     options = options or MediaOptions()
     if options.nframes is not None:
@@ -76,10 +76,10 @@ def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: 
 def frame_size(
     height: int, width: int, num_frames: int, settings: MediaSettings, options: MediaOptions | None = None
 ) -> tuple[int, int]:
-    """Height and width of every frame of a video [paper 4.5], never over `video_max_tokens` in all.
+    """Height and width of every frame of a video [paper 4.5]; the video never has more than `video_max_tokens` tokens.
 
-    Where the per-frame minimum would burst the cap (over 243 frames at the published constants) the minimum gives way.
-    Raises MediaError when even frames of one token each, or frames of the size asked for, are over the cap.
+    Where the minimum per frame would exceed this cap (over 243 frames at the published constants), frames are smaller than
+    the minimum. Raises MediaError when frames of one token each, or frames of the requested size, exceed the cap.
     """
     options = options or MediaOptions()
     slices = math.ceil(num_frames / 2)
@@ -106,7 +106,7 @@ def frame_size(
 
 
 def fit_under(height: int, width: int, low: int, high: int, hard: int) -> tuple[int, int]:
-    """smart_resize, but with the area at most `hard` even where rounding up to a whole token would burst it."""
+    """Size by `smart_resize`, but with an area of at most `hard`, also where rounding up to a whole token would exceed it."""
     tall, wide = smart_resize(height, width, FACTOR, low, high)
     while tall * wide > hard:
         if tall >= wide:

@@ -21,10 +21,10 @@ SPECIAL_TOKENS = (
     ENDOFTEXT, IM_START, IM_END, REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END,
     VISION_START, VISION_END, VISION_PAD, IMAGE_PAD, VIDEO_PAD,
 )  # fmt: skip
-"""In the order of the published ids 151643..151656."""
+"""All special tokens, in the order of the published ids 151643 to 151656."""
 
 GROUNDING_TOKENS = (REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END)
-"""The only special tokens that an assistant's text may hold."""
+"""The only special tokens that an assistant's text may contain."""
 
 IGNORED = -100
 """Label of a token that is not supervised."""
@@ -33,16 +33,16 @@ FIRST_PUBLISHED_ID = 151643
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIds:
-    """Ids that the model itself must know: the rest of the vocabulary is the tokenizer's business."""
+    """Ids that the model itself uses; all other ids matter to the tokenizer only."""
 
     bos: int = 151643
-    """`<|endoftext|>`; named bos in the published files, never put in front of a prompt."""
+    """`<|endoftext|>`; called bos in the published files, never added before a prompt."""
     eos: int = 151645
-    """`<|im_end|>`, ends a reply."""
+    """`<|im_end|>`, the end of a reply."""
     vision_start: int = 151652
     vision_end: int = 151653
     vision_pad: int = 151654
     image_pad: int = 151655
-    """Stands for one merged patch of an image."""
+    """Placeholder of one merged patch of an image."""
     video_pad: int = 151656
-    """Stands for one merged patch of a video."""
+    """Placeholder of one merged patch of a video."""

@@ -183,7 +183,7 @@ def test_a_broken_off_video_keeps_its_announced_frames(tmp_path: Path, caplog: p
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     with caplog.at_level(logging.WARNING):
         broken = read_video(path, SETTINGS)
-    assert "breaks off after" in caplog.text
+    assert "ends after" in caplog.text
     assert broken.frames.shape == whole.frames.shape
     assert broken.timestamps_s[:5] == whole.timestamps_s[:5]
     assert (broken.frames[:5] == whole.frames[:5]).all()
@@ -222,7 +222,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()
     cases = [
-        (sound, "holds no video, only sound"),
+        (sound, "contains no video, only sound"),
         (headless, "no video in a supported format, or damaged"),
         (half, "no video in a supported format, or damaged"),
         (photo, "no video in a supported format"),
@@ -252,13 +252,13 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
         read_video(blank, SETTINGS)
 
 
-def test_a_video_that_announces_more_frames_than_can_be(tmp_path: Path) -> None:
+def test_a_video_that_states_more_frames_than_can_be(tmp_path: Path) -> None:
     content = bytearray(
         write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3).read_bytes()
     )
     content[content.index(b"stts") + 12] = 0x80  # of the first run of frames, its length
     for reader in (read_video, video_header):
-        with pytest.raises(MediaError, match="announces 2147483651 frames: its header is damaged"):
+        with pytest.raises(MediaError, match="states 2147483651 frames: its header is damaged"):
             reader(bytes(content), SETTINGS)
 
 
