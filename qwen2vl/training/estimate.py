@@ -21,7 +21,7 @@ from qwen2vl.spec.costs import decoder_terms, tower_flops
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.activation_memory import Row, kept_by, learning_of
 from qwen2vl.training.loss import CHUNK_LOGITS
-from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained
+from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained_parameters
 from qwen2vl.training.train_config import Part, Stage, TrainConfig
 
 ELEMENT = {"bf16": 2, "fp32": 4}
@@ -118,7 +118,7 @@ def memory_of(model: Qwen2VL, config: TrainConfig, row: Row, packs: int, device:
     """Of a process that runs rows like this one over its packs of a step, with the weights that require a gradient now."""
     element, text = ELEMENT[config.precision], model.config.text
     parameters = dict(model.named_parameters())
-    learnt = dict(trained(model))
+    learnt = dict(trained_parameters(model))
     head_learns = model.lm_head.weight.requires_grad
     count = sum(parameter.numel() for parameter in learnt.values())
     all_weights = sum(parameter.numel() for parameter in parameters.values())

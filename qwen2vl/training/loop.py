@@ -178,7 +178,7 @@ class Trainer:
         for name, amount in (("packs", len(data.packs)), ("failed", len(data.failures)), ("stop", stop)):
             tally.add(name, amount)
         self.replicas.sum([tally.sums])
-        self.replicas.sum(self.optimizer.gradients())
+        self.optimizer.reduce(self.replicas)
         self.count_failures(tally)
         line = self.update(stage, data, tally)
         seconds = time.perf_counter() - began + data.waited_s
@@ -196,7 +196,7 @@ class Trainer:
         if skipped is None:
             self.optimizer.step(rates, divisor=count)
         else:
-            module = self.optimizer.not_finite()
+            module = self.optimizer.first_not_finite()
             samples = [f"{document.source}:{document.row}" for each in data.packs for document in each.documents]
             log.warning("step %d skipped: %s%s", self.at.step + 1, skipped, f" in {module}" if module else "")
             self.optimizer.clear()
@@ -323,7 +323,7 @@ class Trainer:
         self.run_directory.checkpoints.restore(step, tensors)
         set_random_state(tensors["random"])
         assert self.optimizer is not None
-        self.optimizer.publish()
+        self.optimizer.copy_to_model()
         self.at = Position(step, stage, cursor, facts["samples"], facts["failures"])
         self.guard.restore(facts["guard"])
 
