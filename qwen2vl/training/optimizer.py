@@ -44,8 +44,9 @@ class MasterOptimizer:
             betas=config.betas,
             fused=True,
         )
+        moments = previous.moments if previous else {}
         for name, master in self.masters.items():
-            self.adamw.state[master] = previous.moments[name] if previous and name in kept else _zero_moments(master)
+            self.adamw.state[master] = moments[name] if name in moments else _zero_moments(master)
 
     @property
     def moments(self) -> dict[str, dict[str, Tensor]]:

@@ -183,14 +183,12 @@ def test_the_state_of_the_optimizer_and_the_checkpoint_are_exact(store, tmp_path
         model, stage = new_model(SMALL, 0).bfloat16(), stage_of(rates=rates)
         needs = estimate(model, stage, config, MediaSettings(), CPU).memory
         trainer = trainer_of(tmp_path / name, store, model, (stage,), config)
-        trainer.enter(stage)
-        optimizer = trainer.optimizer
-        assert optimizer is not None
+        optimizer = trainer.state.optimizer
         moments = [tensor for state in optimizer.moments.values() for tensor in state.values()]
         assert needs.moments == bytes_of(moments)
         assert needs.masters == needs.gradient_sums == bytes_of(optimizer.masters.values())
         assert needs.weights == bytes_of(model.parameters())
-        saved = trainer.tensors()
+        saved = trainer.state.tensors()
         assert needs.checkpoint_copy == bytes_of([*saved["weights"].values(), *moments])
 
 

@@ -17,7 +17,8 @@ from qwen2vl.common.errors import CheckpointError, ConfigError, Qwen2VLError
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.quarantine import read_failures
 from qwen2vl.training import checkpoints
-from qwen2vl.training import loop as looping
+from qwen2vl.training import loop as module
+from qwen2vl.training.guard import StepGuard
 from qwen2vl.training.loop import Events
 from qwen2vl.training.parts import part_of
 from qwen2vl.training.run_directory import RunDirectory, read_metrics
@@ -85,17 +86,17 @@ def test_how_packs_are_accumulated_changes_nothing(tmp_path, store, small_model)
 def test_a_stage_keeps_the_moments_of_what_stays_trained(tmp_path, store, small_model):
     trainer = trainer_of(tmp_path, store, small_model(), THREE)
     trainer.train(6)
-    moments = {name: each["exp_avg"].clone() for name, each in trainer.optimizer.moments.items()}
-    trainer.enter(THREE[2])
-    assert set(trainer.optimizer.moments) < set(moments)
-    for name, each in trainer.optimizer.moments.items():
+    moments = {name: each["exp_avg"].clone() for name, each in trainer.state.optimizer.moments.items()}
+    trainer.state.enter_stage(THREE[2])
+    assert set(trainer.state.optimizer.moments) < set(moments)
+    for name, each in trainer.state.optimizer.moments.items():
         assert each["step"] == 3
         assert torch.equal(each["exp_avg"], moments[name])
 
 
 def test_a_frozen_tower_has_no_graph(tmp_path, store, small_model, reader):
     model = small_model()
-    trainer_of(tmp_path, store, model).enter(THREE[2])
+    trainer_of(tmp_path, store, model, [THREE[2]])
     inputs = reader.read(0)
     assert not model.visual(inputs.patches, inputs.grids).requires_grad
     assert model.hidden(inputs).requires_grad
@@ -103,7 +104,7 @@ def test_a_frozen_tower_has_no_graph(tmp_path, store, small_model, reader):
 
 def test_a_frozen_tower_under_a_trained_merger_has_none_either(tmp_path, store, small_model, reader):
     model = small_model()
-    trainer_of(tmp_path, store, model).enter(stage_of(rates=Rates(merger=1e-3, decoder=1e-3)))
+    trainer_of(tmp_path, store, model, [stage_of(rates=Rates(merger=1e-3, decoder=1e-3))])
     seen = []
     model.visual.blocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.requires_grad))
     inputs = reader.read(0)
@@ -254,12 +255,12 @@ def test_bad_steps_are_skipped_and_named_and_end_the_run_when_there_are_too_many
 
 
 def test_a_spike_is_skipped():
-    guard = looping.StepGuard(spike=3.0, max_skipped=5)
+    guard = StepGuard(spike=3.0, max_skipped=5)
     assert [guard.judge(loss, 1.0) for loss in [2.0] * 30] == [None] * 30
     assert "over 3 times the median 2.000" in guard.judge(7.0, 1.0)
     assert guard.judge(5.0, 1.0) is None
     assert guard.judge(99.0, 1.0, "a mixture that has just begun") is None
-    again = looping.StepGuard(3.0, 5)
+    again = StepGuard(3.0, 5)
     again.restore(json.loads(json.dumps(guard.state())))
     assert again.state() == guard.state()
 
@@ -270,7 +271,7 @@ def test_too_many_unreadable_samples_end_the_run(tmp_path, processor, small_mode
     (tmp_path / "records").mkdir()
     store = build_store(tmp_path / "records", processor, 12)
     (tmp_path / "records" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
-    monkeypatch.setattr(looping, "FEWEST_FAILURES", 5)
+    monkeypatch.setattr(module, "MIN_FAILURES", 5)
     with pytest.raises(Qwen2VLError, match="samples could not be read, over the limit of 5%"):
         trainer_of(tmp_path / "run", store, small_model()).train()
     assert all("a.png" in failure.reason for failure in read_failures(tmp_path / "run/quarantine/all"))

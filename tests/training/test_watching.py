@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qwen2vl.common.errors import ConfigError
+from qwen2vl.training.monitoring import scalars_of
 from qwen2vl.training.run_directory import read_metrics
-from qwen2vl.training.tensorboard import scalars_of
 from qwen2vl.training.train_config import TrainConfig
 
 from .conftest import CONFIG, FIGURES, curve_of, trainer_of
