@@ -17,7 +17,7 @@ from qwen2vl.spec.costs import num_parameters
 from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training import estimate as module
-from qwen2vl.training.activation_memory import Row, kept_by
+from qwen2vl.training.activation_memory import Row, activation_memory
 from qwen2vl.training.activations import recompute
 from qwen2vl.training.estimate import Memory, estimate, memory_of, refuse_too_large
 from qwen2vl.training.loss import token_loss
@@ -95,7 +95,7 @@ def kept_really(model: Qwen2VL, inputs: ModelInputs) -> int:
 @pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
 def test_what_autograd_keeps(config, precision, mode, trained, samples):
     model, inputs = model_of(config, precision, TRAINED[trained], mode), pack(samples)
-    expected = kept_by(model, row_of(inputs), mode, DTYPES[precision].itemsize, "cpu")
+    expected = activation_memory(model, row_of(inputs), mode, DTYPES[precision].itemsize, "cpu")
     assert expected.total == pytest.approx(kept_really(model, inputs), rel=0.1)
     if TRAINED[trained].tower == 0:
         assert expected.parts["tower"] == 0
@@ -106,7 +106,7 @@ def test_what_an_adapter_keeps(samples):
     model, inputs = new_model(WIDE, 0), pack(samples)
     add_adapter(model, LoraConfig(rank=8), seed=0)
     set_trained(model, Rates(decoder=1e-4))
-    expected, real = kept_by(model, row_of(inputs), "none", 4, "cpu").total, kept_really(model, inputs)
+    expected, real = activation_memory(model, row_of(inputs), "none", 4, "cpu").total, kept_really(model, inputs)
     assert real <= expected <= 1.15 * real
 
 
@@ -122,7 +122,7 @@ def test_long_segments_keep_no_scores(samples):
     )
     assert many > 400
     inputs = pack([long, samples[0]])
-    expected = kept_by(model, row_of(inputs), "none", 4, "cpu").total
+    expected = activation_memory(model, row_of(inputs), "none", 4, "cpu").total
     assert expected == pytest.approx(kept_really(model, inputs), rel=0.1)
 
 
