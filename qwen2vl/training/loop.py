@@ -13,7 +13,7 @@ The plan alone decides what is read; the loop asks for the next batch. What a ru
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +130,7 @@ class Trainer:
         """Train on one batch; return the metrics of the step."""
         began = time.perf_counter()
         totals = self.new_totals(batch)
-        self.forward_backward(batch, totals)
+        self.forward_backward(rows_of(batch.packs, self.config.packs_per_row), totals)
         self.reduce(totals)
         line = self.update(batch, totals)
         line |= self.measure(batch, totals, time.perf_counter() - began + batch.waited_s)
@@ -146,9 +146,9 @@ class Trainer:
         totals.add("stop", self.stop_requested())
         return totals
 
-    def forward_backward(self, batch: StepData, totals: StepTotals) -> None:
-        """Collect the gradients of the loss, summed over all rows of the batch, and add up the totals."""
-        for packs in rows_of(batch.packs, self.config.packs_per_row):
+    def forward_backward(self, rows: Iterable[Sequence[LoadedPack]], totals: StepTotals) -> None:
+        """Collect the gradients of the loss summed over all rows, and add the rows to the totals."""
+        for packs in rows:
             inputs = pack([each.inputs for each in packs]).to(self.model.device)
             loss = token_loss(self.model, inputs)
             if loss.count:
@@ -157,13 +157,14 @@ class Trainer:
             totals.add_row(inputs, loss, [document for each in packs for document in each.documents])
 
     def reduce(self, totals: StepTotals) -> None:
-        """Sum totals and gradients over all processes. From here on every process decides the same.
-
-        Raises Qwen2VLError, in all processes, when too many samples could not be read.
-        """
+        """Sum totals and gradients over all processes. From here on every process decides the same."""
         self.replicas.sum([totals.sums])
         self.state.optimizer.reduce(self.replicas)
         self.is_stopping = totals["stop"] > 0
+        self.count_samples(totals)
+
+    def count_samples(self, totals: StepTotals) -> None:
+        """Count the samples of a step. Raises Qwen2VLError, in all processes, when too many could not be read."""
         state, limit = self.state, self.config.max_quarantined
         state.samples += int(totals["samples"])
         state.failures += int(totals["failed"])
@@ -174,7 +175,7 @@ class Trainer:
             )
 
     def update(self, batch: StepData, totals: StepTotals) -> Line:
-        """Update the weights, unless the guard refuses the step; return what decided on it."""
+        """Update the weights, or skip the step when the guard says so; return loss, rates and norms of gradients."""
         stage, optimizer = self.state.stage, self.state.optimizer
         count = max(totals["supervised"], 1.0)
         loss, rates, norms = totals["loss"] / count, stage.learning_rates(batch.step), optimizer.norms(count)
@@ -191,11 +192,10 @@ class Trainer:
             "gradient_norm_by_part": dict(norms),
         }
         mixture = stream_of(stage.plan_config(0).mixture_at(batch.step))
-        refusal: str | None = "no token of the step is supervised"
-        if totals["supervised"]:
-            refusal = self.state.guard.judge(loss, norm, mixture)
-        if refusal is not None:
-            return line | self.skip(batch, refusal)
+        guard = self.state.guard
+        reason = guard.judge(loss, norm, mixture) if totals["supervised"] else "no token of the step is supervised"
+        if reason is not None:
+            return line | self.skip(batch, reason)
         optimizer.step(rates, divisor=count)
         return line
 
@@ -210,7 +210,7 @@ class Trainer:
         return {"skipped": reason, "skipped_samples": samples}
 
     def measure(self, batch: StepData, totals: StepTotals, seconds: float) -> Line:
-        """Losses by group, counts, speeds and memory of a step that took this long, waiting for its batch included."""
+        """Losses by group, counts, speeds and memory. seconds: length of the step with the wait for its batch."""
         return totals.metrics(self.state.stage.budgets, seconds) | {
             "mfu_with_tower": round(batch.flops / seconds / self.peak_flops, 4),
             "step_s": round(seconds, 4),
@@ -247,15 +247,15 @@ class Trainer:
 
 
 def rows_of(packs: Sequence[LoadedPack], packs_per_row: int) -> Iterator[Sequence[LoadedPack]]:
-    """Divide packs into rows; the last row may hold fewer."""
+    """Divide the packs of a batch into rows; the last row may hold fewer packs."""
     return (packs[first : first + packs_per_row] for first in range(0, len(packs), packs_per_row))
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield whether SIGTERM or Ctrl-C has come; meanwhile they do not interrupt, so that a step ends and is saved.
+    """Yield a function that returns whether SIGTERM or Ctrl-C has been received.
 
-    A second Ctrl-C interrupts.
+    In the context they do not interrupt, so that the step ends and is saved; only a second Ctrl-C does.
     """
     received: list[int] = []
 
