@@ -10,7 +10,7 @@ from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.training.curves import MOST_TASKS, Curves, draw_curves, running_mean
 from qwen2vl.training.run_directory import read_metrics
 
-from .conftest import FIGURES, trainer_of
+from .conftest import WITH_HELD_OUT, trainer_of
 
 
 def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", "videos"), **more: object) -> dict:
@@ -133,7 +133,7 @@ def test_values_that_are_no_finite_numbers_are_left_out():
 
 
 def test_the_loop_logs_what_the_panels_show(tmp_path: Path, store, small_model):
-    trainer_of(tmp_path, store, small_model(), events=FIGURES).train(3)
+    trainer_of(tmp_path, store, small_model(), events=WITH_HELD_OUT).train(3)
     panels = panels_of(read_metrics(tmp_path / "metrics.jsonl"))
     assert len(panels) == 7
     assert all(panels[name] for name in panels if "dotted" not in name)
