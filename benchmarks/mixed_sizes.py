@@ -28,7 +28,6 @@ from qwen2vl.training.loop import Events, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of
 from qwen2vl.training.run_directory import RunDirectory
-from qwen2vl.training.step_totals import Tally
 from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 
 TASKS = ("ground", "compare", "count", "motion", "colour_shape")
@@ -116,7 +115,6 @@ class Run:
         silent = Events(on_step=lambda line: None, validate=lambda model: {})
         self.trainer = Trainer(self.model, (self.stage,), config, run, silent, lambda stage: self.data)
         self.model.train()
-        self.trainer.enter(self.stage)
 
     def steps(self, count: int) -> Iterator[StepData]:
         """Read in this very process, so that nobody else works meanwhile."""
@@ -124,10 +122,7 @@ class Run:
 
     def train(self, step: StepData) -> float:
         """The real step; returns its loss."""
-        tally = Tally(self.stage.sources, self.model.config.vision.merge_unit)
-        line, _ = self.trainer.train_step(self.stage, step, tally)
-        self.trainer.at.step += 1
-        return float(line["loss"])
+        return float(self.trainer.train_step(step)["loss"])
 
 
 def load_kernels(run: Run, step: StepData) -> None:

@@ -13,9 +13,9 @@ from qwen2vl.cli.options import UsageError, require_at_least
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.training.estimate import Memory, shortage_of
+from qwen2vl.training.machine import peak_flops
 from qwen2vl.training.planning import RunPlan, StagePlan, plan_run
 from qwen2vl.training.run import Recipe
-from qwen2vl.training.speed import peak_flops
 from qwen2vl.training.train_config import PARTS
 
 MFU = 0.4

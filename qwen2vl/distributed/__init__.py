@@ -1,1 +1,1 @@
-"""Several processes as one: applied from outside, the model knows nothing of it."""
+"""Training by several processes as if they were one; applied from outside, so the model's code does not know about it."""

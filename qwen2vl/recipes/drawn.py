@@ -15,8 +15,8 @@ from qwen2vl.recipes.curriculum import Lessons, phases_between
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.media_settings import MediaSettings
-from qwen2vl.training.loop import Line
 from qwen2vl.training.loss import exact_documents, token_loss
+from qwen2vl.training.run_directory import Line
 from qwen2vl.training.train_config import Rates, Stage
 
 MEDIA = MediaSettings(

@@ -1,4 +1,5 @@
-"""Training: one loop that turns a function (step -> packed row) into weights, and can be stopped anywhere.
+"""Training: one loop for all recipes, which can stop and resume at any step.
 
-Read `loop` for the step, `state` for what a run keeps on disk, `loss` for what is minimised.
+Read `loop` for the step, `run_state` for what a run saves and restores, `loss` for what is minimised, `run_directory` for the
+files of a run, and `run` for how a recipe becomes a run.
 """

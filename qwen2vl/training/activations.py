@@ -1,8 +1,8 @@
-"""Memory and speed of the layers, applied from outside: recomputing activations, compiling."""
+"""Recomputing of activations and compiling, applied to the layers of a model from outside."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,8 +14,9 @@ from torch.utils.checkpoint import (
 )
 
 from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.training.train_config import Recompute
 
-_PRODUCTS = frozenset(
+KEPT_OPERATIONS = frozenset(
     {
         "aten::mm",
         "aten::addmm",
@@ -25,37 +26,37 @@ _PRODUCTS = frozenset(
         "torch_attn::_varlen_attn",
     }
 )
-"""What selective recomputing keeps: dear to compute, where everything between is cheap and large."""
+"""Operations whose results selective recomputing keeps: they are slow, and everything between them is fast and large."""
 
 
 def layers_of(model: Qwen2VL) -> Iterator[nn.Module]:
-    """Blocks of the tower and layers of the decoder."""
+    """Blocks of the tower, then layers of the decoder."""
     yield from model.visual.blocks
     yield from model.model.layers
 
 
-def recompute(model: Qwen2VL, mode: Literal["none", "selective", "full"]) -> None:
-    """Let layers with a graph drop their activations and compute them again in the backward pass.
+def recompute(model: Qwen2VL, mode: Recompute) -> None:
+    """Let layers drop their activations and compute them again in the backward pass.
 
-    A frozen tower has no graph, so it drops nothing and computes nothing twice.
+    A frozen tower has no backward pass, so nothing of it is dropped or computed twice.
     """
     for layer in layers_of(model):
         if mode != "none":
             layer.forward = partial(_recomputed, layer.forward, mode == "selective")
 
 
-def _recomputed(forward: Callable[..., torch.Tensor], selective: bool, *arguments: Any) -> torch.Tensor:
+def _recomputed(forward: Callable[..., torch.Tensor], is_selective: bool, *arguments: Any) -> torch.Tensor:
     if not torch.is_grad_enabled():
         return forward(*arguments)
-    context = partial(create_selective_checkpoint_contexts, _policy) if selective else noop_context_fn
+    context = partial(create_selective_checkpoint_contexts, _policy) if is_selective else noop_context_fn
     return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, context_fn=context)
 
 
 def _policy(_: Any, operation: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
-    return CheckpointPolicy.MUST_SAVE if operation.name() in _PRODUCTS else CheckpointPolicy.PREFER_RECOMPUTE
+    return CheckpointPolicy.MUST_SAVE if operation.name() in KEPT_OPERATIONS else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def compile_layers(model: Qwen2VL, backend: str = "inductor") -> None:
-    """Compile every layer by itself, for rows of any length."""
+    """Compile every layer separately, for rows of any length."""
     for layer in layers_of(model):
         layer.compile(dynamic=True, backend=backend)

@@ -1,9 +1,9 @@
 """What a stage needs, before anything is built: parameters, memory by part, work; from a model on the meta device.
 
-weights, masters, moments       for the whole stage
-activations, loss, backward     come and go with every row; see `kept`
-gradients, gradient sums        the model's live until they are collected in float32, over the rows of a step
-data ahead, checkpoint copy     in the host's memory, which on a CPU is the same
+weights, masters, moments       exist during the whole stage
+activations, loss, backward     exist while a row runs; see `activation_memory`
+gradients, gradient sums        of the model until they are collected; summed in float32 over the rows of a step
+data ahead, checkpoint copy     in the memory of the host, which for a CPU is the memory of the device
 """
 
 import math
@@ -19,21 +19,15 @@ from qwen2vl.model.checkpoint.load import free_bytes
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.costs import decoder_terms, tower_flops
 from qwen2vl.spec.media_settings import MediaSettings
-from qwen2vl.training.activation_memory import Row, kept_by, learning_of
+from qwen2vl.training.activation_memory import Row, activation_memory, gradient_use
 from qwen2vl.training.loss import CHUNK_LOGITS
-from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained
+from qwen2vl.training.parts import count_parameters, is_adapter, passes_of, set_trained, trained_parameters
 from qwen2vl.training.train_config import Part, Stage, TrainConfig
 
-ELEMENT = {"bf16": 2, "fp32": 4}
-"""Bytes of a number."""
-TEXT_BYTES = 40
-"""Of a token of a row: id, label, positions."""
-SLOPES = 4
-"""Results of the widest product of a layer that its backward pass holds at one time (measured)."""
-ON_DEVICE = (
-    "weights", "masters", "moments", "gradients", "gradient_sums", "activations", "loss", "backward", "update",
-)  # fmt: skip
-ON_HOST = ("data_ahead", "checkpoint_copy")
+TOKEN_BYTES = 40
+"""Bytes of one token of a row in `ModelInputs`: id, label, three positions."""
+LIVE_PRODUCTS = 4
+"""Number of tensors as large as the widest product of a layer that its backward pass holds at one time (measured)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,36 +35,37 @@ class Memory:
     """Bytes of one process, by part. Not all parts exist at the same time: see `device`."""
 
     weights: int
-    """In the run's precision."""
+    """The model, in the run's precision."""
     masters: int
-    """Trained weights in float32, where the model itself is in bf16."""
+    """float32 copies of the trained weights, where the model itself is in bf16."""
     moments: int
-    """AdamW's."""
+    """AdamW's state."""
     gradients: int
-    """In bf16, until they are collected."""
+    """Gradients in bf16, until they are collected."""
     gradient_sums: int
-    """In float32."""
+    """Collected gradients in float32."""
     activations: int
-    """What autograd keeps of one row, and the row."""
+    """The inputs of one row, and what autograd keeps of it."""
     loss: int
     """One chunk of logits, and the gradients of the head."""
     backward: int
-    """The layer that the backward pass is in: computed again where recomputing is on, and its slopes."""
+    """The layer that the backward pass is in: its gradients, and with recomputing its activations."""
     update: int
     """The largest parameter once more, in float32."""
     data_ahead: int
-    """Packs of two steps, and those that are read meanwhile."""
+    """Packs of two steps, and those that the workers read meanwhile."""
     checkpoint_copy: int
+    """The copy of all saved tensors while a checkpoint is written."""
     accumulated: bool
-    """Whether a step has several rows, whose gradients are summed."""
+    """Whether a step has several rows, whose gradients are added."""
 
     @property
     def device(self) -> int:
-        """At the fullest moment: in the head of a row or the first layer behind it, or in the update."""
+        """Most bytes at one time: in the head of a row, in the layer before it, or in the update."""
         row = self.activations + max(self.loss, self.backward)
-        moments = [self.gradient_sums + self.update]
-        moments += [self.gradient_sums + max(row, self.gradients)] if self.accumulated else [row]
-        return self.weights + self.masters + self.moments + max(moments)
+        peaks = [self.gradient_sums + self.update]
+        peaks += [self.gradient_sums + max(row, self.gradients)] if self.accumulated else [row]
+        return self.weights + self.masters + self.moments + max(peaks)
 
     @property
     def host(self) -> int:
@@ -79,12 +74,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Of one stage in one of its processes."""
+    """What one stage needs in each of its processes."""
 
     stage: Stage
     parameters: Mapping[Part, tuple[int, int]]
-    """(all, trained)."""
+    """Number of parameters by part, (all, trained)."""
     row: Row
+    """The largest row that the budgets allow."""
     memory: Memory
     full: Forecast
     """Work of the stage if all packs were full."""
@@ -100,7 +96,10 @@ def estimate(
     processes: int = 1,
     num_workers: int = 1,
 ) -> Estimate:
-    """At the budgets of a stage: no row can hold more. model: on the meta device; is set to train what the stage does."""
+    """Needs of a stage whose rows are as large as its budgets allow.
+
+    model: on the meta device; the parts that the stage trains are set in it.
+    """
     set_trained(model, stage.rates)
     packs = math.ceil(stage.packs_per_step / processes)
     settings = settings.with_limits(stage.min_pixels, stage.max_pixels)
@@ -115,50 +114,48 @@ def estimate(
 
 
 def memory_of(model: Qwen2VL, config: TrainConfig, row: Row, packs: int, device: str, num_workers: int) -> Memory:
-    """Of a process that runs rows like this one over its packs of a step, with the weights that require a gradient now."""
-    element, text = ELEMENT[config.precision], model.config.text
-    parameters = dict(model.named_parameters())
-    learnt = dict(trained(model))
-    head_learns = model.lm_head.weight.requires_grad
-    count = sum(parameter.numel() for parameter in learnt.values())
-    all_weights = sum(parameter.numel() for parameter in parameters.values())
-    adapted = any(map(is_adapter, parameters))
-    saved_as_is = 0 if adapted else all_weights - count
-    kept = kept_by(model, row, config.recompute, element, device)
-    row_bytes = row.patches * model.config.vision.patch_dim + row.tokens * TEXT_BYTES
-    moments = 8 * count + 4 * len(learnt)
-    ahead = 2 * packs + (max(packs, AHEAD * num_workers) if num_workers else 0)
+    """Memory of a process that runs such rows over its packs of a step, with the weights that require a gradient now."""
+    element_bytes = {"bf16": 2, "fp32": 4}[config.precision]
+    parameters, trained = dict(model.named_parameters()), dict(trained_parameters(model))
+    num_all, num_trained = (sum(each.numel() for each in found.values()) for found in (parameters, trained))
+    num_saved_frozen = 0 if any(map(is_adapter, parameters)) else num_all - num_trained
+    kept = activation_memory(model, row, config.recompute, element_bytes, device)
+    row_bytes = row.patches * model.config.vision.patch_dim + row.tokens * TOKEN_BYTES
+    moments = 8 * num_trained + 4 * len(trained)
+    packs_ahead = 2 * packs + (max(packs, AHEAD * num_workers) if num_workers else 0)
     return Memory(
-        weights=element * all_weights,
-        masters=4 * count * (element < 4),
+        weights=element_bytes * num_all,
+        masters=4 * num_trained * (element_bytes < 4),
         moments=moments,
-        gradients=element * count * (element < 4),
-        gradient_sums=4 * count,
+        gradients=element_bytes * num_trained * (element_bytes < 4),
+        gradient_sums=4 * num_trained,
         activations=kept.total + row_bytes,
-        loss=_loss_bytes(row.tokens, text.hidden_size, text.vocab_size, element, head_learns),
-        backward=kept.again + SLOPES * element * _widest(model, row),
-        update=4 * max(parameter.numel() for parameter in learnt.values()),
-        data_ahead=ahead * row_bytes // min(packs, config.packs_per_row),
-        checkpoint_copy=4 * count + element * saved_as_is + moments,
+        loss=_loss_bytes(model, row.tokens, element_bytes),
+        backward=kept.recomputed + LIVE_PRODUCTS * element_bytes * _widest_product(model, row),
+        update=4 * max(parameter.numel() for parameter in trained.values()),
+        data_ahead=packs_ahead * row_bytes // min(packs, config.packs_per_row),
+        checkpoint_copy=4 * num_trained + element_bytes * num_saved_frozen + moments,
         accumulated=packs > config.packs_per_row,
     )
 
 
-def _loss_bytes(rows: int, width: int, vocabulary: int, element: int, trained: bool) -> int:
-    """Of the head, if every token is supervised: a chunk of logits twice, and the gradients of its input and weight."""
-    chunk = min(rows * vocabulary, CHUNK_LOGITS)
-    return 8 * chunk + 2 * element * rows * width + trained * (4 + element) * width * vocabulary
+def _loss_bytes(model: Qwen2VL, tokens: int, element_bytes: int) -> int:
+    """Bytes of the head if every token is supervised: a chunk of logits twice, and the gradients of its input and weight."""
+    text, is_trained = model.config.text, model.lm_head.weight.requires_grad
+    chunk = min(tokens * text.vocab_size, CHUNK_LOGITS)
+    input_bytes = 2 * element_bytes * tokens * text.hidden_size
+    return 8 * chunk + input_bytes + is_trained * (4 + element_bytes) * text.hidden_size * text.vocab_size
 
 
-def _widest(model: Qwen2VL, row: Row) -> int:
-    """Numbers that the widest product with gradients results in, over the row."""
-    vision, text, learning = model.config.vision, model.config.text, learning_of(model)
-    block = row.patches * int(vision.embed_dim * vision.mlp_ratio) * (learning["tower"] != "silent")
-    return max(block, row.tokens * text.intermediate_size * (learning["decoder"] != "silent"))
+def _widest_product(model: Qwen2VL, row: Row) -> int:
+    """Numbers in the largest result of a product that gradients pass through, over the row."""
+    vision, text, uses = model.config.vision, model.config.text, gradient_use(model)
+    block = row.patches * int(vision.embed_dim * vision.mlp_ratio) * (uses["tower"] != "none")
+    return max(block, row.tokens * text.intermediate_size * (uses["decoder"] != "none"))
 
 
 def full_packs(model: Qwen2VL, stage: Stage, row: Row) -> Forecast:
-    """Work of a stage whose packs are all full, with frames as in the row: an upper bound, and all there is without a store."""
+    """Work of a stage whose packs are all full, with frames as in the row: an upper bound, for when there is no store yet."""
     packs = stage.steps * stage.packs_per_step
     per_token, per_pair, _ = decoder_terms(model.config)
     passes, budgets = passes_of(stage.rates), stage.budgets
@@ -179,21 +176,26 @@ def full_packs(model: Qwen2VL, stage: Stage, row: Row) -> Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """Bytes that a stage needs of a place that has fewer free."""
+    """A place that has fewer bytes free than a stage needs there."""
 
     place: torch.device
     needed: int
     free: int
     parts: tuple[str, ...]
-    """Of `Memory`, that lie there."""
+    """Fields of `Memory` that lie there."""
 
 
 def shortage_of(memory: Memory, device: torch.device) -> Shortage | None:
-    """What this machine lacks now; None where a stage fits, or the system does not say."""
+    """What this machine lacks now; None where a stage fits, or where the system does not report its free memory."""
     host = torch.device("cpu")
-    beside = memory.host if device == host else 0
-    on_device = (*ON_DEVICE, *ON_HOST) if beside else ON_DEVICE
-    for place, needed, parts in ((device, memory.device + beside, on_device), (host, memory.host, ON_HOST)):
+    on_host = ("data_ahead", "checkpoint_copy")
+    on_device = (
+        "weights", "masters", "moments", "gradients", "gradient_sums", "activations", "loss", "backward", "update",
+    )  # fmt: skip
+    places = [(device, memory.device, on_device), (host, memory.host, on_host)]
+    if device == host:
+        places = [(host, memory.device + memory.host, (*on_device, *on_host))]
+    for place, needed, parts in places:
         free = free_bytes(place)
         if free is not None and needed > free:
             return Shortage(place, needed, free, parts)
@@ -201,21 +203,18 @@ def shortage_of(memory: Memory, device: torch.device) -> Shortage | None:
 
 
 def refuse_too_large(found: Estimate, device: torch.device) -> None:
-    """Raises ConfigError when a stage needs more memory than there is now."""
-    lacking = shortage_of(found.memory, device)
-    if lacking is None:
+    """Raise ConfigError when a stage needs more memory than is free now, with its largest part and the remedy."""
+    shortage = shortage_of(found.memory, device)
+    if shortage is None:
         return
-    part = max(lacking.parts, key=lambda name: getattr(found.memory, name))
-    raise ConfigError(
-        f'stage "{found.stage.name}" needs {lacking.needed / 1e9:.2f} GB of {lacking.place}, which has '
-        f"{lacking.free / 1e9:.2f} GB free, most of it for {part.replace('_', ' ')} "
-        f"({getattr(found.memory, part) / 1e9:.2f} GB): {_remedy(part)}; qwen2vl plan shows all parts"
-    )
-
-
-def _remedy(part: str) -> str:
+    part = max(shortage.parts, key=lambda name: getattr(found.memory, name))
+    remedy = "train fewer parts, an adapter, or a smaller model"
     if part in ("activations", "loss", "backward"):
-        return "let a pack hold less, or recompute more (--train.recompute full)"
-    if part == "data_ahead":
-        return "let a pack hold less, take fewer packs a step, or train with more processes"
-    return "train fewer parts, an adapter, or a smaller model"
+        remedy = "let a pack hold less, or recompute more (--train.recompute full)"
+    elif part == "data_ahead":
+        remedy = "let a pack hold less, take fewer packs a step, or train with more processes"
+    raise ConfigError(
+        f'stage "{found.stage.name}" needs {shortage.needed / 1e9:.2f} GB of {shortage.place}, which has '
+        f"{shortage.free / 1e9:.2f} GB free, most of it for {part.replace('_', ' ')} "
+        f"({getattr(found.memory, part) / 1e9:.2f} GB): {remedy}; qwen2vl plan shows all parts"
+    )

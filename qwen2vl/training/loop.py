@@ -1,83 +1,67 @@
-"""The loop: stages one after the other; read a step, train on it, log, validate, save; stop anywhere and go on.
+"""The training loop: read a batch, train on it, log, validate, save; stages follow one another; a run can stop at any step.
 
-    stage      set_trained, a fresh plan, an optimizer that keeps the moments of what stays trained
-    step       rows of this process -> sums of losses and gradients over all processes -> guard -> update
-    resume     weights, moments, cursor, guard and random state of the newest whole checkpoint
+Words used throughout `training`:
 
-What is read is decided by the plan alone; the loop only asks for the next steps. It prints nothing itself.
+    pack     samples that fill one budget of tokens
+    row      packs that run through the model together, in one forward and backward pass
+    batch    packs that one process trains on in one step
+    step     one update of the weights; `global_step` counts over the run, `stage_step` over a stage
+
+The plan alone decides what is read; the loop asks for the next batch. What a run saves and restores: `run_state`.
 """
 
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from qwen2vl.common.errors import CheckpointError, Qwen2VLError
+from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.data.loader import StepData, StepLoader
-from qwen2vl.data.plan import Cursor, Plan, stream_of
+from qwen2vl.data.plan import Plan, stream_of
 from qwen2vl.data.quarantine import Quarantine
 from qwen2vl.data.samples import LoadedPack, SampleReader
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.inputs import pack
-from qwen2vl.training.checkpoints import Tensors, random_state, set_random_state
-from qwen2vl.training.guard import StepGuard
 from qwen2vl.training.loss import token_loss
-from qwen2vl.training.optimizer import MasterOptimizer
-from qwen2vl.training.parts import is_adapter, set_trained
-from qwen2vl.training.run_directory import RunDirectory
-from qwen2vl.training.speed import peak_flops
-from qwen2vl.training.step_totals import Tally, peak_memory_bytes
-from qwen2vl.training.tensorboard import Board
-from qwen2vl.training.tracing import traced
+from qwen2vl.training.machine import peak_flops, peak_memory_bytes
+from qwen2vl.training.monitoring import Monitor
+from qwen2vl.training.run_directory import Line, RunDirectory
+from qwen2vl.training.run_state import RunState
+from qwen2vl.training.step_totals import StepTotals
 from qwen2vl.training.train_config import Stage, TrainConfig
 
 log = logging.getLogger(__name__)
 
-FEWEST_FAILURES = 20
-"""Failures before their share is judged."""
-
-Line = dict[str, Any]
-"""Metrics of one step."""
+MIN_FAILURES = 20
+"""Number of unreadable samples up to which their share is not judged: a few failures say nothing about the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """What the loop tells its caller."""
+    """Functions of the caller that the loop calls, in the first process only."""
 
     on_step: Callable[[Line], None]
-    """One line of metrics, every step."""
+    """Receives the metrics of every step."""
     validate: Callable[[Qwen2VL], Line]
-    """Held-out figures, "validation_loss" among them; {} for none."""
+    """Returns held-out metrics, among them "validation_loss"; {} for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageData:
-    """What a stage reads."""
+    """The plan of a stage, and the reader of the samples that it names."""
 
     plan: Plan
     reader: SampleReader
 
 
-@dataclass(slots=True)
-class Position:
-    """Where a run stands."""
-
-    step: int = 0
-    """Done, over all stages."""
-    stage: int = 0
-    cursor: Cursor = field(default_factory=Cursor)
-    samples: int = 0
-    failures: int = 0
-
-
 class Trainer:
-    """One run in one of the processes that share it."""
+    """One training run, in one of the processes that share it."""
 
     def __init__(
         self,
@@ -91,260 +75,198 @@ class Trainer:
         replicas: Replicas | None = None,
         num_workers: int = 1,
     ) -> None:
-        self.model, self.stages, self.config = model, stages, config
-        self.run_directory, self.events, self.data = run, events, data
+        self.model, self.config, self.run_directory = model, config, run
+        self.events, self.data = events, data
         self.replicas, self.num_workers = replicas or Replicas(), num_workers
-        self.guard = StepGuard(config.spike, config.max_skipped)
-        self.optimizer: MasterOptimizer | None = None
-        self.at = Position()
-        self.steps = sum(stage.steps for stage in stages)
-        self.adapted = any(is_adapter(name) for name, _ in model.named_parameters())
-        self.board: Board | None = None
-        self.trace_step: Callable[[], None] = lambda: None
+        self.state = RunState(model, stages, config)
+        self.monitor = Monitor(run, config)
+        self.num_steps = sum(stage.steps for stage in stages)
+        self.end = self.num_steps
+        """Number of steps at which this start of the run ends."""
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.is_stopping = False
+        """Whether some process was asked to stop, in which case all of them stop after the same step."""
         self.peak_flops = peak_flops(model.device, model.dtype) * self.replicas.size
 
     def train(self, max_steps: int | None = None) -> int:
-        """Train to the end of the last stage (or `max_steps`), resuming what the run holds; returns the steps done.
+        """Train from the newest checkpoint to the end of the last stage or to `max_steps`; return the number of steps done.
 
-        Saves every `save_every` steps, at the end, and on SIGTERM or Ctrl-C. The first process logs, validates, saves.
-        Raises Qwen2VLError when too many steps were skipped or too many samples failed, CheckpointError.
+        Saves every `save_every` steps, at the end, and on SIGTERM or Ctrl-C. The first process logs, validates and saves.
+        Raises Qwen2VLError when too many steps were skipped or too many samples failed, CheckpointError when there are
+        checkpoints and none can be read.
         """
-        end = min(self.steps, max_steps or self.steps)
-        self.resume()
-        with stop_signals() as stopped, self.watched():
-            stop = False
-            while self.at.step < end and not stop:
-                stop = self.run_stage(end, stopped)
+        state, leads = self.state, self.replicas.leads
+        self.end = min(self.num_steps, max_steps or self.num_steps)
+        state.resume(self.run_directory.checkpoints)
+        if leads:
+            self.run_directory.discard_after(state.global_step)
+        monitor = self.monitor.open(state.global_step + 1) if leads else nullcontext()
+        with stop_signals() as self.stop_requested, monitor:
+            while state.global_step < self.end and not self.is_stopping:
+                self.train_stage()
         self.run_directory.checkpoints.wait()
-        return self.at.step
+        return state.global_step
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Inside, the first process traces its steps and writes for TensorBoard, where that is asked for."""
-        if not self.replicas.leads:
-            yield
-            return
-        folder, config = self.run_directory.path, self.config
-        board = Board(folder / "tensorboard", self.at.step + 1) if config.tensorboard else nullcontext()
-        with board as self.board, traced(folder / "profile", config.profile_steps) as self.trace_step:
-            yield
+    def train_stage(self) -> None:
+        """Train to the end of the current stage, or until this start of the run ends."""
+        stage = self.state.stage
+        self.state.enter_stage(stage)
+        for batch in self.batches(stage):
+            self.train_step(batch)
+            if self.is_stopping:
+                return
 
-    def run_stage(self, end: int, stopped: Callable[[], bool]) -> bool:
-        """The rest of the stage that the run stands in; whether any process was asked to stop, which all then do."""
-        stage = self.stages[self.at.stage]
-        if self.optimizer is None or self.at.cursor.step == 0:
-            self.enter(stage)
-        data = self.data(stage)
-        quarantine = Quarantine(self.run_directory.path / "quarantine" / stage.name, self.replicas.rank)
+    def batches(self, stage: Stage) -> Iterator[StepData]:
+        """The batches of this process, from the next step of the stage on."""
+        data, rank = self.data(stage), self.replicas.rank
+        quarantine = Quarantine(self.run_directory.path / "quarantine" / stage.name, rank)
         loader = StepLoader(
-            data.plan,
-            data.reader,
-            quarantine,
-            rank=self.replicas.rank,
-            size=self.replicas.size,
-            num_workers=self.num_workers,
+            data.plan, data.reader, quarantine, rank=rank, size=self.replicas.size, num_workers=self.num_workers
         )
-        count = min(stage.steps - self.at.cursor.step, end - self.at.step)
-        merge_unit = self.model.config.vision.merge_unit
-        for step in loader.steps(self.at.cursor, count):
-            line, stop = self.train_step(stage, step, Tally(stage.sources, merge_unit), stopped())
-            self.at.step, self.at.cursor = self.at.step + 1, step.cursor
-            if self.at.cursor.step == stage.steps and self.at.stage + 1 < len(self.stages):
-                # The next stage goes on in the epochs of this one, with windows of its own.
-                self.at.stage, self.at.cursor = self.at.stage + 1, Cursor(drawn=step.cursor.drawn)
-            if self.replicas.leads:
-                self.report(line, last=stop or self.at.step == end)
-            self.trace_step()
-            if stop:
-                return True
-        return False
+        count = min(stage.steps - self.state.stage_step, self.end - self.state.global_step)
+        return loader.steps(self.state.cursor, count)
 
-    def enter(self, stage: Stage) -> None:
-        """Freeze and unfreeze for a stage."""
-        set_trained(self.model, stage.rates)
-        self.optimizer = MasterOptimizer(self.model, self.config, self.optimizer)
-
-    def train_step(self, stage: Stage, data: StepData, tally: Tally, stop: bool = False) -> tuple[Line, bool]:
-        """Forward, backward, update; one line of metrics, and whether any process was asked to stop."""
+    def train_step(self, batch: StepData) -> Line:
+        """Train on one batch; return the metrics of the step."""
         began = time.perf_counter()
-        assert self.optimizer is not None, "enter a stage first"
-        for packs in _rows(data.packs, self.config.packs_per_row):
-            inputs = pack([loaded.inputs for loaded in packs]).to(self.model.device)
+        totals = self.new_totals(batch)
+        self.forward_backward(rows_of(batch.packs, self.config.packs_per_row), totals)
+        self.reduce(totals)
+        line = self.update(batch, totals)
+        line |= self.measure(batch, totals, time.perf_counter() - began + batch.waited_s)
+        self.state.advance(batch.cursor)
+        self.report(line)
+        return line
+
+    def new_totals(self, batch: StepData) -> StepTotals:
+        """Totals of a step, with what is known before its first row."""
+        totals = StepTotals(self.state.stage.sources, self.model.config.vision.merge_unit)
+        totals.add("packs", len(batch.packs))
+        totals.add("failed", len(batch.failures))
+        totals.add("stop", self.stop_requested())
+        return totals
+
+    def forward_backward(self, rows: Iterable[Sequence[LoadedPack]], totals: StepTotals) -> None:
+        """Collect the gradients of the loss summed over all rows, and add the rows to the totals."""
+        for packs in rows:
+            inputs = pack([each.inputs for each in packs]).to(self.model.device)
             loss = token_loss(self.model, inputs)
             if loss.count:
                 loss.total.backward()
-                self.optimizer.collect()
-            tally.add_row(inputs, loss, [document for loaded in packs for document in loaded.documents])
-        for name, amount in (("packs", len(data.packs)), ("failed", len(data.failures)), ("stop", stop)):
-            tally.add(name, amount)
-        self.replicas.sum([tally.sums])
-        self.replicas.sum(self.optimizer.gradients())
-        self.count_failures(tally)
-        line = self.update(stage, data, tally)
-        seconds = time.perf_counter() - began + data.waited_s
-        return line | self.rates_of(stage, data, tally, seconds), bool(tally["stop"])
+                self.state.optimizer.collect()
+            totals.add_row(inputs, loss, [document for each in packs for document in each.documents])
 
-    def update(self, stage: Stage, data: StepData, tally: Tally) -> Line:
-        """Take the step, or skip it with the reason."""
-        assert self.optimizer is not None
-        count = max(tally["supervised"], 1.0)
-        loss, rates = tally["loss"] / count, stage.learning_rates(data.step)
-        norms = self.optimizer.norms(count)
-        norm = sum(norm**2 for norm in norms.values()) ** 0.5
-        mixture = stream_of(stage.plan_config(0).mixture_at(data.step))
-        skipped = self.guard.judge(loss, norm, mixture) if tally["supervised"] else "no token of the step is supervised"
-        if skipped is None:
-            self.optimizer.step(rates, divisor=count)
-        else:
-            module = self.optimizer.not_finite()
-            samples = [f"{document.source}:{document.row}" for each in data.packs for document in each.documents]
-            log.warning("step %d skipped: %s%s", self.at.step + 1, skipped, f" in {module}" if module else "")
-            self.optimizer.clear()
-            self.guard.refuse_too_many(self.at.step + 1, skipped, module, samples)
-        return {
-            "step": self.at.step + 1,
-            "steps": self.steps,
-            "stage": stage.name,
-            "loss": loss,
-            "plan_digest": data.digest,
-            "token_accuracy": tally["correct"] / count,
-            "learning_rate": {part: rate for part, rate in rates.items() if rate},
-            "gradient_norm": norm,
-            "gradient_norm_by_part": dict(norms),
-        } | ({} if skipped is None else {"skipped": skipped, "skipped_samples": samples})
+    def reduce(self, totals: StepTotals) -> None:
+        """Sum totals and gradients over all processes. From here on every process decides the same."""
+        self.replicas.sum([totals.sums])
+        self.state.optimizer.reduce(self.replicas)
+        self.is_stopping = totals["stop"] > 0
+        self.count_samples(totals)
 
-    def rates_of(self, stage: Stage, data: StepData, tally: Tally, seconds: float) -> Line:
-        """Speeds, fills and counts of a step."""
-        packs, budgets = max(tally["packs"], 1.0), stage.budgets
-        return {
-            "loss_by_source": tally.losses("source/"),
-            "loss_by_kind": tally.losses("kind/"),
-            "samples": int(tally["samples"]),
-            "supervised_tokens": int(tally["supervised"]),
-            "text_tokens": int(tally["tokens"] - tally["visual"]),
-            "visual_tokens": int(tally["visual"]),
-            "supervised_tokens_per_s": round(tally["supervised"] / seconds, 2),
-            "text_tokens_per_s": round((tally["tokens"] - tally["visual"]) / seconds, 2),
-            "visual_tokens_per_s": round(tally["visual"] / seconds, 2),
-            "fill_tokens": round(tally["tokens"] / packs / budgets.tokens, 4),
-            "fill_visual_tokens": round(tally["visual"] / packs / budgets.visual_tokens, 4),
-            "mfu_with_tower": round(data.flops / seconds / self.peak_flops, 4),
-            "step_s": round(seconds, 4),
-            "data_wait_s": round(data.waited_s, 4),
-            "quarantined": self.at.failures,
-            "peak_memory_bytes": peak_memory_bytes(self.model.device),
-        }
-
-    def count_failures(self, tally: Tally) -> None:
-        """Raises Qwen2VLError, on all processes alike, when too many samples could not be read."""
-        self.at.samples += int(tally["samples"])
-        self.at.failures += int(tally["failed"])
-        limit = self.config.max_quarantined
-        if self.at.failures > max(FEWEST_FAILURES, limit * self.at.samples):
+    def count_samples(self, totals: StepTotals) -> None:
+        """Count the samples of a step. Raises Qwen2VLError, in all processes, when too many could not be read."""
+        state, limit = self.state, self.config.max_quarantined
+        state.samples += int(totals["samples"])
+        state.failures += int(totals["failed"])
+        if state.failures > max(MIN_FAILURES, limit * state.samples):
             raise Qwen2VLError(
-                f"{self.at.failures} of {self.at.samples} samples could not be read, over the limit of {limit:.0%}: "
+                f"{state.failures} of {state.samples} samples could not be read, over the limit of {limit:.0%}: "
                 f'the list is in "{self.run_directory.path / "quarantine"}"'
             )
 
-    def log(self, line: Line) -> None:
-        self.run_directory.log(line)
-        if self.board is not None:
-            self.board.log(line)
+    def update(self, batch: StepData, totals: StepTotals) -> Line:
+        """Update the weights, or skip the step when the guard says so; return loss, rates and norms of gradients."""
+        stage, optimizer = self.state.stage, self.state.optimizer
+        count = max(totals["supervised"], 1.0)
+        loss, rates, norms = totals["loss"] / count, stage.learning_rates(batch.step), optimizer.norms(count)
+        norm = sum(norm**2 for norm in norms.values()) ** 0.5
+        line = {
+            "step": self.state.global_step + 1,
+            "steps": self.num_steps,
+            "stage": stage.name,
+            "loss": loss,
+            "plan_digest": batch.digest,
+            "token_accuracy": totals["correct"] / count,
+            "learning_rate": {part: rate for part, rate in rates.items() if rate},
+            "gradient_norm": norm,
+            "gradient_norm_by_part": dict(norms),
+        }
+        mixture = stream_of(stage.plan_config(0).mixture_at(batch.step))
+        guard = self.state.guard
+        reason = guard.judge(loss, norm, mixture) if totals["supervised"] else "no token of the step is supervised"
+        if reason is not None:
+            return line | self.skip(batch, reason)
+        optimizer.step(rates, divisor=count)
+        return line
 
-    def report(self, line: Line, *, last: bool) -> None:
-        """Log, validate and save what is due after a step."""
-        done, config, run = self.at.step, self.config, self.run_directory
-        self.log(line)
+    def skip(self, batch: StepData, reason: str) -> Line:
+        """Leave the weights as they are and warn. Raises Qwen2VLError when too many steps in a row were skipped."""
+        optimizer, global_step = self.state.optimizer, self.state.global_step + 1
+        parameter = optimizer.first_not_finite()
+        log.warning("step %d skipped: %s%s", global_step, reason, f" in {parameter}" if parameter else "")
+        optimizer.clear()
+        samples = [f"{document.source}:{document.row}" for each in batch.packs for document in each.documents]
+        self.state.guard.refuse_too_many(global_step, reason, parameter, samples)
+        return {"skipped": reason, "skipped_samples": samples}
+
+    def measure(self, batch: StepData, totals: StepTotals, seconds: float) -> Line:
+        """Losses by group, counts, speeds and memory. seconds: length of the step with the wait for its batch."""
+        return totals.metrics(self.state.stage.budgets, seconds) | {
+            "mfu_with_tower": round(batch.flops / seconds / self.peak_flops, 4),
+            "step_s": round(seconds, 4),
+            "data_wait_s": round(batch.waited_s, 4),
+            "quarantined": self.state.failures,
+            "peak_memory_bytes": peak_memory_bytes(self.model.device),
+        }
+
+    def report(self, line: Line) -> None:
+        """Log a step, then validate and save where that is due. Only the first process does any of it."""
+        if not self.replicas.leads:
+            return
+        global_step, checkpoints = self.state.global_step, self.run_directory.checkpoints
+        self.monitor.log(line)
         self.events.on_step(line)
         is_best = False
-        if done % config.validate_every == 0 or done == self.steps:
-            figures = self.validated()
-            if figures:
-                self.log({"step": done, **figures})
-                is_best = run.checkpoints.note_best(done, figures["validation_loss"])
-        if done % config.save_every == 0 or last or is_best:
-            run.checkpoints.save(done, self.tensors(), self.facts())
+        if global_step % self.config.validate_every == 0 or global_step == self.num_steps:
+            held_out = self.validate()
+            if held_out:
+                self.monitor.log({"step": global_step, **held_out})
+                is_best = checkpoints.note_best(global_step, held_out["validation_loss"])
+        is_last = self.is_stopping or global_step == self.end
+        if global_step % self.config.save_every == 0 or is_last or is_best:
+            self.state.save(checkpoints)
+        self.monitor.end_step()
 
-    def validated(self) -> Line:
+    def validate(self) -> Line:
+        """Held-out metrics of the model as it is now."""
         self.model.eval()
         with torch.no_grad():
-            figures = self.events.validate(self.model)
+            held_out = self.events.validate(self.model)
         self.model.train()
-        return figures
-
-    def tensors(self) -> Tensors:
-        """All that decides how the run goes on; weights as float32 masters where there are some."""
-        assert self.optimizer is not None
-        weights = {
-            name: self.optimizer.masters.get(name, parameter)
-            for name, parameter in self.model.named_parameters()
-            if is_adapter(name) or not self.adapted
-        }
-        return {"weights": weights, "moments": self.optimizer.moments, "random": random_state()}
-
-    def facts(self) -> Line:
-        return {
-            "stage": self.stages[self.at.stage].name,
-            "cursor": self.at.cursor.to_dict(),
-            "samples": self.at.samples,
-            "failures": self.at.failures,
-            "guard": self.guard.state(),
-        }
-
-    def resume(self) -> None:
-        """Take up the newest checkpoint that can be read; cut the metrics back to it.
-
-        Raises CheckpointError when there are some and none can be read: starting anew would overwrite the run.
-        """
-        store, refusal = self.run_directory.checkpoints, None
-        for step in reversed(store.steps()):
-            try:
-                self.restore(step, store.facts(step) or {})
-                break
-            except CheckpointError as error:
-                refusal = error
-                log.warning("%s", error)
-        else:
-            if refusal is not None:
-                raise refusal
-        if self.replicas.leads:
-            for folder in store.broken():
-                log.warning("%s is not whole and is passed over", folder)
-            store.forget_best_after(self.at.step)
-            self.run_directory.cut_metrics(self.at.step)
-
-    def restore(self, step: int, facts: Mapping[str, Any]) -> None:
-        names = [stage.name for stage in self.stages]
-        stage, cursor = names.index(facts["stage"]), Cursor.from_dict(facts["cursor"])
-        # A checkpoint at a border was written by the stage before: it holds the moments of that one.
-        trained_by = stage - 1 if cursor.step == 0 and stage else stage
-        self.enter(self.stages[trained_by])
-        tensors = self.tensors()
-        self.run_directory.checkpoints.restore(step, tensors)
-        set_random_state(tensors["random"])
-        assert self.optimizer is not None
-        self.optimizer.publish()
-        self.at = Position(step, stage, cursor, facts["samples"], facts["failures"])
-        self.guard.restore(facts["guard"])
+        return held_out
 
 
-def _rows(packs: Sequence[LoadedPack], size: int) -> Iterator[Sequence[LoadedPack]]:
-    return (packs[first : first + size] for first in range(0, len(packs), size))
+def rows_of(packs: Sequence[LoadedPack], packs_per_row: int) -> Iterator[Sequence[LoadedPack]]:
+    """Divide the packs of a batch into rows; the last row may hold fewer packs."""
+    return (packs[first : first + packs_per_row] for first in range(0, len(packs), packs_per_row))
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and Ctrl-C only raise a flag, so that the step ends and is saved; a second Ctrl-C interrupts."""
-    seen: list[int] = []
+    """Yield a function that returns whether SIGTERM or Ctrl-C has been received.
+
+    In the context they do not interrupt, so that the step ends and is saved; only a second Ctrl-C does.
+    """
+    received: list[int] = []
 
     def note(number: int, _: Any) -> None:
-        if seen and number == signal.SIGINT:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        seen.append(number)
+        received.append(number)
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(seen)
+        yield lambda: bool(received)
     finally:
-        for number, handler in old.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

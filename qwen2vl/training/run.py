@@ -32,10 +32,10 @@ from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.training.activations import compile_layers, recompute
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.estimate import estimate, refuse_too_large
-from qwen2vl.training.loop import Events, Line, StageData, Trainer
+from qwen2vl.training.loop import Events, StageData, Trainer
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.parts import passes_of
-from qwen2vl.training.run_directory import RunDirectory
+from qwen2vl.training.run_directory import Line, RunDirectory
 from qwen2vl.training.train_config import Stage, TrainConfig
 
 log = logging.getLogger(__name__)

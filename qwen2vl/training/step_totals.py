@@ -1,67 +1,81 @@
-"""Sums over the rows of a step, over all processes, and the line of metrics they make."""
+"""Totals of one step, summed over its rows and all processes, and the metrics that they give."""
 
-import resource
-import sys
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from qwen2vl.data.plan import Budgets
 from qwen2vl.data.records import KINDS
 from qwen2vl.data.samples import Document
 from qwen2vl.spec.inputs import ModelInputs
 from qwen2vl.training.loss import TokenLoss, documents_of
+from qwen2vl.training.run_directory import Line
 
-PLAIN = ("loss", "supervised", "correct", "samples", "tokens", "visual", "packs", "failed", "stop")
+COUNTS = ("loss", "supervised", "correct", "samples", "tokens", "visual", "packs", "failed", "stop")
+"""Totals that are not divided into groups: `loss` is a sum over supervised tokens, `stop` counts processes asked to stop."""
 
 
-class Tally:
-    """What one step adds up to. All sums lie in one float64 vector, so that processes share them in one message."""
+class StepTotals:
+    """Totals of one step. They lie in one float64 vector, so that one message sums them over all processes."""
 
     def __init__(self, sources: Sequence[str], merge_unit: int) -> None:
-        self.groups = [f"source/{name}" for name in sources] + [f"kind/{name}" for name in KINDS]
-        self.place = {name: number for number, name in enumerate(self.groups)}
+        """sources: all that the stage reads. merge_unit: number of patches in a visual token."""
+        names = [f"source/{name}" for name in sources] + [f"kind/{name}" for name in KINDS]
+        self.groups = {name: number for number, name in enumerate(names)}
+        """Index of every source and kind."""
         self.merge_unit = merge_unit
-        self.sums = torch.zeros(len(PLAIN) + 2 * len(self.groups), dtype=torch.float64)
+        self.sums = torch.zeros(len(COUNTS) + 2 * len(names), dtype=torch.float64)
 
     def __getitem__(self, name: str) -> float:
-        return float(self.sums[PLAIN.index(name)])
+        return float(self.sums[COUNTS.index(name)])
 
     def add(self, name: str, amount: float) -> None:
-        self.sums[PLAIN.index(name)] += amount
+        """Add to one of `COUNTS`."""
+        self.sums[COUNTS.index(name)] += amount
 
     def add_row(self, inputs: ModelInputs, loss: TokenLoss, documents: Sequence[Document]) -> None:
+        """Add one row. documents: what each segment of the row was read from."""
         self.add("loss", float(loss.each.double().sum()))
         self.add("supervised", loss.count)
         self.add("correct", int(loss.correct.sum()))
         self.add("samples", inputs.num_documents)
         self.add("tokens", inputs.num_tokens)
         self.add("visual", len(inputs.patches) // self.merge_unit)
-        owner = documents_of(inputs, loss)
-        for groups in ([f"source/{d.source}" for d in documents], [f"kind/{d.kind}" for d in documents]):
-            places = torch.tensor([self.place[name] for name in groups])[owner]
-            self._by_group.index_add_(
-                1, places, torch.stack([loss.each.cpu().double(), torch.ones(loss.count).double()])
-            )
+        owners = documents_of(inputs, loss)
+        losses_and_counts = torch.stack([loss.each.cpu().double(), torch.ones(loss.count).double()])
+        for names in ([f"source/{d.source}" for d in documents], [f"kind/{d.kind}" for d in documents]):
+            groups = torch.tensor([self.groups[name] for name in names])[owners]
+            self._by_group.index_add_(1, groups, losses_and_counts)
 
     @property
     def _by_group(self) -> Tensor:
-        """[2, groups]: loss and supervised tokens."""
-        return self.sums[len(PLAIN) :].view(2, -1)
+        """float64 [2, groups]: summed loss and number of supervised tokens; a view of `sums`."""
+        return self.sums[len(COUNTS) :].view(2, -1)
 
     def losses(self, prefix: str) -> dict[str, float]:
-        """Loss per supervised token of every source or kind that the step holds."""
-        totals, counts = self._by_group.tolist()
+        """Loss per supervised token of every source ("source/") or kind ("kind/") in the step."""
+        losses, counts = self._by_group.tolist()
         return {
-            name.removeprefix(prefix): round(totals[place] / counts[place], 5)
-            for name, place in self.place.items()
-            if name.startswith(prefix) and counts[place]
+            name.removeprefix(prefix): round(losses[group] / counts[group], 5)
+            for name, group in self.groups.items()
+            if name.startswith(prefix) and counts[group]
         }
 
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory that this process has held: of the device on a GPU, resident in all on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
+    def metrics(self, budgets: Budgets, seconds: float) -> Line:
+        """Losses by group, counts, tokens per second, and how full the packs were; for a step that took this long."""
+        packs, supervised, visual = max(self["packs"], 1.0), self["supervised"], self["visual"]
+        text = self["tokens"] - visual
+        return {
+            "loss_by_source": self.losses("source/"),
+            "loss_by_kind": self.losses("kind/"),
+            "samples": int(self["samples"]),
+            "supervised_tokens": int(supervised),
+            "text_tokens": int(text),
+            "visual_tokens": int(visual),
+            "supervised_tokens_per_s": round(supervised / seconds, 2),
+            "text_tokens_per_s": round(text / seconds, 2),
+            "visual_tokens_per_s": round(visual / seconds, 2),
+            "fill_tokens": round(self["tokens"] / packs / budgets.tokens, 4),
+            "fill_visual_tokens": round(visual / packs / budgets.visual_tokens, 4),
+        }

@@ -1,4 +1,4 @@
-"""Settings of a run: stages, each with what it trains, how fast, on which data, in which budgets; and the run itself."""
+"""Settings of a run: its stages (parts that are trained, learning rates, data, budgets) and what holds for all of them."""
 
 import math
 from collections.abc import Mapping
@@ -10,9 +10,12 @@ from qwen2vl.data.plan import Budgets, Phase, PlanConfig
 
 Part = Literal["tower", "merger", "decoder"]
 PARTS: tuple[Part, ...] = ("tower", "merger", "decoder")
+"""In the order of a forward pass."""
+Recompute = Literal["none", "selective", "full"]
 
 
 def require_positive(settings: object, *names: str) -> None:
+    """Raise ConfigError when one of these fields is less than 1."""
     for name in names:
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name} is {getattr(settings, name)}: it must be at least 1")
@@ -20,8 +23,7 @@ def require_positive(settings: object, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Peak learning rate of every part; 0 = frozen: no gradient, no optimizer state, and below the lowest trained part no
-    graph either."""
+    """Peak learning rate of every part. 0 freezes a part: no gradient of its weights and no optimizer state."""
 
     tower: float = 0.0
     merger: float = 0.0
@@ -38,30 +40,32 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A part of a run with one set of trained weights, one schedule and one plan of data [paper 6]."""
+    """A section of a run with one set of trained parts, one schedule and one order of data [paper 6]."""
 
     name: str
     steps: int
-    """Length of the schedule. Stopping earlier never reshapes it."""
+    """Length of the stage and of its schedule; stopping earlier does not change the schedule."""
     rates: Rates
     phases: tuple[Phase, ...]
-    """Which sources, in which shares, in which order."""
+    """Mixtures of sources, one phase after the other."""
     budgets: Budgets
-    """Of one pack; the tokens are the sequence length."""
+    """Most that one pack holds; its tokens are the sequence length."""
     packs_per_step: int
-    """Over all processes, whatever their number."""
+    """Number of packs in a step, over all processes."""
     window: int = 2048
-    """Samples that are packed together."""
+    """Number of samples that are distributed over packs at a time."""
     min_pixels: int | None = None
-    """Of images; the checkpoint's own unless given."""
+    """Fewest pixels of an image; the checkpoint's own limit unless given."""
     max_pixels: int | None = None
+    """Most pixels of an image; the checkpoint's own limit unless given."""
     warmup_steps: int = 200
+    """Number of steps in which the learning rate rises to its peak."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """How the rate falls."""
+    """Shape of the fall of the learning rate."""
     decay: float = 0.3
-    """Share of the steps, at the end, in which it falls."""
+    """Share of the steps, at the end, in which the learning rate falls."""
     final_rate: float = 0.0
-    """Share of the peak that is left at the end."""
+    """Learning rate at the end, as a share of its peak."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "packs_per_step", "window")
@@ -71,23 +75,24 @@ class Stage:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Stage":
-        """From the settings of a run, as `dataclasses.asdict` gave them."""
+        """Inverse of `dataclasses.asdict`, for the settings of a run directory."""
         phases = tuple(Phase(mixtures=tuple(phase["mixtures"]), until=phase["until"]) for phase in raw["phases"])
         parts = {"phases": phases, "rates": Rates(**raw["rates"]), "budgets": Budgets(**raw["budgets"])}
         return cls(**(dict(raw) | parts))
 
     def share(self, step: int) -> float:
-        """Share of the peak rate at a step of the stage, from 0."""
+        """Learning rate at a step of the stage, counted from 0, as a share of its peak."""
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
         left = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
         fallen = left if self.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
         return warm * (self.final_rate + (1 - self.final_rate) * fallen)
 
     def learning_rates(self, step: int) -> dict[Part, float]:
-        """Of every part at a step of the stage."""
+        """Learning rate of every part at a step of the stage, counted from 0."""
         return {part: rate * self.share(step) for part, rate in self.rates.by_part().items()}
 
     def plan_config(self, seed: int) -> PlanConfig:
+        """Settings that decide which samples each step reads."""
         return PlanConfig(
             phases=self.phases,
             budgets=self.budgets,
@@ -98,42 +103,47 @@ class Stage:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Every source that some phase draws from."""
+        """Every source that some phase samples from."""
         named = {name: None for phase in self.phases for weights in phase.mixtures for name in weights}
         return tuple(named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What holds for the whole run."""
+    """Settings of the whole run."""
 
     seed: int = 0
-    """Decides initial weights and data."""
+    """Decides the initial weights and the order of the data."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """Of activations and gradients; the trained weights are float32 either way."""
+    """Type of activations and gradients; the optimizer updates float32 weights in both cases."""
     weight_decay: float = 0.05
-    """On matrices only; norms, biases and embeddings are left alone."""
+    """AdamW's decay of matrices; norms, biases and embeddings have none."""
     betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates of the two moments."""
     clip_norm: float = 1.0
+    """Largest norm of all gradients together; larger gradients are scaled down to it."""
     packs_per_row: int = 1
-    """Packs in one forward pass; the rest of a step's packs are accumulated. Changes memory and speed, not the result."""
-    recompute: Literal["none", "selective", "full"] = "none"
-    """Activation checkpointing: full keeps only the inputs of every layer, selective also the results of its products."""
+    """Number of packs in one forward pass; the gradients of a step's rows are added. Decides memory and speed, not results."""
+    recompute: Recompute = "none"
+    """Activation checkpointing: full keeps only the input of every layer, selective also the results of its products."""
     compile: bool = False
     """Compile every layer: needs a compiler, and some minutes at the start."""
     max_skipped: int = 5
-    """Steps in a row that may be skipped because loss or gradients are not finite, or spike; one more ends the run."""
+    """Number of steps in a row that may be skipped for a spike or a value that is not finite; one more ends the run."""
     spike: float = 10.0
-    """A loss over so many times the median of the last 100 steps of the same mixture is a spike."""
+    """A spike is a loss over this many times the median of the last 100 steps of the same mixture."""
     max_quarantined: float = 0.05
-    """Share of samples that may fail to be read; over it the run ends."""
+    """Share of samples that may be unreadable; a larger share ends the run."""
     save_every: int = 500
+    """Number of steps between checkpoints."""
     validate_every: int = 1000
+    """Number of steps between validations."""
     keep_checkpoints: int = 2
+    """Number of newest checkpoints that are kept, beside the best one."""
     tensorboard: bool = False
-    """Also write RUN/tensorboard."""
+    """Also write the metrics to RUN/tensorboard."""
     profile_steps: int = 0
-    """Write a trace of so many steps, after three, to RUN/profile."""
+    """Number of steps that are traced, after the first three, to RUN/profile."""
 
     def __post_init__(self) -> None:
         require_positive(self, "packs_per_row", "save_every", "validate_every", "keep_checkpoints")
@@ -152,4 +162,4 @@ CHANGEABLE = frozenset(
         "max_quarantined",
     }
 )
-"""Settings of the run that a resumed one may have otherwise: they decide no weight."""
+"""Fields of TrainConfig that may differ when a run is resumed: they have no effect on the weights."""

@@ -1,4 +1,4 @@
-"""TensorBoard holds what metrics.jsonl holds, through resumes; a trace names what the steps did and changes nothing."""
+"""TensorBoard holds what metrics.jsonl holds, after a resume too; a trace names the operators and changes nothing."""
 
 import json
 import shutil
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from qwen2vl.common.errors import ConfigError
+from qwen2vl.training.monitoring import scalars_of
 from qwen2vl.training.run_directory import read_metrics
-from qwen2vl.training.tensorboard import scalars_of
 from qwen2vl.training.train_config import TrainConfig
 
-from .conftest import CONFIG, FIGURES, curve_of, trainer_of
+from .conftest import CONFIG, WITH_HELD_OUT, curve_of, trainer_of
 
-WATCHED = replace(CONFIG, tensorboard=True)
+WITH_TENSORBOARD = replace(CONFIG, tensorboard=True)
 
 
 def scalars_in(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -34,14 +34,16 @@ def logged(run: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def test_tensorboard_holds_the_metrics_also_after_a_resume(tmp_path, store, small_model):
-    """The newest save is lost, so that two steps and a validation are logged twice."""
+def test_tensorboard_holds_the_metrics_after_a_resume_too(tmp_path, store, small_model):
+    """The newest checkpoints are lost, so that steps and a validation are logged twice."""
     figures = iter(range(10))
-    events = replace(FIGURES, validate=lambda model: {"validation_loss": float(next(figures)), "exact": {"count": 0.5}})
-    trainer_of(tmp_path, store, small_model(), config=WATCHED, events=events).train(4)
+    events = replace(
+        WITH_HELD_OUT, validate=lambda model: {"validation_loss": float(next(figures)), "exact": {"count": 0.5}}
+    )
+    trainer_of(tmp_path, store, small_model(), config=WITH_TENSORBOARD, events=events).train(4)
     shutil.rmtree(tmp_path / "checkpoints/step-4")
     shutil.rmtree(tmp_path / "checkpoints/step-3")
-    trainer_of(tmp_path, store, small_model(), config=WATCHED, events=events).train()
+    trainer_of(tmp_path, store, small_model(), config=WITH_TENSORBOARD, events=events).train()
     scalars = scalars_in(tmp_path / "tensorboard")
     assert scalars == logged(tmp_path)
     assert [step for step, _ in scalars["loss"]] == [1, 2, 3, 4, 5, 6]
@@ -55,10 +57,10 @@ def test_only_numbers_become_scalars():
     assert dict(scalars_of(line)) == {"loss": 1.5, "exact/a@0.5": 1}
 
 
-def test_a_missing_package_is_told_before_the_first_step(tmp_path, store, small_model, monkeypatch):
+def test_a_missing_package_is_an_error_before_the_first_step(tmp_path, store, small_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r'pip install "qwen2vl\[train\]"'):
-        trainer_of(tmp_path, store, small_model(), config=WATCHED).train()
+        trainer_of(tmp_path, store, small_model(), config=WITH_TENSORBOARD).train()
     assert curve_of(tmp_path) == []
 
 
@@ -74,7 +76,7 @@ def test_a_trace_names_the_operators_of_the_steps_and_changes_nothing(tmp_path, 
     assert not (tmp_path / "plain/profile").exists()
 
 
-def test_a_start_that_is_too_short_for_a_trace_says_so(tmp_path, store, small_model, caplog):
+def test_a_run_too_short_for_a_trace_warns(tmp_path, store, small_model, caplog):
     trainer_of(tmp_path, store, small_model(), config=replace(CONFIG, profile_steps=2)).train(2)
     assert "nothing was traced" in caplog.text
     with pytest.raises(ConfigError, match="profile_steps is -1"):

@@ -1,4 +1,4 @@
-"""The image of a run: which panels there are, what they show, from one step to ten thousand."""
+"""The curves of a run: which panels there are and what they show, from one step to ten thousand."""
 
 import math
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.training.curves import MOST_TASKS, draw_curves, figure_of, grouped, running_mean, series_of
+from qwen2vl.training.curves import MOST_TASKS, Curves, draw_curves, running_mean
 from qwen2vl.training.run_directory import read_metrics
 
-from .conftest import FIGURES, trainer_of
+from .conftest import WITH_HELD_OUT, trainer_of
 
 
 def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", "videos"), **more: object) -> dict:
@@ -32,9 +32,9 @@ def line_of(step: int, stage: str = "one", sources: tuple[str, ...] = ("pages", 
 
 
 def panels_of(lines: list[dict]) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """Label of the axes -> label of every line with one -> its steps and values."""
+    """Label of the axes to label of a line to its steps and values; lines without a label are left out."""
     found = {}
-    for axes in figure_of(lines).axes:
+    for axes in Curves(lines).figure().axes:
         named = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
         found[axes.get_ylabel()] = {
             line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in named
@@ -42,7 +42,7 @@ def panels_of(lines: list[dict]) -> dict[str, dict[str, tuple[list[float], list[
     return found
 
 
-def test_an_image_shows_all_that_was_logged():
+def test_the_panels_show_all_that_was_logged():
     lines = [line_of(step) for step in range(1, 6)]
     lines.append({"step": 5, "validation_loss": 0.5, "exact": {"count": 0.4, "order": 0.6}})
     steps = [1, 2, 3, 4, 5]
@@ -62,11 +62,11 @@ def test_an_image_shows_all_that_was_logged():
 
 
 def test_many_tasks_are_rows():
-    """Twenty lines can be told apart by colour; more tasks are rows, one under the other, each with its last value."""
+    """Colours distinguish twenty lines; more tasks are rows, one below the other, each with its last value."""
     tasks = [f"task{number}" for number in range(MOST_TASKS + 1)]
     scores = ({name: number / 40 for number, name in enumerate(tasks)}, dict.fromkeys(tasks, 0.5))
     lines = [line_of(1), *({"step": step, "exact": shares} for step, shares in zip((10, 30), scores, strict=True))]
-    (axes,) = [axes for axes in figure_of(lines).axes if axes.get_title() == "answers exactly right, held out"]
+    (axes,) = [axes for axes in Curves(lines).figure().axes if axes.get_title() == "answers exactly right, held out"]
     assert [label.get_text() for label in axes.get_yticklabels()] == [f"{name} 50%" for name in tasks]
     assert [list(row.get_array().ravel()) for row in axes.collections] == [
         [before, 0.5] for before in scores[0].values()
@@ -86,23 +86,23 @@ def test_a_held_out_loss_needs_no_exact_answers():
     assert panels["loss per supervised token"]["held out"] == ([1], [3.0])
 
 
-def test_of_many_sources_the_kinds_are_drawn():
+def test_the_loss_of_many_sources_is_shown_by_kind():
     names = tuple(f"task@{number}" for number in range(11))
     assert set(panels_of([line_of(1, sources=names)])["loss by kind"]) == {"ocr", "video"}
     lines = [line_of(step, sources=names[step:], loss_by_kind={"ocr": 1.0}) for step in range(1, 5)]
-    drawn = panels_of([*lines, line_of(5, sources=names[:1], loss_by_kind={})])["loss by source"]
-    assert list(drawn) == [*names[4:], names[3], names[2], names[1]]
+    shown = panels_of([*lines, line_of(5, sources=names[:1], loss_by_kind={})])["loss by source"]
+    assert list(shown) == [*names[4:], names[3], names[2], names[1]]
 
 
 def test_stages_are_marked_where_they_begin():
     stages = ["1-tower"] * 4 + ["2-all"] * 5 + ["3-talk"]
-    figure = figure_of([line_of(step, stage) for step, stage in enumerate(stages, 1)])
+    figure = Curves([line_of(step, stage) for step, stage in enumerate(stages, 1)]).figure()
     losses, *others = figure.axes
     assert [(text.get_text(), text.xy[0]) for text in losses.texts] == [("1-tower", 1), ("2-all", 5), ("3-talk", 10)]
     for axes in [losses, others[0]]:
         dashed = [line.get_xdata()[0] for line in axes.get_lines() if line.get_linestyle() == "--"]
         assert dashed == [5, 10]
-    assert not figure_of([line_of(1), line_of(2)]).axes[0].texts
+    assert not Curves([line_of(1), line_of(2)]).figure().axes[0].texts
 
 
 def test_long_runs_are_averaged(tmp_path):
@@ -125,22 +125,22 @@ def test_the_mean_ends_at_the_last_step():
     assert running_mean(([], [])) == ([], [])
 
 
-def test_what_is_no_number_is_left_out():
+def test_values_that_are_no_finite_numbers_are_left_out():
     lines = [{"step": 1, "loss": math.nan}, {"step": 2, "loss": 2.0}, {"step": 3}, {"step": 4, "loss": math.inf}]
-    assert series_of(lines, "loss") == ([2], [2.0])
+    assert Curves(lines).series("loss") == ([2], [2.0])
     rates = [{"step": 1, "rate": 0.1}, {"step": 2, "rate": {"tower": 0.2}}]
-    assert grouped(rates, "rate") == {"tower": ([2], [0.2])}
+    assert Curves(rates).members("rate") == {"tower": ([2], [0.2])}
 
 
-def test_the_loop_logs_what_the_image_shows(tmp_path: Path, store, small_model):
-    trainer_of(tmp_path, store, small_model(), events=FIGURES).train(3)
+def test_the_loop_logs_what_the_panels_show(tmp_path: Path, store, small_model):
+    trainer_of(tmp_path, store, small_model(), events=WITH_HELD_OUT).train(3)
     panels = panels_of(read_metrics(tmp_path / "metrics.jsonl"))
     assert len(panels) == 7
     assert all(panels[name] for name in panels if "dotted" not in name)
     assert panels["answers exactly right, held out"]["count"] == ([3], [0.5])
 
 
-def test_what_cannot_be_drawn_is_one_sentence(tmp_path):
+def test_errors_are_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="no step yet"):
         draw_curves([], tmp_path / "curves.png")
     with pytest.raises(Qwen2VLError, match="cannot be written"):

@@ -1,0 +1,82 @@
+"""A resumed run equals an uninterrupted one, at the borders of stages too; damaged checkpoints are not used."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from qwen2vl.common.errors import CheckpointError
+from qwen2vl.training.parts import part_of
+
+from .conftest import CONFIG, THREE_STAGES, curve_of, lines_of, trainer_of, weights_of
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, store, small_model, precision):
+    """Three stages, interrupted inside a stage and at the border of two, resumed with other numbers of workers."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    config, whole = replace(CONFIG, precision=precision), small_model().to(dtype)
+    trainer_of(tmp_path / "whole", store, whole, THREE_STAGES, config).train()
+    for steps, workers in ((2, 0), (3, 2), (7, 1), (None, 0)):
+        model = small_model().to(dtype)
+        trainer_of(tmp_path / "parts", store, model, THREE_STAGES, config, num_workers=workers).train(steps)
+    assert curve_of(tmp_path / "parts") == curve_of(tmp_path / "whole")
+    assert len(curve_of(tmp_path / "whole")) == 9
+    other = weights_of(model)
+    for name, weight in weights_of(whole).items():
+        assert torch.equal(weight, other[name]), name
+
+
+def test_each_stage_changes_the_parts_it_trains_and_no_others(tmp_path, store, small_model):
+    model = small_model()
+    weights = [weights_of(model)]
+    for end in (3, 6, 9):
+        model = small_model()
+        trainer_of(tmp_path, store, model, THREE_STAGES).train(end)
+        weights.append(weights_of(model))
+    changed = [{name for name in old if not torch.equal(old[name], new[name])} for old, new in pairwise(weights)]
+    assert [set(map(part_of, names)) for names in changed] == [
+        {"tower", "merger"}, {"tower", "merger", "decoder"}, {"decoder"},
+    ]  # fmt: skip
+    assert changed[1] == set(weights[0]), "every parameter changes in the stage that trains all parts"
+
+
+def test_parameters_that_stay_trained_keep_their_moments(tmp_path, store, small_model):
+    trainer = trainer_of(tmp_path, store, small_model(), THREE_STAGES)
+    trainer.train(6)
+    moments = {name: each["exp_avg"].clone() for name, each in trainer.state.optimizer.moments.items()}
+    trainer.state.enter_stage(THREE_STAGES[2])
+    assert set(trainer.state.optimizer.moments) < set(moments)
+    for name, each in trainer.state.optimizer.moments.items():
+        assert each["step"] == 3
+        assert torch.equal(each["exp_avg"], moments[name])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no facts", "half a folder"])
+def test_a_damaged_checkpoint_is_not_used(tmp_path, store, small_model, damage, caplog):
+    trainer_of(tmp_path / "whole", store, small_model()).train()
+    trainer_of(tmp_path / "run", store, small_model()).train(4)
+    newest = tmp_path / "run/checkpoints/step-4"
+    if damage == "truncated":
+        file = max(newest.iterdir(), key=lambda file: file.stat().st_size)
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        (newest / "run.json").unlink()
+    if damage == "half a folder":
+        newest.rename(newest.with_name(".step-4.123"))
+    trainer = trainer_of(tmp_path / "run", store, small_model())
+    assert trainer.run_directory.checkpoints.steps() == [2]
+    trainer.train()
+    assert ("step-4 is not whole" in caplog.text) == (damage != "half a folder")
+    assert curve_of(tmp_path / "run") == curve_of(tmp_path / "whole")
+
+
+def test_a_run_whose_checkpoints_do_not_fit_does_not_start_from_scratch(tmp_path, store, small_model):
+    trainer_of(tmp_path, store, small_model()).train(2)
+    other = small_model()
+    del other.model.layers[1]
+    other.model.embed_tokens.weight.data = torch.zeros(10, 128)
+    with pytest.raises(CheckpointError, match="does not fit the model or is damaged"):
+        trainer_of(tmp_path, store, other).train()
+    assert len(lines_of(tmp_path)) == 2
