@@ -18,9 +18,9 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from qwen2vl.common.files import write_atomically
-from qwen2vl.evaluation.exam import EXAMS, read_exam
+from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.report import score
-from qwen2vl.evaluation.runner import run_exam
+from qwen2vl.evaluation.runner import answer_exam
 from qwen2vl.inference import Chat
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.curves import MOST_TASKS, draw_rows
@@ -82,8 +82,7 @@ def scores_of(run: Path, step: int, exam: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights"
         export_run(run, weights, step)
-        chosen = EXAMS[exam]
-        results = run_exam(Chat(str(weights)), read_exam(chosen.path), max_new_tokens=chosen.max_new_tokens)
+        results = answer_exam(Chat(str(weights)), exam)
     return {task: line["score"] for task, line in score(results).items()}
 
 

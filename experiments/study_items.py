@@ -8,7 +8,7 @@ from drawn_world import Item, draw
 from drawn_world.slides import draw_slides, is_slides
 from drawn_world.write_records import item_key, parse_source
 from qwen2vl.evaluation.metrics import IOU_HIT, iou
-from qwen2vl.evaluation.runner import Answers
+from qwen2vl.evaluation.runner import Answerer
 from qwen2vl.processing.grounding import FRAME, Places, parse_places
 
 SPLIT = "test"
@@ -26,7 +26,7 @@ def held_out(source: str, number: int) -> Item:
     return draw(task, item_key(0, source, number), SPLIT, ease)
 
 
-def ask(model: Answers, source: str, count: int) -> tuple[list[float], list[int]]:
+def ask(model: Answerer, source: str, count: int) -> tuple[list[float], list[int]]:
     """Of every item the share of its answer that is right, and its visual tokens. Greedy."""
     shares, tokens = list[float](), list[int]()
     items: Iterator[Item] = (held_out(source, number) for number in range(count))

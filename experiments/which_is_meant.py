@@ -19,7 +19,7 @@ from drawn_world.shapes.shape_tasks import ground_in, one_of_several
 from experiments.study_items import BATCH
 from qwen2vl.common.files import write_atomically
 from qwen2vl.evaluation.intervals import wilson_interval
-from qwen2vl.evaluation.runner import Answers
+from qwen2vl.evaluation.runner import Answerer
 from qwen2vl.inference import Chat
 from tools.results import RESULTS, say
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ask(model: Answers, items: int) -> dict[str, dict[str, int]]:
+def ask(model: Answerer, items: int) -> dict[str, dict[str, int]]:
     """Number of shapes to boxes: all, of the shape asked for, and of another."""
     found = {str(count): {"boxes": 0, "right": 0, "another's": 0} for count in COUNTS}
     asked = [question(number) for number in range(items)]

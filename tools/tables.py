@@ -22,8 +22,8 @@ from statistics import fmean
 from typing import Any
 
 from experiments import score_curve, study_tables, which_is_meant
-from qwen2vl.evaluation import report
 from qwen2vl.evaluation.exam import EXAMS
+from qwen2vl.evaluation.report import Report, describe_metric
 from tools.results import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,7 +156,7 @@ def scores(name: str) -> Callable[[Results], str]:
     def render(results: Results) -> str:
         if name not in results:
             return NOT_YET.format(command=f"qwen2vl eval {name} --out benchmarks/results/{name}.json")
-        return f"{report.table(results[name]['tasks'], EXAMS[results[name]['exam']].aims)}\n"
+        return f"{Report(scores=results[name]['tasks'], aims=EXAMS[results[name]['exam']].aims).table()}\n"
 
     return render
 
@@ -182,12 +182,12 @@ def runs_in_a_row(results: Results) -> str:
     """Scores in the wider exam after each of the runs that the shipped weights come from."""
     if missing := [name for name in RUNS if name not in results]:
         return NOT_YET.format(command=f"qwen2vl eval exam --model WEIGHTS --out benchmarks/results/{missing[0]}.json")
-    runs = [report.with_parts(results[name]["tasks"]) for name in RUNS]
-    floors = EXAMS["exam"].aims.floors
+    aims = EXAMS["exam"].aims
+    runs = [Report(scores=results[name]["tasks"], aims=aims).lines() for name in RUNS]
     rows = [["task", "measure", *RUNS.values(), "floor (aim)"], ["---"] * (len(RUNS) + 3)]
     for task, line in runs[-1].items():
-        wanted = "{:.0%} ({:.0%})".format(*floors[task]) if task in floors else ""
-        rows.append([task, report.measure(line["metric"]), *(f"{run[task]['score']:.1%}" for run in runs), wanted])
+        wanted = "{:.0%} ({:.0%})".format(*aims.floors[task]) if task in aims.floors else ""
+        rows.append([task, describe_metric(line["metric"]), *(f"{run[task]['score']:.1%}" for run in runs), wanted])
     means = [f"{fmean(line['score'] for task, line in run.items() if '/' not in task):.1%}" for run in runs]
     rows.append(["mean", "", *means, ""])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

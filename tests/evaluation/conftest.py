@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from qwen2vl.evaluation.judging import ExamItem
+from qwen2vl.evaluation.items import ExamItem
 from qwen2vl.processing.grounding import Box, Point
 
 

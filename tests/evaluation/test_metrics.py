@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.evaluation.metrics import anls, exact_match, first_number, inside, iou, levenshtein, number_match
+from qwen2vl.evaluation.metrics import anls, exact_match, first_number, iou, is_inside, levenshtein, number_match
 
 
 def test_iou_of_known_boxes():
@@ -26,9 +26,9 @@ def test_iou_is_symmetric_and_a_share(a, b):
     assert 0 <= iou(a, b) <= 1
 
 
-def test_points_on_the_edge_are_inside():
-    assert inside((10, 20), (10, 20, 30, 40))
-    assert not inside((9.9, 20), (10, 20, 30, 40))
+def test_points_on_the_edge_are_is_inside():
+    assert is_inside((10, 20), (10, 20, 30, 40))
+    assert not is_inside((9.9, 20), (10, 20, 30, 40))
 
 
 def test_exact_match_strips_blanks_and_nothing_else():

@@ -8,12 +8,15 @@ import re
 from PIL import Image, ImageChops
 
 from qwen2vl.evaluation import page as module
-from qwen2vl.evaluation.judging import ExamItem, judge
-from qwen2vl.evaluation.page import Heading, choose, in_words, page
-from qwen2vl.evaluation.report import Aims, score
+from qwen2vl.evaluation.exam import Aims
+from qwen2vl.evaluation.items import ExamItem
+from qwen2vl.evaluation.judging import judge
+from qwen2vl.evaluation.page import choose, describe_truth, page
+from qwen2vl.evaluation.report import Report, score
+from qwen2vl.evaluation.runner import ExamRun
 from tests.evaluation.conftest import Reply, box, make_item, point
 
-HEADING = Heading(exam="exam", digest="abc123", model="a <b> model")
+RUN = ExamRun(exam="exam", digest="abc123", model="a <b> model", weights="", platform="")
 AIMS = Aims(floors={"t": (0.7, 0.9)}, twins={"other": "t"})
 IMAGE = Image.effect_noise((60, 40), 50).convert("RGB")
 
@@ -21,7 +24,8 @@ IMAGE = Image.effect_noise((60, 40), 50).convert("RGB")
 def make_page(*asked, per_task=12, aims=AIMS):
     results = [judge(item, reply) for item, reply in asked]
     items = {item.id: item for item, _ in asked}
-    return page(HEADING, score(results), aims, choose(results, per_task), items)
+    report = Report(scores=score(results), aims=aims)
+    return page(RUN, report, choose(results, per_task), items)
 
 
 def images_of(text):
@@ -33,7 +37,7 @@ def text_item(id, *images):
     return make_item(id.split("-")[0], *images, id=id, kind="text", accept=["x"])
 
 
-def test_scores_floors_and_gaps_are_told():
+def test_scores_floors_and_gaps_are_shown():
     asked = [(text_item("t-0"), Reply("y")), (text_item("other-0"), Reply("x"))]
     text = make_page(*asked)
     assert "a &lt;b&gt; model" in text
@@ -55,7 +59,7 @@ def test_question_answer_and_truth_are_shown_and_escaped():
     assert "default-src 'none'" in text
 
 
-def test_earlier_turns_stand_before_the_question():
+def test_earlier_turns_come_before_the_question():
     messages = [
         {"role": "system", "content": "be <brief>"},
         {"role": "user", "content": [{"type": "image", "image": IMAGE}, {"type": "text", "text": "one?"}]},
@@ -129,13 +133,13 @@ def test_the_page_is_bounded(monkeypatch):
     assert 1 < len(images_of(text)) < 6
     assert len(text) < 1_000_000
     assert f"{len(images_of(text))} of 12 items" in text
-    assert max(images_of(text)[0].size) == module.WIDE
+    assert max(images_of(text)[0].size) == module.WIDEST
 
 
-def test_every_kind_of_truth_in_words():
-    assert in_words({"kind": "text", "accept": ["a", "b"]}) == "a | b"
-    assert in_words({"kind": "number", "value": 12.0, "tolerance": 0.1}) == "12 ± 10%"
-    assert in_words({"kind": "point", "box_px": [1, 2, 3, 4], "label": "Save"}) == "Save: (1,2)-(3,4) px"
+def test_every_kind_of_truth_describe_truth():
+    assert describe_truth({"kind": "text", "accept": ["a", "b"]}) == "a | b"
+    assert describe_truth({"kind": "number", "value": 12.0, "tolerance": 0.1}) == "12 ± 10%"
+    assert describe_truth({"kind": "point", "box_px": [1, 2, 3, 4], "label": "Save"}) == "Save: (1,2)-(3,4) px"
     action = {"kind": "action", "name": "Type", "box_px": [1, 2, 3, 4], "text": "Oslo"}
-    assert in_words(action) == 'Type (1,2)-(3,4) px "Oslo"'
-    assert in_words(action | {"name": "Done", "box_px": None, "text": None}) == "Done"
+    assert describe_truth(action) == 'Type (1,2)-(3,4) px "Oslo"'
+    assert describe_truth(action | {"name": "Done", "box_px": None, "text": None}) == "Done"

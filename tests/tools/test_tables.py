@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from qwen2vl.cli.evaluate import weights_digest
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
+from qwen2vl.evaluation.runner import weights_digest
 from tools import tables
 
 PAGE = "# Title\n\n<!-- benchmarks: {block} -->\nby hand\n<!-- benchmarks end -->\n\nafter\n"
