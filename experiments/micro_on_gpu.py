@@ -14,7 +14,7 @@ from pathlib import Path
 from qwen2vl.cli.main import main as qwen2vl
 from qwen2vl.recipes import recipe_class
 from qwen2vl.training.checkpoints import Checkpoints
-from tools.results import say
+from tools.script import say
 
 SHARD = "15MB"
 FEWEST_MINUTES = 0.5

@@ -25,7 +25,6 @@ import torch
 
 from drawn_world.slides import is_slides, write_slides
 from drawn_world.write_records import draw_records
-from experiments import study_tables
 from experiments.study_items import ask
 from experiments.study_recipes import STUDIES, Study, StudyRecipe
 from qwen2vl.common.errors import Qwen2VLError
@@ -37,8 +36,9 @@ from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import export_run, run_recipe
 from qwen2vl.training.run_directory import read_metrics
-from tools import results as record
-from tools.results import RESULTS, say
+from tools import study_tables
+from tools.results import RESULTS, describe_machine, versions
+from tools.script import say
 
 RUNS = Path("runs")
 ITEMS = 400
@@ -224,8 +224,8 @@ def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str,
         "title": study.title,
         "share": options.share,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": record.machine(torch.get_num_threads() if not options.jobs else 1),
-        "versions": record.versions(),
+        "machine": describe_machine(torch.get_num_threads() if not options.jobs else 1),
+        "versions": versions(),
         "columns": [{"source": each.source, "title": each.title, "part": each.part} for each in study.columns],
         "variants": variants,
     }
