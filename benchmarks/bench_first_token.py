@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import check_exact, check_rounded, check_top
-from benchmarks.inputs import image_prompt
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import image_prompt
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig

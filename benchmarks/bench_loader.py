@@ -30,7 +30,7 @@ HALF = FULL_PACK // 2
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class ReadingAmount:
     """Amount of data to read."""
 
     photos: int
@@ -45,8 +45,8 @@ class Amount:
     """Whether resuming runs in a separate process, and two processes build the store."""
 
 
-FULL = Amount(photos=1000, sides=SIDES, records=2000, large=50_000, steps=40, step_s=0.2, processes=True)
-SMALL = Amount(photos=4, sides=(60, 120), records=40, large=40, steps=2, step_s=0.01, processes=False)
+FULL = ReadingAmount(photos=1000, sides=SIDES, records=2000, large=50_000, steps=40, step_s=0.2, processes=True)
+SMALL = ReadingAmount(photos=4, sides=(60, 120), records=40, large=40, steps=2, step_s=0.01, processes=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +138,7 @@ def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, 
     return found
 
 
-def waiting(store: Store, folder: Path, amount: Amount, repeats: int) -> list[Comparison]:
+def waiting(store: Store, folder: Path, amount: ReadingAmount, repeats: int) -> list[Comparison]:
     """Share of a step that is waiting, and speed of reading without pauses."""
     paused: dict[tuple[int, int], list[Reading]] = {}
     free: dict[int, list[Reading]] = {}
@@ -182,7 +182,7 @@ def share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s
 
 
 def resuming(
-    store: Store, folder: Path, amount: Amount, options: argparse.Namespace
+    store: Store, folder: Path, amount: ReadingAmount, options: argparse.Namespace
 ) -> tuple[list[Comparison], list[dict[str, Any]]]:
     """Seconds from opening the store to the first rows, late in an epoch and at its start, and the checks."""
     _, plan = plan_of(store, packs_per_step=1)

@@ -36,7 +36,7 @@ PACKS_EACH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class PlanningAmount:
     """Amount of data to plan."""
 
     windows: int
@@ -47,8 +47,8 @@ class Amount:
     sides: tuple[int, int]
 
 
-FULL = Amount(windows=96, processes=64, steps=24, records=4000, photos=1000, sides=SIDES)
-SMALL = Amount(windows=2, processes=4, steps=2, records=80, photos=4, sides=(60, 120))
+FULL = PlanningAmount(windows=96, processes=64, steps=24, records=4000, photos=1000, sides=SIDES)
+SMALL = PlanningAmount(windows=2, processes=4, steps=2, records=80, photos=4, sides=(60, 120))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace) -> Result:
     )  # fmt: skip
 
 
-def photo_store(folder: Path, amount: Amount) -> Store:
+def photo_store(folder: Path, amount: PlanningAmount) -> Store:
     return build_photo_store(
         folder, "store", write_photos(folder, amount.photos, amount.sides), amount.records, workers=1
     )
@@ -212,7 +212,7 @@ class Imbalance:
             values.append(max(sums) * len(sums) / sum(sums))
 
 
-def balance(where: str, plan: Plan, amount: Amount) -> list[Comparison]:
+def balance(where: str, plan: Plan, amount: PlanningAmount) -> list[Comparison]:
     """How evenly the packs of some steps are dealt, by cost and by visual tokens, beside dealing in turn; and how fast."""
     ours, theirs, seconds = Imbalance(), Imbalance(), []
     processes = amount.processes

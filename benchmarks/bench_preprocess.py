@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.inputs import JPEG_QUALITY, write_photo
+from benchmarks.synthetic_inputs import JPEG_QUALITY, write_photo
 from qwen2vl.model.vision import PatchEmbed
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.sources import read_image

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.agreement import check_top
 from benchmarks.bench_first_token import Ours
-from benchmarks.inputs import text_prompt
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import text_prompt
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs

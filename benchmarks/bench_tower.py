@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.agreement import check_exact, check_rounded
-from benchmarks.inputs import random_patches
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import random_patches
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import tower_flops

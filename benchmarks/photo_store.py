@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.inputs import JPEG_QUALITY, write_photo
+from benchmarks.synthetic_inputs import JPEG_QUALITY, write_photo
 from drawn_world import corpus_words
 from qwen2vl.data import build
 from qwen2vl.data.lengths import Index, index_store

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> Result:
-    video = Video(seconds=20, width=128, height=96) if options.small else Video()
+    video = LongVideo(seconds=20, width=128, height=96) if options.small else LongVideo()
     with tempfile.TemporaryDirectory() as folder:
         path = options.video or Path(folder) / "video.mp4"
         if options.video is None:
@@ -122,7 +122,7 @@ def load(model: str | None) -> tuple[Chat, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Video:
+class LongVideo:
     """A video whose content changes all the time, with a magenta square only in its last seconds."""
 
     seconds: int = 1200
@@ -137,7 +137,7 @@ MAGENTA_YUV = (107, 202, 222)
 """Saturated magenta in the limited range of BT.601; nothing else in the video is similar."""
 
 
-def write_video(path: Path, video: Video, seed: int = 0) -> None:
+def write_video(path: Path, video: LongVideo, seed: int = 0) -> None:
     """Write moving blocks on a background that changes every ten seconds, as H.264 in an MP4.
 
     The planes of YUV are filled directly, without RGB: 6,000 frames of 720p take seconds instead of minutes.
@@ -154,7 +154,7 @@ def write_video(path: Path, video: Video, seed: int = 0) -> None:
         container.mux(stream.encode(None))
 
 
-def video_frame(video: Video, backgrounds: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
+def video_frame(video: LongVideo, backgrounds: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
     """One frame as its three planes, one below the other, uint8 [height * 3 / 2, width]."""
     second = number / video.fps
     luma = np.full((video.height, video.width), backgrounds[int(second) // 10, 0], np.uint8)

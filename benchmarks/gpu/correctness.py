@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import check_exact, check_rounded
-from benchmarks.inputs import document, image_prompt, random_patches
 from benchmarks.peer import random_model
+from benchmarks.synthetic_inputs import document, image_prompt, random_patches
 from qwen2vl.model.attention import AttentionPlan, Segment, attend, choose_backend, plan_attention, plan_packed
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.inputs import image_prompt
+from benchmarks.synthetic_inputs import image_prompt
 from qwen2vl.model.init import new_model
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
@@ -32,7 +32,7 @@ def train_rates(
     device: torch.device, batches: tuple[int, ...], repeats: int
 ) -> tuple[list[Comparison], dict[str, Any]]:
     """Conversations per second for each batch size, and the loss before and after some steps on the same row."""
-    runs = {batch: Trainer(NANO, device, batch) for batch in batches}
+    runs = {batch: RowTrainer(NANO, device, batch) for batch in batches}
     falls = {str(batch): run.check_learning() for batch, run in runs.items()}
     times = interleave({str(batch): run.steps for batch, run in runs.items()}, repeats, device)
     lines = [
@@ -48,11 +48,11 @@ def train_rates(
     return lines, {"loss_before_and_after": falls}
 
 
-def row_tokens(run: "Trainer") -> int:
+def row_tokens(run: "RowTrainer") -> int:
     return run.row.num_tokens // run.row.num_documents
 
 
-class Trainer:
+class RowTrainer:
     """A model, its optimizer and one row of `batch` conversations."""
 
     def __init__(self, config: Qwen2VLConfig, device: torch.device, batch: int) -> None:

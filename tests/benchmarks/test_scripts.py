@@ -22,9 +22,9 @@ from benchmarks import (
 )
 from benchmarks.agreement import check_exact, check_rounded, check_top
 from benchmarks.gpu import run as gpu
-from benchmarks.inputs import image_prompt
 from benchmarks.mixed_size_runs import build_store
 from benchmarks.peer import SMALL, fill, random_model, transformers_twin
+from benchmarks.synthetic_inputs import image_prompt
 from tests.tools.small_script import run_small
 from tools.benchmark_tables import NAMES
 from tools.script import Disagreement
