@@ -68,10 +68,15 @@ def measure(options: argparse.Namespace) -> Result:
     checks: list[dict[str, Any]] = [check_plan(plan, len(lengths))]
     comparisons = densities(lengths, checks)
     comparisons += rates(plan, lengths, options.repeats)
-    say("  packed; dealing out")
+    say("  packed; dealing")
     comparisons += balance("drawn lengths", plan, amount)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(options.store) if options.store else photo_store(Path(folder), amount)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.store:
+            store = Store(options.store)
+        else:
+            photos = write_photos(folder, amount.photos, amount.sides)
+            store = build_photo_store(folder, "store", photos, amount.records, workers=1)
         _, planned = plan_of(store, PACKS_EACH * amount.processes)
         comparisons += balance("a store", planned, amount)
     return Result(
@@ -87,12 +92,6 @@ def measure(options: argparse.Namespace) -> Result:
         agreement={"checks": checks},
         comparisons=comparisons,
     )  # fmt: skip
-
-
-def photo_store(folder: Path, amount: PlanningAmount) -> Store:
-    return build_photo_store(
-        folder, "store", write_photos(folder, amount.photos, amount.sides), amount.records, workers=1
-    )
 
 
 def sizes_of(lengths: Lengths) -> Ints:

@@ -59,13 +59,8 @@ def measure(options: argparse.Namespace) -> Result:
             )
         found = {}
         for limits in LIMITS[:1] if options.small else LIMITS:
-            arguments = [
-                "--child",
-                limits,
-                "--video",
-                str(path),
-                *(["--model", options.model] if options.model else []),
-            ]
+            arguments = ["--child", limits, "--video", str(path)]
+            arguments += ["--model", options.model] if options.model else []
             found[limits] = run_child("experiments.long_video", options, *arguments)
             say(f"  {limits} limits: {found[limits]['peak'] / MEGABYTE:.0f} MB, {found[limits]['seconds']:.1f} s")
     blind = [limits for limits, one in found.items() if not one["end_is_seen"]]

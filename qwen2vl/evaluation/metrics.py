@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 IOU_HIT = 0.5
 """Least overlap with which a box counts as found, as in RefCOCO [paper 8.12]."""
-ANLS_THRESHOLD = 0.5
-"""Normalised distance from which an answer scores zero, as in DocVQA [paper 8.12]."""
 
 
 def exact_match(text: str, accepted: Sequence[str]) -> bool:
@@ -31,10 +29,11 @@ def _similarity(a: str, b: str) -> float:
     longest = max(len(a), len(b))
     if longest == 0:
         return 1.0
-    if abs(len(a) - len(b)) >= ANLS_THRESHOLD * longest:  # the distance is at least as large
+    threshold = 0.5  # normalised distance from which an answer scores zero, as in DocVQA
+    if abs(len(a) - len(b)) >= threshold * longest:  # the distance is at least as large
         return 0.0
     distance = levenshtein(a, b) / longest
-    return 1 - distance if distance < ANLS_THRESHOLD else 0.0
+    return 1 - distance if distance < threshold else 0.0
 
 
 def levenshtein(a: str, b: str) -> int:

@@ -1,7 +1,7 @@
 """A report for people: one HTML file of scores and of items with their question, answer and truth.
 
 Failures come first. All text of items and answers is escaped, and the page allows itself no content but its own images. Its
-size is bounded, whatever the images.
+size is bounded, whatever the images. The frame of the page and its styles: page.html.
 """
 
 import base64
@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from PIL import Image
@@ -50,9 +52,9 @@ def page(run: ExamRun, report: Report, chosen: Sequence[Judged], items: Mapping[
         _section(task, report.scores[task], [(result, items[result.id]) for result in judged], share)
         for task, judged in by_task.items()
     ]
-    return _PAGE.format(
+    template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
+    return template.substitute(
         title=_text(f"{run.model}: {run.exam}"),
-        style=_STYLE,
         facts=_text(f"Model {run.model}, exam {run.exam}, sha256 {run.digest}"),
         verdict=_text(report.verdict()),
         scores=_score_table(report, set(by_task)),
@@ -78,7 +80,7 @@ def _score_table(report: Report, linked: set[str]) -> str:
             overlap,
             str(line["n"]),
         )
-        rows.append(_row(cells, "missed" if task in under else ""))
+        rows.append((cells, task in under))
     return _table(
         ("task", "measure", "score", "95 % interval", "floor and aim are lines", "floor (aim)", "mean IoU", "items"),
         rows,
@@ -98,18 +100,19 @@ def _gap_table(report: Report) -> str:
             f"{low} to {high}",
             report.gap_bounds(),
         )
-        rows.append(_row(cells, "missed" if line["gap"] > report.aims.gap[0] else ""))
+        rows.append((cells, line["gap"] > report.aims.gap[0]))
     head = ("images of another renderer", "its twin", "measure", "points under it", "95 % interval", "at most (aim)")
     return f"<h2>Transfer</h2>\n{_table(head, rows)}" if rows else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+def _table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], bool]]) -> str:
+    """A table of cells in HTML; every row says whether it misses its floor."""
     titles = "".join(f"<th>{_text(title)}</th>" for title in head)
-    return f"<table><tr>{titles}</tr>\n{''.join(rows)}</table>\n"
-
-
-def _row(cells: Sequence[str], kind: str) -> str:
-    return f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+    lines = (
+        f'<tr class="{"missed" if is_missed else ""}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+        for cells, is_missed in rows
+    )
+    return f"<table><tr>{titles}</tr>\n{''.join(lines)}</table>\n"
 
 
 def _bar(line: Mapping[str, Any], floor: float | None, aim: float | None) -> str:
@@ -244,49 +247,3 @@ def _text(text: str) -> str:
     """Text escaped for HTML, cut to 1,500 characters."""
     cut = text if len(text) <= 1_500 else text[:1_500] + " ..."
     return escape("".join(char if char.isprintable() or char == "\n" else "�" for char in cut))
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{facts}</p>
-<p><b>{verdict}</b></p>
-{scores}{gaps}<p class="legend">On images: <span class="truth">what is true</span>,
-<span class="answer">what was answered</span>. Under frames of videos: their numbers.</p>
-{tasks}</body>
-</html>
-"""
-
-_STYLE = """
-body { font: 14px/1.45 sans-serif; margin: 1.5em; color: #222; background: #fff }
-h1 { font-size: 1.4em } h2 { font-size: 1.15em; margin: 1.6em 0 0.5em } h2 small { font-weight: normal; color: #666 }
-h1, p, dd { overflow-wrap: anywhere }
-table { border-collapse: collapse } td, th { padding: 2px 10px 2px 0; text-align: left; vertical-align: middle }
-th { border-bottom: 1px solid #999; font-weight: normal; color: #666 } tr.missed td { background: #fbe9e7 }
-a { color: #1857a4 }
-.bar { display: block } .all { fill: #eee } .score { fill: #7ba7d9 } .interval { stroke: #1d3f66; stroke-width: 2 }
-.tick { stroke: #222; stroke-width: 1.5 }
-.items { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start }
-article { border: 1px solid #ccc; border-top: 4px solid #c62828; padding: 8px; max-width: 420px; border-radius: 3px }
-article.right { border-top-color: #2e7d32 } article.partly { border-top-color: #ef9a1a }
-figure { display: inline-block; margin: 0 4px 4px 0; vertical-align: top } figcaption { font-size: 11px; color: #666 }
-.video figure { margin-right: 2px }
-.image { position: relative; display: block; max-width: 100%; outline: 1px solid #ddd }
-.image img, .image svg { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated }
-.image rect, .image circle { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
-.image .truth { stroke: #00a03c } .image .answer { stroke: #e00000; stroke-dasharray: 5 3 }
-.image circle.answer { fill: #e00000; stroke: #fff; stroke-dasharray: none; paint-order: stroke }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 8px; margin: 4px 0 }
-dt { color: #666 } dd { margin: 0; white-space: pre-wrap } dd.truth, .legend .truth { color: #007a2e }
-article.wrong dd.answer, .legend .answer { color: #c00000 }
-.about { margin: 0; font-size: 12px; color: #666 } pre { white-space: pre-wrap; font-size: 12px }
-"""

@@ -101,7 +101,7 @@ def test_training_parts(tmp_path: Path) -> None:
     assert [ratio is None or ratio > 1 for ratio in kept.values()] == [True] * 3
 
 
-def test_memory_of_training_in_its_own_process(tmp_path: Path) -> None:
+def test_memory_of_training_is_measured_in_a_child_process(tmp_path: Path) -> None:
     options = Namespace(small=True, threads=1, out=tmp_path)
     store = build_store(tmp_path, 40)
     assert bench_training.memory_in_child("ours", store, options) > 0
@@ -126,7 +126,7 @@ def test_every_result_has_a_script() -> None:
     assert all(find_spec(module) for module, _ in run.SCRIPTS.values())
 
 
-def test_small_runs_never_touch_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_runs_never_change_the_results(capsys: pytest.CaptureFixture[str]) -> None:
     for script in (bench_tower, run):
         with pytest.raises(SystemExit):
             script.main(["--small"])

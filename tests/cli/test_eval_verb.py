@@ -53,7 +53,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture
 def evaluate(run, archive, taught_directory, monkeypatch):
-    """evaluate("--out", path) -> Result of `qwen2vl eval exam --model ...` with a small exam in the place of ours."""
+    """evaluate("--out", path) -> Result of `qwen2vl eval exam --model ...` on a small exam."""
     small = replace(EXAMS["exam"], path=archive, aims=AIMS, max_new_tokens=4)
     monkeypatch.setitem(EXAMS, "exam", small)
     return lambda *argv: run("eval", "exam", "--model", taught_directory, *argv)
@@ -74,16 +74,16 @@ def test_progress_goes_to_stderr(evaluate):
 
 def test_keys_are_those_of_the_docs(evaluate, tmp_path):
     done = evaluate("--json", "--out", tmp_path / "scores.json")
-    told = json.loads(done.out)
-    assert told == json.loads((tmp_path / "scores.json").read_text())
-    found = {re.sub(r"^(tasks|gaps)\.\w+", r"\1.TASK", key) for key in keys_of(told)}
+    scores = json.loads(done.out)
+    assert scores == json.loads((tmp_path / "scores.json").read_text())
+    found = {re.sub(r"^(tasks|gaps)\.\w+", r"\1.TASK", key) for key in keys_of(scores)}
     assert {re.sub(r"\.parts\.\w+", ".parts.METRIC", key) for key in found} == documented_keys("eval")
 
 
 def test_only_the_tasks_asked_for_are_scored(evaluate):
-    told = json.loads(evaluate("--json", "--tasks", "place", "red").out)
-    assert set(told["tasks"]) == {"red", "place"}
-    assert told["gaps"] == {}
+    scores = json.loads(evaluate("--json", "--tasks", "place", "red").out)
+    assert set(scores["tasks"]) == {"red", "place"}
+    assert scores["gaps"] == {}
 
 
 def test_every_answer_is_written(evaluate, tmp_path):
@@ -148,10 +148,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("argv", "said"), WRONG, ids=[argv[0] + argv[1] for argv, _ in WRONG])
-def test_wrong_use(evaluate, tmp_path, monkeypatch, argv, said):
+@pytest.mark.parametrize(("argv", "message"), WRONG, ids=[argv[0] + argv[1] for argv, _ in WRONG])
+def test_wrong_use_is_refused(evaluate, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
-    refused(evaluate(*argv), *said)
+    refused(evaluate(*argv), *message)
 
 
 def test_missing_and_damaged_exams_are_refused(run, evaluate, tmp_path, monkeypatch):

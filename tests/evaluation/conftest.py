@@ -1,4 +1,4 @@
-"""Replies as a model would give them, and items without an exam."""
+"""Replies of a scripted model, and items without an exam."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class Reply:
 
 @dataclass
 class Scripted:
-    """Answers with what was written down, and remembers how it was asked."""
+    """A model with prepared answers, which records how it was asked."""
 
     replies: list[Reply]
     groups: list[int] = field(default_factory=list)

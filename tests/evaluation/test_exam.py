@@ -8,7 +8,7 @@ from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.items import MOST_BYTES, count_items, read_items
 
 FROZEN = {"exam": "dbb21c93fe372380", "nano": "180072d0a3906c45"}
-"""Exam -> first digits of the archive's SHA-256; another archive is another exam, and no scores of it compare."""
+"""Exam -> first digits of the archive's SHA-256; scores of another archive do not compare with the published ones."""
 KINDS = {"text", "number", "box", "point", "action"}
 
 

@@ -1,4 +1,4 @@
-"""The page says what is true, shows every image with its places, escapes all text and stays within its size."""
+"""The page shows truths and answers, every image with its places, escapes all text, and has a bounded size."""
 
 import base64
 import io
@@ -73,7 +73,7 @@ def test_earlier_turns_come_before_the_question():
     assert len(images_of(text)) == 1
 
 
-def test_images_are_what_they_were_with_places_over_them():
+def test_images_are_unchanged_and_have_places_over_them():
     item = make_item("b", IMAGE, kind="box", box_px=[10, 5, 30, 20])
     text = make_page((item, Reply(boxes=(box(12, 5, 31, 20),), points=(point(7, 8),))))
     (shown,) = images_of(text)
@@ -92,7 +92,7 @@ def test_the_truth_is_on_the_last_image_and_answers_where_they_point():
     assert 'class="truth"' in second.split("</figure>")[0]
 
 
-def test_videos_are_stretches_of_equal_frames():
+def test_equal_frames_in_a_row_are_shown_once():
     def video(frames):
         content = [{"type": "video", "video": frames}, {"type": "text", "text": "?"}]
         messages = [{"role": "user", "content": content}]
@@ -108,7 +108,7 @@ def test_videos_are_stretches_of_equal_frames():
     assert "12 of 64 different frames" in text
 
 
-def test_failures_come_first_and_some_right_ones_last():
+def test_failures_come_first_and_right_answers_last():
     asked = [(text_item(f"t-{number}"), Reply("x" if number % 2 else "y")) for number in range(20)]
     asked += [(make_item("l", id=f"l-{i}", kind="text", accept=["abcde"], metric="anls"), Reply(text))
               for i, text in enumerate(("abcde", "abcdx", "?"))]  # fmt: skip
@@ -119,13 +119,13 @@ def test_failures_come_first_and_some_right_ones_last():
     assert [result.id for result in choose(results, 1)] == ["t-0", "l-2"]
 
 
-def test_where_all_is_right_right_ones_fill_the_page():
+def test_right_answers_fill_the_page_if_none_failed():
     results = [judge(text_item(f"t-{number}"), Reply("x")) for number in range(20)]
     assert len(choose(results, 8)) == 8
 
 
 def test_the_page_is_bounded(monkeypatch):
-    """Images that no code makes small, and an answer without end."""
+    """Images that no format compresses, and very long answers."""
     noise = [Image.frombytes("RGB", (900, 700), os.urandom(900 * 700 * 3)) for _ in range(2)]
     monkeypatch.setattr(module, "MOST_BYTES", 600_000)
     asked = [(text_item(f"t-{number}", noise[number % 2]), Reply("<" * 100_000)) for number in range(12)]
@@ -136,7 +136,7 @@ def test_the_page_is_bounded(monkeypatch):
     assert max(images_of(text)[0].size) == module.WIDEST
 
 
-def test_every_kind_of_truth_describe_truth():
+def test_every_kind_of_truth_is_described():
     assert describe_truth({"kind": "text", "accept": ["a", "b"]}) == "a | b"
     assert describe_truth({"kind": "number", "value": 12.0, "tolerance": 0.1}) == "12 ± 10%"
     assert describe_truth({"kind": "point", "box_px": [1, 2, 3, 4], "label": "Save"}) == "Save: (1,2)-(3,4) px"

@@ -27,14 +27,14 @@ def test_scores_are_by_task_in_order_of_appearance():
     assert scores["a"]["low"] < 0.6667 < scores["a"]["high"]
 
 
-def test_likeness_is_a_mean_with_the_interval_of_a_mean():
+def test_the_anls_score_is_a_mean_with_the_interval_of_a_mean():
     asked = make_item("l", kind="text", accept=["abcde"], metric="anls")
     found = score([judge(asked, Reply(text)) for text in ("abcde", "abcdx", "xxxxx")])["l"]
     low, high = mean_interval([1, 0.8, 0])
     assert found == {"score": 0.6, "low": round(low, 4), "high": round(high, 4), "n": 3, "metric": "anls"}
 
 
-def test_a_task_of_two_kinds_names_both():
+def test_a_task_of_two_metrics_has_both_as_parts():
     kinds = [make_item("s", kind="text", accept=["x"]), make_item("s", kind="point", box_px=[0, 0, 1, 1])]
     found = score([judge(item, Reply("x")) for item in (*kinds, kinds[1])])["s"]
     assert (found["metric"], found["score"], found["n"]) == ("exact + point", 0.3333, 3)
@@ -52,13 +52,13 @@ def test_gaps_are_between_twins_that_were_both_scored():
     assert report(t=line(0.6)).gaps() == {}
 
 
-def test_gaps_are_between_items_that_were_scored_alike():
+def test_gaps_compare_items_of_the_same_metric():
     mixed = line(0.9, metric="exact + point", parts={"exact": line(1.0), "point": line(0.7)})
     assert report(a=mixed, t=line(0.6, metric="point")).gaps()["t"]["gap"] == 0.1
     assert report(a=mixed, t=line(0.6, metric="number")).gaps()["t"]["gap"] == 0.3
 
 
-def test_what_is_missed():
+def test_missed_are_tasks_under_their_floor_or_too_far_under_their_twin():
     assert report(a=line(0.9), t=line(0.6)).missed() == ["t"]
     assert report(a=line(0.6), t=line(0.6)).missed() == ["a"]
     assert report(a=line(0.7), t=line(0.45)).missed() == []
@@ -93,6 +93,6 @@ def test_without_twins_there_is_one_table():
     assert report(b=line(0.9)).table().endswith("\n\nNo floor is set for these tasks.")
 
 
-def test_results_from_before_measures_were_named_have_a_table():
+def test_old_results_without_metrics_have_a_table():
     old = {key: value for key, value in line(0.9).items() if key != "metric"}
     assert "| a |  | 90.0% |" in report(a=old).table()

@@ -9,9 +9,9 @@ from experiments import score_curve
 from tools import exam_tables
 
 
-def make_run(folder: Path, kept: list[int], steps: int) -> Path:
+def make_run(folder: Path, checkpoints: list[int], steps: int) -> Path:
     """The files of a run, without weights."""
-    for step in kept:
+    for step in checkpoints:
         (folder / "checkpoints" / f"step-{step}").mkdir(parents=True)
         (folder / "checkpoints" / f"step-{step}" / "run.json").write_text(json.dumps({"step": step, "files": {}}))
     lines = [{"step": step, "samples": 10, "step_s": 3.6} for step in range(1, steps + 1)]

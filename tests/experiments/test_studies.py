@@ -32,14 +32,14 @@ SHARE = 0.002
 
 @pytest.fixture
 def slight(monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A study of a model of one layer, on videos that need no fonts, and a few steps a run."""
+    """A study of a model of one layer, on videos that need no fonts, with a few steps per run."""
     monkeypatch.setitem(studies.STUDIES, "length", replace(SLIGHT, work=SLIGHT.work / SHARE))
     monkeypatch.setattr(studies, "FEWEST_RECORDS", 12)
     monkeypatch.setattr(study_items, "MAX_NEW_TOKENS", 6)
     return studies.STUDIES["length"]
 
 
-def test_a_study_from_nothing_to_its_table_and_again(
+def test_a_study_from_scratch_to_its_result_and_again(
     slight: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["length", "--share", str(SHARE), "--jobs", "0", "--runs", str(tmp_path)]
@@ -67,13 +67,13 @@ def test_a_study_from_nothing_to_its_table_and_again(
     assert json.loads((folder / "study_length.json").read_text())["variants"] == result["variants"]
 
 
-def test_a_run_in_a_process_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It is told what the command was told, and what fails in it ends the command."""
+def test_a_run_in_a_separate_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The run has the options of the command, and its failure ends the command."""
     options = studies.parse(["length", "--share", "0.001", "--jobs", "1", "--runs", str(tmp_path)])
     assert studies.run_all(LENGTH, studies.folder_of(options), options) == 1
-    told = capfd.readouterr()
-    assert "6 runs, 6 of them to do" in told.out
-    assert f'"{tmp_path}/study_length-0.001/store" is no store' in told.err
+    printed = capfd.readouterr()
+    assert "6 runs, 6 of them to do" in printed.out
+    assert f'"{tmp_path}/study_length-0.001/store" is no store' in printed.err
 
 
 def test_a_trial_never_replaces_a_result() -> None:
@@ -88,7 +88,7 @@ def test_wrong_use_is_refused(words: list[str], capsys: pytest.CaptureFixture[st
     assert words[-1] in capsys.readouterr().err
 
 
-def test_answers_are_right_part_by_part() -> None:
+def test_the_parts_of_an_answer_are_scored_separately() -> None:
     assert study_items.share_right("ab\ncd", "ab\ncd") == 1
     assert study_items.share_right("ab\ncd", "ab") == 0.5
     assert study_items.share_right("ab", "ab\ncd") == 0.5
@@ -114,7 +114,7 @@ def test_an_interval_spans_those_of_the_seeds() -> None:
 
 @pytest.fixture(autouse=True)
 def keep_signals() -> Any:
-    """A command with runs of their own turns SIGTERM into a KeyboardInterrupt for its process; here that is everybody's."""
+    """A command that starts runs changes the handler of SIGTERM in this process, which other tests share."""
     old = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, old)

@@ -13,7 +13,7 @@ from qwen2vl.processing.grounding import parse_places
 from tools import study_tables
 
 
-def test_a_box_is_of_the_shape_whose_middle_is_near() -> None:
+def test_a_box_belongs_to_the_shape_whose_middle_is_near() -> None:
     middles = [(30.0, 30.0), (90.0, 60.0)]
 
     def whose(*box_px: float) -> str | None:

@@ -22,7 +22,7 @@ def test_every_folder_of_code_has_a_root_package() -> None:
     assert packages_in(ROOT) == {*SETTINGS["root_packages"], "tests"}
 
 
-def test_only_named_packages_may_draw_and_the_world_knows_only_three() -> None:
+def test_only_three_packages_may_import_the_drawn_world_and_it_imports_only_three() -> None:
     packages = packages_in(ROOT / "qwen2vl")
     drawing = CONTRACTS["Only recipes, agent and cli draw"]["source_modules"]
     assert set(drawing) == {f"qwen2vl.{name}" for name in packages - {"recipes", "agent", "cli"}}

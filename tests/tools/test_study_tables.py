@@ -1,4 +1,4 @@
-"""Tables and findings of the studies follow from their scores, and from nothing else."""
+"""Tables and findings of the studies follow from their scores."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_a_verdict_claims_no_more_than_the_scores() -> None:
 
 
 def test_every_study_has_findings_about_its_own_variants_and_sources() -> None:
-    """The tables know the studies by their result files only; names and frames in them are those of the recipes."""
+    """The tables read only result files, whose names and numbers of frames come from the recipes."""
     assert set(study_tables.FINDINGS) == set(STUDIES)
     assert {variant.name for variant in LENGTH.variants} >= {f"mrope-{TRAINED_FRAMES}", f"1d-{TRAINED_FRAMES}"}
     assert [column.source.rpartition("-")[2] for column in LENGTH.columns[: len(LENGTHS)]] == [str(n) for n in LENGTHS]

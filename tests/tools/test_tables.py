@@ -1,4 +1,4 @@
-"""Tables come from result files; pages that are not up to date are found."""
+"""Tables are written from result files, and pages that are not up to date are reported."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_blocks_are_rewritten_and_then_up_to_date(tmp_path: Path, results: Path)
     assert run(tmp_path, results, "--check") == 0
 
 
-def test_summary_holds_judged_lines_only(tmp_path: Path, results: Path) -> None:
+def test_the_summary_has_only_lines_with_a_bound(tmp_path: Path, results: Path) -> None:
     text = tables.render_page(PAGE.format(block="summary"), tables.load(results), "README.md")
     assert "| Tower |" in text
     assert "| Aside |" not in text
