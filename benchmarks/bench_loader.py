@@ -26,7 +26,7 @@ from tools.script import Disagreement, options_parser, parse_options, run_child,
 READ_BEFORE = 4
 """Number of steps before timing starts: the first ones wait for the workers to start."""
 FULL_PACK = BUDGETS.tokens
-HALF = FULL_PACK // 2
+HALF_PACK = FULL_PACK // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ def measure(options: argparse.Namespace) -> Result:
         store = build_photo_store(folder, "store", photos, amount.records, workers=1)
         say(f"  {len(store)} records made; reading")
         checks = [check_workers(store, folder)]
-        waits = waiting(store, folder, amount, options.repeats)
+        waits = compare_waiting(store, folder, amount, options.repeats)
         say("  read; making the store to resume from")
         large = build_photo_store(folder, "large", photos, amount.large, workers=2 if amount.processes else 1)
-        resumes, more = resuming(large, folder, amount, options)
+        resumes, more = compare_resuming(large, folder, amount, options)
     return Result(
         name="loader",
         title="Waiting for rows, and resuming",
@@ -87,6 +87,7 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def loader_of(store: Store, folder: Path, num_workers: int, tokens: int = FULL_PACK) -> StepLoader:
+    """A loader of one pack of `tokens` tokens per step."""
     index, plan = plan_of(store, packs_per_step=1, tokens=tokens)
     reader = SampleReader(store, processor_2b(), index.caps)
     return StepLoader(plan, reader, Quarantine(folder / "quarantine"), num_workers=num_workers)
@@ -119,6 +120,7 @@ class Reading:
 
 
 def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, step_s: float) -> Reading:
+    """Read some steps, each followed by a pause of `step_s` seconds."""
     found = Reading(steps)
     reading = loader_of(store, folder, num_workers, tokens).steps(Cursor(), READ_BEFORE + steps)
     for _ in range(READ_BEFORE):
@@ -138,21 +140,21 @@ def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, 
     return found
 
 
-def waiting(store: Store, folder: Path, amount: ReadingAmount, repeats: int) -> list[Comparison]:
+def compare_waiting(store: Store, folder: Path, amount: ReadingAmount, repeats: int) -> list[Comparison]:
     """Share of a step that is waiting, and speed of reading without pauses."""
     paused: dict[tuple[int, int], list[Reading]] = {}
     free: dict[int, list[Reading]] = {}
     for _ in range(repeats):
-        for tokens, workers in ((HALF, 0), (HALF, 1), (FULL_PACK, 0), (FULL_PACK, 1), (FULL_PACK, 2)):
+        for tokens, workers in ((HALF_PACK, 0), (HALF_PACK, 1), (FULL_PACK, 0), (FULL_PACK, 1), (FULL_PACK, 2)):
             steps = amount.steps if workers else amount.steps // 3 + 1
             here = read(store, folder, tokens, workers, steps, amount.step_s)
             paused.setdefault((tokens, workers), []).append(here)
         for workers in (0, 1, 2):
             free.setdefault(workers, []).append(read(store, folder, FULL_PACK, workers, amount.steps // 2, 0))
     return [
-        share(paused[tokens, workers], paused[tokens, 0], f"{tokens} tokens, {words}", amount.step_s)
+        waiting_share(paused[tokens, workers], paused[tokens, 0], f"{tokens} tokens, {words}", amount.step_s)
         for tokens, workers, words in (
-            (HALF, 1, "one worker"), (FULL_PACK, 1, "one worker"), (FULL_PACK, 2, "two workers")
+            (HALF_PACK, 1, "one worker"), (FULL_PACK, 1, "one worker"), (FULL_PACK, 2, "two workers")
         )
     ] + [
         Comparison(
@@ -166,7 +168,8 @@ def waiting(store: Store, folder: Path, amount: ReadingAmount, repeats: int) -> 
     ]  # fmt: skip
 
 
-def share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s: float) -> Comparison:
+def waiting_share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s: float) -> Comparison:
+    """The line that compares the share of waiting in two kinds of reading."""
     counted = median([100 * run.counted_s / run.whole_s for run in ours])
     first = ours[0]
     photos, flops = (each / first.steps / step_s for each in (first.photos, first.flops))
@@ -181,7 +184,7 @@ def share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s
     )
 
 
-def resuming(
+def compare_resuming(
     store: Store, folder: Path, amount: ReadingAmount, options: argparse.Namespace
 ) -> tuple[list[Comparison], list[dict[str, Any]]]:
     """Seconds from opening the store to the first rows, late in an epoch and at its start, and the checks."""

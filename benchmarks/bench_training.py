@@ -131,6 +131,7 @@ def check_curve(side: str, ours: Sequence[float], theirs: Sequence[float]) -> di
 
 
 def compare_speed(course: Course, gemm: float) -> list[Comparison]:
+    """Compare supervised tokens per second; gemm = floating-point operations per second of matrix products."""
     seconds = course.seconds
     best = min(SIZES, key=lambda side: median(seconds[side][WARMUP:]))
     with_reading = [step + reading for step, reading in zip(seconds["ours"], course.reading, strict=True)]
@@ -169,6 +170,7 @@ def compare_memory(grown: dict[str, float]) -> list[Comparison]:
 
 
 def memory_in_child(side: str, store: Path, options: argparse.Namespace) -> float:
+    """Megabytes of `memory_of` in a separate process."""
     found = run_child("benchmarks.bench_training", options, "--child", side, "--store", str(store))
     say(f"  {side}: {found['growth_mb']:.0f} MB")
     return float(found["growth_mb"])

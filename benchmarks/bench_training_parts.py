@@ -125,6 +125,7 @@ def line(what: str, unit: str, name: str, first: Sequence[float], here: Sequence
 
 
 def memory_in_child(name: str, store: Path, options: argparse.Namespace) -> float:
+    """Megabytes of `memory_of` in a separate process."""
     found = run_child("benchmarks.bench_training_parts", options, "--child", name, "--store", str(store))
     say(f"  {name}: {found['growth_mb']:.0f} MB")
     return float(found["growth_mb"])

@@ -190,7 +190,7 @@ def scores_file(folder: Path, name: str) -> Path:
 def progress_of(name: str, parent: int | None) -> Callable[[dict[str, Any]], None]:
     """A function that prints every 50th step, and stops the run, which is saved, if its parent process no longer exists."""
 
-    def tell(line: dict[str, Any]) -> None:
+    def on_step(line: dict[str, Any]) -> None:
         if line["step"] % 50 == 0 or line["step"] == line["steps"]:
             right = f"tokens right {line['token_accuracy']:.1%}"
             say(
@@ -199,7 +199,7 @@ def progress_of(name: str, parent: int | None) -> Callable[[dict[str, Any]], Non
         if parent is not None and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return tell
+    return on_step
 
 
 def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str,
             "tokens": of_seeds[0]["tokens"],
             "runs": [one["run"] for one in of_seeds],
             "scores": {
-                column.source: score([one["shares"][column.source] for one in of_seeds]) for column in study.columns
+                column.source: score_of_seeds([one["shares"][column.source] for one in of_seeds]) for column in study.columns
             },
         })  # fmt: skip
     return {
@@ -229,7 +229,7 @@ def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str,
     }
 
 
-def score(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
+def score_of_seeds(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Mean over the seeds, with an interval that spans the 95 % intervals of all seeds: both items and seeds count."""
     means = [sum(shares) / len(shares) for shares in of_seeds]
     intervals = [interval_of(shares) for shares in of_seeds]

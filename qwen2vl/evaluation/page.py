@@ -140,6 +140,7 @@ def _section(task: str, line: Mapping[str, Any], pairs: Sequence[tuple[Judged, E
 
 
 def _article(result: Judged, item: ExamItem) -> str:
+    """One item: media, question, answer, truth and score."""
     earlier, question = _texts(item.messages)
     before = f"<details><summary>before it</summary><pre>{_text(earlier)}</pre></details>" if earlier else ""
     score = "right" if result.right else "wrong" if result.score == 0 else f"{result.score:.2f}"
@@ -223,6 +224,7 @@ def _image(image: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequ
 
 
 def _mark(place: Sequence[float], kind: str) -> str:
+    """A point or a box in SVG; kind is "truth" or "answer"."""
     if len(place) == 2:
         return f'<circle class="{kind}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3"/>'
     left, top, right, bottom = place

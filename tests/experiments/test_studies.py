@@ -106,8 +106,8 @@ def test_the_parts_of_an_answer_are_scored_separately() -> None:
 
 
 def test_an_interval_spans_those_of_the_seeds() -> None:
-    one, other = (studies.score([shares]) for shares in ([1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30))
-    both = studies.score([[1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30])
+    one, other = (studies.score_of_seeds([shares]) for shares in ([1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30))
+    both = studies.score_of_seeds([[1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30])
     assert (both["low"], both["high"]) == (one["low"], other["high"])
     assert (both["score"], both["seeds"]) == (0.6, [0.5, 0.7])
 
