@@ -1,9 +1,12 @@
-"""Side by side with transformers: same weights, same inputs, one run, agreement first.
+"""Comparisons with peers: transformers, or another way of doing the same where transformers has none.
 
-    python -m benchmarks.run        all of it, then the tables (about 15 minutes on two quiet cores)
-    python -m tools.tables     the tables of README and docs/benchmarks.md again, from `results/`
+    python -m benchmarks.run     all of it, then the tables (about 23 minutes on two quiet cores)
+    python -m tools.tables       the tables of README and docs/benchmarks.md again, from `results/`
 
-Each `bench_*.py` is one question and runs by itself too. `measuring` holds clocks and limits of the machine, `record`
-what a result is, `peer` both models on one set of weights, `drawn` the images and the video, `records` the stores of
-training records, `packers` other ways of packing them, `gpu/` the same on CUDA.
+Both sides have the same weights and the same inputs and run in turns; a script that finds a difference gives no times.
+Each `bench_*.py` answers one question and also runs alone. `agreement` has the checks before timing, `peer` both models on
+one set of weights, `synthetic_inputs` images and prompts, `photo_store` stores of conversations about photos, `other_packers` and
+`padded_loop` the peers of packing and training, `mixed_size_runs` our own training runs, `gpu/` the same on CUDA.
+
+Imports point one way: from here to `tools`, never to `experiments`. Figures without a peer, studies and probes are there.
 """

@@ -1,22 +1,21 @@
-"""Whether two answers are the same, before anyone asks which came sooner."""
+"""Checks that both sides compute the same, before any is timed."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tools.script import Disagreement
+
 EXACT = 1e-3
-"""Largest difference in fp32, as a share of the largest value."""
+"""Largest allowed difference in fp32, as a share of the largest value."""
 ROUNDED = 0.1
-"""Root mean square of the difference in bf16, as a share of the values' own: 8 bits of mantissa through many layers."""
-
-
-class Disagreement(Exception):
-    """Both sides compute something else, so their times mean nothing."""
+"""Largest allowed root mean square of the difference in bf16, as a share of that of the values: 8 bits of mantissa through
+many layers."""
 
 
 def check_exact(what: str, ours: Tensor, theirs: Tensor, tolerance: float = EXACT) -> dict[str, Any]:
-    """For fp32: the largest difference. Raises Disagreement."""
+    """Compare fp32 values by the largest difference. Raises Disagreement."""
     ours, theirs = ours.detach().float().cpu(), theirs.detach().float().cpu()
     _check_shapes(what, ours, theirs)
     largest = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
@@ -24,7 +23,7 @@ def check_exact(what: str, ours: Tensor, theirs: Tensor, tolerance: float = EXAC
 
 
 def check_rounded(what: str, ours: Tensor, theirs: Tensor, tolerance: float = ROUNDED) -> dict[str, Any]:
-    """For bf16: the typical difference. Raises Disagreement."""
+    """Compare bf16 values by the typical difference. Raises Disagreement."""
     ours, theirs = ours.detach().float().cpu(), theirs.detach().float().cpu()
     _check_shapes(what, ours, theirs)
     centred = theirs - theirs.mean()
@@ -33,14 +32,16 @@ def check_rounded(what: str, ours: Tensor, theirs: Tensor, tolerance: float = RO
 
 
 def check_top(what: str, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
-    """For logits [V] in bf16: the same most likely token, or two that lie closer than the rounding. Raises Disagreement."""
+    """Compare bf16 logits [V]: the most likely tokens are the same, or closer than the rounding. Raises Disagreement."""
     found = check_rounded(what, ours, theirs)
     ours, theirs = ours.detach().float().cpu(), theirs.detach().float().cpu()
     first, second = int(ours.argmax()), int(theirs.argmax())
     found["top_token"] = [first, second]
     gap, noise = float(theirs[second] - theirs[first]), float((ours - theirs).abs().max())
     if gap > 2 * noise:
-        raise Disagreement(f"{what}: most likely tokens {first} and {second} lie {gap:.3g} apart, noise is {noise:.3g}")
+        raise Disagreement(
+            f"{what}: most likely tokens {first} and {second} differ by {gap:.3g}, the noise is {noise:.3g}"
+        )
     return found
 
 

@@ -1,46 +1,44 @@
 """The 2B shape: time to the first token of an image prompt, then tokens per second of greedy decoding.
 
-End to end from what each side's processor gives (uint8 patches here, normalised floats there) to the chosen token.
-Both sides run a bare loop around the model: no tokenizer, no sampling settings, no generate() around it.
+Times run from the output of each side's processor (uint8 patches here, normalised floats there) to the chosen token. Both
+sides run a bare loop around the model, without tokenizer, sampling settings and generate().
 """
 
 import argparse
 import inspect
-import sys
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.agreement import Disagreement, check_exact, check_rounded, check_top
-from benchmarks.drawn import image_prompt
-from benchmarks.measuring import bandwidth, costliest, gemm_rate, interleave, median
+from benchmarks.agreement import check_exact, check_rounded, check_top
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import image_prompt
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import decoder_flops, kv_bytes_per_token, tower_flops
 from qwen2vl.spec.inputs import ModelInputs
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import bandwidth, costliest, gemm_rate, interleave
+from tools.results import Comparison, Result
+from tools.script import options_parser, parse_options, run_script, say
 
 GRID = (1, 32, 32)
 """448x448 pixels, 256 tokens."""
 NUM_TEXT = 20
-"""Words before the image, and as many after it."""
-FIRST_FLOOR, FIRST_AIM = 1.2, 1.6
-DECODE_FLOOR, DECODE_AIM = 1.0, 1.2
+"""Number of words before the image, and of words after it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
-    parser.add_argument("--tokens", type=int, default=None, help="decoded in one run (32)")
+    parser = options_parser(__doc__)
+    parser.add_argument("--tokens", type=int, default=None, help="number of tokens decoded in one run (32)")
     parser.add_argument(
         "--profile", action="store_true", help="put the costliest operators of both sides in the result"
     )
-    options = record.parse(parser, argv, repeats=3)
-    say(f"first_token: written to {record.write(measure(options), options)}")
+    options = parse_options(parser, argv, repeats=3)
+    say(f"first_token: written to {measure(options).write(options)}")
     return 0
 
 
@@ -84,7 +82,7 @@ def measure(options: argparse.Namespace, device: str = "cpu", config: Qwen2VLCon
 
 
 class Ours:
-    """Our model and one prompt."""
+    """Our model with one prompt."""
 
     def __init__(self, model: Qwen2VL, prompt: ModelInputs, num_new: int) -> None:
         self.model, self.prompt, self.capacity = model, prompt, prompt.num_tokens + num_new
@@ -104,7 +102,7 @@ class Ours:
 
     @torch.inference_mode()
     def decode(self, num_new: int) -> list[int]:
-        """Greedy tokens after the first one; the cache is back at the prompt when it begins."""
+        """Greedy tokens after the first one; the cache is cut to the prompt before."""
         self.cache.truncate(0, self.prompt.num_tokens)
         token, position, chosen = self.token, int(self.prompt.positions.max()) + 1, []
         for step in range(num_new):
@@ -113,6 +111,7 @@ class Ours:
         return chosen
 
     def row(self, token: int, position: int) -> ModelInputs:
+        """Model inputs of one decoded token."""
         row = ModelInputs(
             ids=torch.tensor([token]),
             positions=torch.full((3, 1), position),
@@ -124,7 +123,7 @@ class Ours:
 
 
 class Theirs:
-    """transformers' model and the same prompt."""
+    """transformers' model with the same prompt."""
 
     def __init__(self, twin: Any, model: Qwen2VL, prompt: ModelInputs) -> None:
         self.twin, self.length, self.device = twin, prompt.num_tokens, model.device
@@ -136,7 +135,7 @@ class Theirs:
             "mm_token_type_ids": is_image.int()[None],
         }
         self.cache: Any = None
-        # Renamed in transformers 5.24; the old name warns since.
+        # Renamed in transformers 5.24, which warns about the old name.
         named = "cache" in inspect.signature(twin.forward).parameters
         self.cache_name = "cache" if named else "past_key_values"
 
@@ -148,7 +147,7 @@ class Theirs:
         from transformers import DynamicCache
 
         self.cache = DynamicCache(config=self.twin.config.text_config)
-        # Only the last row's logits, as generate() asks: at its best.
+        # Only the logits of the last row, as generate() asks for: the fastest way.
         output = self.run(**self.inputs, logits_to_keep=1)
         self.token = int(output.logits[0, -1].argmax())
         return output.logits[0, -1]
@@ -168,16 +167,16 @@ class Theirs:
 
 
 def check_fp32(config: Qwen2VLConfig, prompt: ModelInputs) -> dict[str, Any]:
-    """The strict comparison: all widths, two blocks and two layers, in fp32. Raises Disagreement."""
+    """Compare strictly: full widths, two blocks and two layers, fp32. Raises Disagreement."""
     model = random_model(config, torch.float32, prompt.ids.device)
     ours, theirs = Ours(model, prompt, 1), Theirs(transformers_twin(model), model, prompt)
     return check_exact("logits of two blocks and two layers in fp32", ours.first_token(), theirs.first_token())
 
 
 def check_bf16(ours: Ours, theirs: Theirs, num_new: int) -> list[dict[str, Any]]:
-    """The very model that is timed, on the prompt and after it: same token, or two within the rounding. Warms both up."""
+    """Compare the timed models after the prompt and while decoding. Warms both up. Raises Disagreement."""
     checks = [check_top("logits after the prompt, bf16", ours.first_token(), theirs.first_token())]
-    theirs.token = ours.token  # where two tokens tie, both go on with the same one
+    theirs.token = ours.token  # after a tie both continue with the same token
     chosen = ours.decode(num_new), theirs.decode(num_new)
     equal = next((i for i, (a, b) in enumerate(zip(*chosen, strict=True)) if a != b), num_new)
     checks.append({"what": "greedy tokens that are equal before rounding parts them", "equal": equal, "of": num_new})
@@ -187,6 +186,7 @@ def check_bf16(ours: Ours, theirs: Theirs, num_new: int) -> list[dict[str, Any]]
 
 
 def measured_limits(small: bool, device: torch.device) -> dict[str, float]:
+    """GEMM rates and memory bandwidth of a device."""
     size = 64 if small else 1536 if device.type == "cpu" else 4096
     num_bytes = 2**22 if small else 2**29 if device.type == "cpu" else 2**32
     return {
@@ -197,7 +197,7 @@ def measured_limits(small: bool, device: torch.device) -> dict[str, float]:
 
 
 def bytes_per_token(config: Qwen2VLConfig, context: int) -> int:
-    """Read from memory for one decoded token in bf16: every decoder weight, the head, and the keys and values so far."""
+    """Bytes read for one decoded token in bf16: all decoder weights, the head, and the keys and values so far."""
     text = config.text
     kv = text.num_key_value_heads * text.head_dim
     layer = 2 * text.hidden_size * (text.hidden_size + kv) + 3 * text.hidden_size * text.intermediate_size
@@ -223,8 +223,8 @@ def compare(
             what=f"First token, {grid[1] * grid[2] // 4}-token image, prompt of {num_prompt}",
             unit="s",
             **first,
-            floor=FIRST_FLOOR,
-            aim=FIRST_AIM,
+            floor=1.2,
+            aim=1.6,
             limit="GEMM rate",
             our_share=flops / median(first["ours"]) / gemm,
             their_share=flops / median(first["theirs"]) / gemm,
@@ -234,8 +234,8 @@ def compare(
             unit="tokens/s",
             better="higher",
             **rates,
-            floor=DECODE_FLOOR,
-            aim=DECODE_AIM,
+            floor=1.0,
+            aim=1.2,
             limit="memory bandwidth",
             our_share=median(rates["ours"]) * read / memory,
             their_share=median(rates["theirs"]) * read / memory,
@@ -244,7 +244,4 @@ def compare(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

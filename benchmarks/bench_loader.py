@@ -1,65 +1,62 @@
 """Reading rows: how long a step waits for its photos, and how soon a resumed run has its first rows.
 
-transformers has nothing of the kind, so reading in the trainer's own process and the start of an epoch stand beside it.
+transformers has no such loader, so the peers are reading in the trainer's own process and the start of an epoch.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.agreement import Disagreement
-from benchmarks.measuring import median
-from benchmarks.records import BUDGETS, SIDES, draw_photos, draw_store, plan_of, processor_2b
+from benchmarks.photo_store import BUDGETS, SIDES, build_photo_store, plan_of, processor_2b, write_photos
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepLoader
 from qwen2vl.data.plan import Cursor, Plan, digest
 from qwen2vl.data.quarantine import Quarantine
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_child, run_script, say
 
 READ_BEFORE = 4
-"""Steps before timing begins: the first ones wait for the workers to start."""
+"""Number of steps before timing starts: the first ones wait for the workers to start."""
 FULL_PACK = BUDGETS.tokens
-HALF = FULL_PACK // 2
+HALF_PACK = FULL_PACK // 2
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """How much is read."""
+class ReadingAmount:
+    """Amount of data to read."""
 
     photos: int
     sides: tuple[int, int]
     records: int
     large: int
-    """Records of the store that is resumed from."""
+    """Number of records of the store that is resumed from."""
     steps: int
     step_s: float
-    """How long a step is pretended to take; the machine is idle meanwhile, as while a GPU works."""
+    """Simulated seconds of a step; the machine is idle in them, as while a GPU works."""
     processes: bool
-    """Whether a resume is a process of its own, and the store is built by two."""
+    """Whether resuming runs in a separate process, and two processes build the store."""
 
 
-FULL = Amount(photos=1000, sides=SIDES, records=2000, large=50_000, steps=40, step_s=0.2, processes=True)
-SMALL = Amount(photos=4, sides=(60, 120), records=40, large=40, steps=2, step_s=0.01, processes=False)
+FULL = ReadingAmount(photos=1000, sides=SIDES, records=2000, large=50_000, steps=40, step_s=0.2, processes=True)
+SMALL = ReadingAmount(photos=4, sides=(60, 120), records=40, large=40, steps=2, step_s=0.01, processes=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
-    parser.add_argument("--child", default=None, help="resume once as this JSON says, and print what it took")
-    options = record.parse(parser, argv, repeats=3)
+    parser = options_parser(__doc__)
+    parser.add_argument("--child", default=None, help="resume once with these arguments, as JSON, and print the time")
+    options = parse_options(parser, argv, repeats=3)
     if options.child:
         say(json.dumps(resume(**json.loads(options.child))))
         return 0
-    say(f"loader: written to {record.write(measure(options), options)}")
+    say(f"loader: written to {measure(options).write(options)}")
     return 0
 
 
@@ -67,14 +64,14 @@ def measure(options: argparse.Namespace) -> Result:
     amount = SMALL if options.small else FULL
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        photos = draw_photos(folder, amount.photos, amount.sides)
-        store = draw_store(folder, "store", photos, amount.records, workers=1)
-        say(f"  {len(store)} records drawn; reading")
+        photos = write_photos(folder, amount.photos, amount.sides)
+        store = build_photo_store(folder, "store", photos, amount.records, workers=1)
+        say(f"  {len(store)} records made; reading")
         checks = [check_workers(store, folder)]
-        waits = waiting(store, folder, amount, options.repeats)
-        say("  read; drawing the store that is resumed from")
-        large = draw_store(folder, "large", photos, amount.large, workers=2 if amount.processes else 1)
-        resumes, more = resuming(large, folder, amount, options.repeats)
+        waits = compare_waiting(store, folder, amount, options.repeats)
+        say("  read; making the store to resume from")
+        large = build_photo_store(folder, "large", photos, amount.large, workers=2 if amount.processes else 1)
+        resumes, more = compare_resuming(large, folder, amount, options)
     return Result(
         name="loader",
         title="Waiting for rows, and resuming",
@@ -90,13 +87,14 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def loader_of(store: Store, folder: Path, num_workers: int, tokens: int = FULL_PACK) -> StepLoader:
+    """A loader of one pack of `tokens` tokens per step."""
     index, plan = plan_of(store, packs_per_step=1, tokens=tokens)
     reader = SampleReader(store, processor_2b(), index.caps)
     return StepLoader(plan, reader, Quarantine(folder / "quarantine"), num_workers=num_workers)
 
 
 def check_workers(store: Store, folder: Path) -> dict[str, Any]:
-    """A worker reads what the process itself reads. Raises Disagreement."""
+    """Check that a worker reads the same rows as the process itself. Raises Disagreement."""
     own, workers = (list(loader_of(store, folder, count).steps(Cursor(), 2)) for count in (0, 1))
     for one, other in zip(own, workers, strict=True):
         (mine,), (theirs,) = one.packs, other.packs
@@ -109,19 +107,20 @@ def check_workers(store: Store, folder: Path) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Reading:
-    """What one pass over the steps took."""
+    """Figures of one pass over the steps."""
 
     steps: int
     whole_s: float = 0
     waited_s: float = 0
-    """From asking for a step to having it."""
+    """Seconds from asking for a step to having it."""
     counted_s: float = 0
-    """Waiting as the loader itself counts it."""
+    """Seconds of waiting as the loader itself counts them."""
     photos: int = 0
     flops: float = 0
 
 
 def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, step_s: float) -> Reading:
+    """Read some steps, each followed by a pause of `step_s` seconds."""
     found = Reading(steps)
     reading = loader_of(store, folder, num_workers, tokens).steps(Cursor(), READ_BEFORE + steps)
     for _ in range(READ_BEFORE):
@@ -129,9 +128,9 @@ def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, 
         time.sleep(step_s)
     began = time.perf_counter()
     for _ in range(steps):
-        asked = time.perf_counter()
+        start = time.perf_counter()
         step = next(reading)
-        found.waited_s += time.perf_counter() - asked
+        found.waited_s += time.perf_counter() - start
         found.counted_s += step.waited_s
         found.photos += sum(len(pack.inputs.grids) for pack in step.packs)
         found.flops += step.flops
@@ -141,21 +140,21 @@ def read(store: Store, folder: Path, tokens: int, num_workers: int, steps: int, 
     return found
 
 
-def waiting(store: Store, folder: Path, amount: Amount, repeats: int) -> list[Comparison]:
-    """Share of a step that is waiting, and how fast rows are read when nobody pauses."""
+def compare_waiting(store: Store, folder: Path, amount: ReadingAmount, repeats: int) -> list[Comparison]:
+    """Share of a step that is waiting, and speed of reading without pauses."""
     paused: dict[tuple[int, int], list[Reading]] = {}
     free: dict[int, list[Reading]] = {}
     for _ in range(repeats):
-        for tokens, workers in ((HALF, 0), (HALF, 1), (FULL_PACK, 0), (FULL_PACK, 1), (FULL_PACK, 2)):
+        for tokens, workers in ((HALF_PACK, 0), (HALF_PACK, 1), (FULL_PACK, 0), (FULL_PACK, 1), (FULL_PACK, 2)):
             steps = amount.steps if workers else amount.steps // 3 + 1
             here = read(store, folder, tokens, workers, steps, amount.step_s)
             paused.setdefault((tokens, workers), []).append(here)
         for workers in (0, 1, 2):
             free.setdefault(workers, []).append(read(store, folder, FULL_PACK, workers, amount.steps // 2, 0))
     return [
-        share(paused[tokens, workers], paused[tokens, 0], f"{tokens} tokens, {words}", amount.step_s)
+        waiting_share(paused[tokens, workers], paused[tokens, 0], f"{tokens} tokens, {words}", amount.step_s)
         for tokens, workers, words in (
-            (HALF, 1, "one worker"), (FULL_PACK, 1, "one worker"), (FULL_PACK, 2, "two workers")
+            (HALF_PACK, 1, "one worker"), (FULL_PACK, 1, "one worker"), (FULL_PACK, 2, "two workers")
         )
     ] + [
         Comparison(
@@ -169,7 +168,8 @@ def waiting(store: Store, folder: Path, amount: Amount, repeats: int) -> list[Co
     ]  # fmt: skip
 
 
-def share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s: float) -> Comparison:
+def waiting_share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s: float) -> Comparison:
+    """The line that compares the share of waiting in two kinds of reading."""
     counted = median([100 * run.counted_s / run.whole_s for run in ours])
     first = ours[0]
     photos, flops = (each / first.steps / step_s for each in (first.photos, first.flops))
@@ -184,17 +184,21 @@ def share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str, step_s
     )
 
 
-def resuming(store: Store, folder: Path, amount: Amount, repeats: int) -> tuple[list[Comparison], list[dict[str, Any]]]:
-    """From opening the store to the first rows, late in an epoch and at its start."""
+def compare_resuming(
+    store: Store, folder: Path, amount: ReadingAmount, options: argparse.Namespace
+) -> tuple[list[Comparison], list[dict[str, Any]]]:
+    """Seconds from opening the store to the first rows, late in an epoch and at its start, and the checks."""
     _, plan = plan_of(store, packs_per_step=1)
     start, late = Cursor(), late_in_epoch(plan, 0.97 * len(store))
     took: dict[tuple[int, str], list[float]] = {}
-    for _ in range(repeats):
+    for _ in range(options.repeats):
         for workers in (0, 1):
             for place, cursor in (("start", start), ("late", late)):
-                found = resumed(store, folder, cursor, workers, amount)
+                found = resumed(store, folder, cursor, workers, options if amount.processes else None)
                 if found["digest"] != digest(plan.step(cursor)[0]):
-                    raise Disagreement(f"a run resumed at step {cursor.step} reads another step than the unbroken one")
+                    raise Disagreement(
+                        f"a run resumed at step {cursor.step} reads another step than an uninterrupted one"
+                    )
                 took.setdefault((workers, place), []).append(found["seconds"])
     start_s = median(took[1, "late"]) - median(took[0, "late"])
     lines = [
@@ -220,7 +224,7 @@ def resuming(store: Store, folder: Path, amount: Amount, repeats: int) -> tuple[
 
 
 def late_in_epoch(plan: Plan, samples: float) -> Cursor:
-    """Where a run stands after that many samples."""
+    """The cursor of a run after this number of samples."""
     cursor, taken = Cursor(), 0
     while taken < samples:
         packs, cursor = plan.step(cursor)
@@ -228,22 +232,23 @@ def late_in_epoch(plan: Plan, samples: float) -> Cursor:
     return cursor
 
 
-def resumed(store: Store, folder: Path, cursor: Cursor, workers: int, amount: Amount) -> dict[str, Any]:
-    how: dict[str, Any] = {
+def resumed(
+    store: Store, folder: Path, cursor: Cursor, workers: int, options: argparse.Namespace | None
+) -> dict[str, Any]:
+    """Seconds and digest of one resume, in a separate process if options are given."""
+    arguments: dict[str, Any] = {
         "store": str(store.path),
         "quarantine": str(folder),
         "cursor": cursor.to_dict(),
         "workers": workers,
     }
-    if not amount.processes:
-        return resume(**how)
-    command = [sys.executable, "-m", "benchmarks.bench_loader", "--child", json.dumps(how)]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(printed.splitlines()[-1])
+    if options is None:
+        return resume(**arguments)
+    return run_child("benchmarks.bench_loader", options, "--child", json.dumps(arguments))
 
 
 def resume(store: str, quarantine: str, cursor: dict[str, Any], workers: int) -> dict[str, Any]:
-    """Seconds from opening a store to the rows of the step where the cursor stands."""
+    """Seconds from opening a store to the rows of the step at a cursor, and the digest of that step."""
     processor_2b()
     began = time.perf_counter()
     loader = loader_of(Store(store), Path(quarantine), workers)
@@ -256,7 +261,4 @@ def resume(store: str, quarantine: str, cursor: dict[str, Any], workers: int) ->
 
 if __name__ == "__main__":
     keep_freed_memory()  # as `qwen2vl train` does
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

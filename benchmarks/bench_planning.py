@@ -1,10 +1,9 @@
 """Planning a step: how full packs are, how fast they are planned, how evenly they are dealt to 64 processes.
 
-transformers has nothing of the kind, so other ways of packing and dealing stand beside it, on the same lengths.
+transformers does not plan steps, so the peers are other ways of packing and dealing, on the same lengths.
 """
 
 import argparse
-import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.agreement import Disagreement
-from benchmarks.measuring import interleave, stopwatch
-from benchmarks.packers import emptiest, first_come, first_fit
-from benchmarks.records import BUDGETS, SIDES, config_of, draw_lengths, draw_photos, draw_store, plan_of
+from benchmarks.other_packers import emptiest, first_come, first_fit
+from benchmarks.photo_store import BUDGETS, SIDES, build_photo_store, config_of, plan_of, random_lengths, write_photos
 from qwen2vl.common.arrays import Ints
 from qwen2vl.data.packing import pack_window
 from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan, deal
 from qwen2vl.data.store import Store
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import interleave, stopwatch
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_script, say
 
 Packer = Callable[[Ints, tuple[int, int, int]], list[list[int]]]
 
@@ -34,12 +32,12 @@ OTHERS: dict[str, Packer] = {
     "the emptiest pack, as nanoVLM": emptiest,
 }
 PACKS_EACH = 4
-MILLION = 1e6
+"""Number of packs of a process in one step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """How much is planned."""
+class PlanningAmount:
+    """Amount of data to plan."""
 
     windows: int
     processes: int
@@ -49,29 +47,36 @@ class Amount:
     sides: tuple[int, int]
 
 
-FULL = Amount(windows=96, processes=64, steps=24, records=4000, photos=1000, sides=SIDES)
-SMALL = Amount(windows=2, processes=4, steps=2, records=80, photos=4, sides=(60, 120))
+FULL = PlanningAmount(windows=96, processes=64, steps=24, records=4000, photos=1000, sides=SIDES)
+SMALL = PlanningAmount(windows=2, processes=4, steps=2, records=80, photos=4, sides=(60, 120))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
-    parser.add_argument("--store", type=Path, default=None, help="deal out this store (one of drawn records)")
-    options = record.parse(parser, argv, repeats=9)
-    say(f"planning: written to {record.write(measure(options), options)}")
+    parser = options_parser(__doc__)
+    parser.add_argument(
+        "--store", type=Path, default=None, help="deal the packs of this store (a store of drawn records)"
+    )
+    options = parse_options(parser, argv, repeats=9)
+    say(f"planning: written to {measure(options).write(options)}")
     return 0
 
 
 def measure(options: argparse.Namespace) -> Result:
     amount = SMALL if options.small else FULL
-    lengths = draw_lengths(amount.windows * WINDOW)
+    lengths = random_lengths(amount.windows * WINDOW)
     plan = Plan({"drawn": lengths}, config_of({"drawn": 1}, PACKS_EACH * amount.processes))
     checks: list[dict[str, Any]] = [check_plan(plan, len(lengths))]
     comparisons = densities(lengths, checks)
     comparisons += rates(plan, lengths, options.repeats)
-    say("  packed; dealing out")
+    say("  packed; dealing")
     comparisons += balance("drawn lengths", plan, amount)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(options.store) if options.store else drawn_store(Path(folder), amount)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.store:
+            store = Store(options.store)
+        else:
+            photos = write_photos(folder, amount.photos, amount.sides)
+            store = build_photo_store(folder, "store", photos, amount.records, workers=1)
         _, planned = plan_of(store, PACKS_EACH * amount.processes)
         comparisons += balance("a store", planned, amount)
     return Result(
@@ -89,16 +94,13 @@ def measure(options: argparse.Namespace) -> Result:
     )  # fmt: skip
 
 
-def drawn_store(folder: Path, amount: Amount) -> Store:
-    return draw_store(folder, "store", draw_photos(folder, amount.photos, amount.sides), amount.records, workers=1)
-
-
 def sizes_of(lengths: Lengths) -> Ints:
+    """Tokens, visual tokens and media of every sample, [samples, 3]."""
     return np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], axis=1)
 
 
 def densities(lengths: Lengths, checks: list[dict[str, Any]]) -> list[Comparison]:
-    """How full packs are. First come, first served packs all samples in one go, for it needs no windows."""
+    """Share of a pack that is filled. First come, first served packs all samples at once: it needs no windows."""
     sizes = sizes_of(lengths)
     windows = [sizes[first : first + WINDOW] for first in range(0, len(sizes), WINDOW)]
     ours = [density(window, pack_window, "ours", checks) for window in windows]
@@ -120,9 +122,10 @@ def densities(lengths: Lengths, checks: list[dict[str, Any]]) -> list[Comparison
 
 
 def density(sizes: Ints, packer: Packer, name: str, checks: list[dict[str, Any]]) -> float:
+    """Share of the packs that is filled; adds its check to `checks`. Raises Disagreement if a pack breaks a rule."""
     packs = packer(sizes, BUDGETS.sizes)
     if sorted(sample for pack in packs for sample in pack) != list(range(len(sizes))):
-        raise Disagreement(f"{name}: not every sample stands in one pack")
+        raise Disagreement(f"{name}: not every sample is in one pack")
     if any((sizes[pack].sum(axis=0) > BUDGETS.sizes).any() for pack in packs):
         raise Disagreement(f"{name}: a pack is over a budget")
     passed = {"what": f"every sample in one pack, no budget exceeded, {name}"}
@@ -132,7 +135,7 @@ def density(sizes: Ints, packer: Packer, name: str, checks: list[dict[str, Any]]
 
 
 def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
-    """Samples a second of the whole path of a step, and of packing by itself."""
+    """Samples per second of planning whole steps, and of packing alone."""
     sizes = sizes_of(lengths)
     windows = [sizes[first : first + WINDOW] for first in range(0, len(sizes), WINDOW)]
     steps, planned = whole_steps(plan, len(lengths))
@@ -142,12 +145,12 @@ def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
         "first come": lambda: consume(first_come(window, BUDGETS.sizes) for window in windows),
     }
     times = interleave(paths, repeats)
-    rate = {name: [len(lengths) / MILLION / seconds for seconds in values] for name, values in times.items()}
+    rate = {name: [len(lengths) / 1e6 / seconds for seconds in values] for name, values in times.items()}
     return [
         Comparison(
             what="Planning, from the index to the packs of a step, one core",
             unit="M samples/s",
-            ours=[planned / MILLION / seconds for seconds in times["planning"]],
+            ours=[planned / 1e6 / seconds for seconds in times["planning"]],
             better="higher",
             least=0.5,
         ),
@@ -162,12 +165,12 @@ def rates(plan: Plan, lengths: Lengths, repeats: int) -> list[Comparison]:
 
 
 def consume(found: Iterable[object]) -> None:
-    """Keep nothing, as a training run does: to hold on to all packs of an epoch would cost more than to make them."""
+    """Consume an iterator without storing, as a training run does: storing all packs of an epoch costs more than making them."""
     deque(found, maxlen=0)
 
 
 def walk(plan: Plan, steps: int) -> Iterator[list[Pack]]:
-    """The packs of the first steps, none of them known from before."""
+    """The packs of the first steps, without the packs that the plan has cached."""
     plan.packs_of.cache_clear()
     cursor = Cursor()
     for _ in range(steps):
@@ -176,7 +179,7 @@ def walk(plan: Plan, steps: int) -> Iterator[list[Pack]]:
 
 
 def whole_steps(plan: Plan, samples: int) -> tuple[int, int]:
-    """How many steps lie in the first epoch, one at least, and how many samples they hold."""
+    """Number of steps in the first epoch, at least one, and number of samples in them."""
     cursor, steps, held = Cursor(), 0, 0
     while True:
         packs, cursor = plan.step(cursor)
@@ -187,17 +190,17 @@ def whole_steps(plan: Plan, samples: int) -> tuple[int, int]:
 
 
 def check_plan(plan: Plan, samples: int) -> dict[str, Any]:
-    """Within an epoch no sample comes twice. Raises Disagreement."""
+    """Check that no sample occurs twice in an epoch. Raises Disagreement."""
     steps, _ = whole_steps(plan, samples)
     seen = Counter(sample for packs in walk(plan, steps) for pack in packs for sample in pack.samples)
     if max(seen.values()) > 1:
-        raise Disagreement("the plan draws a sample twice in one epoch")
+        raise Disagreement("the plan has a sample twice in one epoch")
     return {"what": "no sample twice in the epoch that is planned"}
 
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """Of every step, the largest share over the mean share."""
+    """Largest share of a process over the mean share, step by step."""
 
     flops: list[float] = field(default_factory=list)
     visual_tokens: list[float] = field(default_factory=list)
@@ -208,7 +211,8 @@ class Imbalance:
             values.append(max(sums) * len(sums) / sum(sums))
 
 
-def balance(where: str, plan: Plan, amount: Amount) -> list[Comparison]:
+def balance(where: str, plan: Plan, amount: PlanningAmount) -> list[Comparison]:
+    """How evenly the packs of some steps are dealt, by cost and by visual tokens, beside dealing in turn; and how fast."""
     ours, theirs, seconds = Imbalance(), Imbalance(), []
     processes = amount.processes
     for packs in walk(plan, amount.steps):
@@ -235,7 +239,4 @@ def balance(where: str, plan: Plan, amount: Amount) -> list[Comparison]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,13 +1,13 @@
-"""From a JPEG file to what the model eats, at most 1,280 tokens: our processor's path and transformers' PIL processor.
+"""From a JPEG file to model inputs of at most 1,280 tokens: our processor and transformers' PIL processor.
 
-Ours ends with uint8 patches, which the model normalises on its device; a second line adds that normalising on the CPU.
+Ours ends with uint8 patches, which the model normalises on its device; a second line adds normalising on the CPU.
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.agreement import Disagreement
-from benchmarks.drawn import JPEG_QUALITY, write_photo
-from benchmarks.measuring import interleave, median
+from benchmarks.synthetic_inputs import JPEG_QUALITY, write_photo
 from qwen2vl.model.vision import PatchEmbed
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.sources import read_image
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.resize import image_size
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import interleave
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_script, say
 
 SETTINGS = MediaSettings(max_pixels=1280 * 784)
 SIZES = ((1024, 1024, 2.0, 4.0), (4000, 3000, 1.3, 2.0))
-"""Width, height, floor, aim."""
-ONE_LEVEL = 1 / 255 + 1e-5
+"""Width, height, floor and aim."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = record.parse(record.options_parser(__doc__), argv, repeats=15)
-    say(f"preprocess: written to {record.write(measure(options), options)}")
+    options = parse_options(options_parser(__doc__), argv, repeats=15)
+    say(f"preprocess: written to {measure(options).write(options)}")
     return 0
 
 
@@ -67,6 +65,7 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def preprocess_paths(path: Path, peer: Any) -> dict[str, Callable[[], Tensor]]:
+    """The calls to time: both processors, ours with normalising, and JPEG decoding alone."""
     embed = PatchEmbed(Qwen2VLConfig.named("2b").vision)
 
     def ours() -> Tensor:
@@ -89,14 +88,15 @@ def preprocess_paths(path: Path, peer: Any) -> dict[str, Callable[[], Tensor]]:
 
 
 def check(what: str, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
-    """Pixels within one of 255 levels. Raises Disagreement."""
+    """Check that pixels differ by at most one of 255 levels. Raises Disagreement."""
     if ours.shape != theirs.shape:
         raise Disagreement(f"{what}: shapes {list(ours.shape)} and {list(theirs.shape)} differ")
     std = torch.tensor(SETTINGS.image_std)[:, None]
     largest = float(((ours - theirs).unflatten(1, (3, -1)) * std).abs().max())
-    if not largest <= ONE_LEVEL:
+    one_level = 1 / 255 + 1e-5
+    if not largest <= one_level:
         raise Disagreement(f"{what}: pixels differ by {largest * 255:.2f} of 255 levels, one is allowed")
-    return {"what": what, "largest_pixel_difference": largest, "tolerance": ONE_LEVEL}
+    return {"what": what, "largest_pixel_difference": largest, "tolerance": one_level}
 
 
 def compare(what: str, times: dict[str, list[float]], floor: float, aim: float) -> list[Comparison]:
@@ -124,7 +124,4 @@ def compare(what: str, times: dict[str, list[float]], floor: float, aim: float) 
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,13 +1,11 @@
-"""Peak memory of a 4,096-token prompt at the 2B's width and vocabulary, each side in a process of its own.
+"""Peak memory of a 4,096-token prompt at the 2B's width and vocabulary, each side in a separate process.
 
-The point: logits of a whole prompt are 1.2 GB in bf16 (2.5 GB in fp32) that nobody reads. We never make them;
-transformers makes them in a plain forward, and not when it is asked for the last row, as its generate() does.
+Logits of a whole prompt are 1.2 GB in bf16 (2.5 GB in fp32) that nobody reads. We never compute them; transformers computes
+them in a plain forward, but not if it is asked for the last row, as its generate() does.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,34 +15,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.agreement import Disagreement, check_top
+from benchmarks.agreement import check_top
 from benchmarks.bench_first_token import Ours
-from benchmarks.drawn import text_prompt
-from benchmarks.measuring import MEGABYTE, peak_resident_bytes, reset_peak, resident_bytes
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import text_prompt
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import MEGABYTE, peak_resident_bytes, reset_peak, resident_bytes
+from tools.results import Comparison, Result
+from tools.script import options_parser, parse_options, run_child, run_script, say
 
 SIDES = ("ours", "as generate()", "plain forward")
-"""The last two are transformers with logits_to_keep=1, and without."""
+"""The last two are transformers with and without logits_to_keep=1."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
-    parser.add_argument("--tokens", type=int, default=None, help="of the prompt (4096)")
+    parser = options_parser(__doc__)
+    parser.add_argument("--tokens", type=int, default=None, help="tokens of the prompt (4096)")
     parser.add_argument("--child", choices=SIDES, default=None, help="measure one side here and print it as JSON")
-    parser.add_argument("--logits", type=Path, default=None, help="where a child leaves the last row's logits")
-    options = record.parse(parser, argv, repeats=1)
+    parser.add_argument(
+        "--logits", type=Path, default=None, help="file in which a child stores the logits of the last row"
+    )
+    options = parse_options(parser, argv, repeats=1)
     options.tokens = options.tokens or (128 if options.small else 4096)
     if options.child:
         found = measure_side(options.child, options)
         torch.save(found.pop("last"), options.logits)
         say(json.dumps(found))
         return 0
-    say(f"prompt_memory: written to {record.write(measure(options), options)}")
+    say(f"prompt_memory: written to {measure(options).write(options)}")
     return 0
 
 
@@ -54,7 +54,8 @@ def measure(options: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         for number, side in enumerate(SIDES):
             logits = Path(folder) / f"{number}.pt"
-            found[side] = run_child(side, logits, options)
+            arguments = ["--child", side, "--logits", str(logits), "--tokens", str(options.tokens)]
+            found[side] = run_child("benchmarks.bench_prompt_memory", options, *arguments)
             last[side] = torch.load(logits, weights_only=True)
             say(f"  {side}: grew by {found[side]['growth'] / MEGABYTE:.0f} MB")
     checks = [check_top(f"last row, ours and transformers {side}", last["ours"], last[side]) for side in SIDES[1:]]
@@ -86,23 +87,15 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def shape(small: bool) -> Qwen2VLConfig:
-    """The published decoder with four layers; the tower is not run and is next to nothing."""
+    """The published decoder with four layers, and a tiny tower, which does not run."""
     if small:
         return SMALL
     config = shortened(Qwen2VLConfig.named("2b"), depth=1, layers=4)
     return replace(config, vision=replace(config.vision, embed_dim=64, num_heads=4))
 
 
-def run_child(side: str, logits: Path, options: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.bench_prompt_memory", "--child", side, "--logits", str(logits)]
-    command += ["--tokens", str(options.tokens), "--threads", str(options.threads), "--out", str(options.out)]
-    command += ["--small"] if options.small else []
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(printed.splitlines()[-1])
-
-
 def measure_side(side: str, options: argparse.Namespace) -> dict[str, Any]:
-    """How far memory rises over weights and libraries while one prompt goes through. A short one went before."""
+    """Memory that one prompt adds to weights and libraries, after a short prompt that loads what is loaded once."""
     config = shape(options.small)
     model = random_model(config, torch.bfloat16)
     run = side_of(side, model, config)
@@ -118,7 +111,7 @@ def measure_side(side: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def side_of(side: str, model: Qwen2VL, config: Qwen2VLConfig) -> Callable[[ModelInputs], Tensor]:
-    """Prompt to the logits that were made for it, [rows, V]."""
+    """A function from a prompt to the logits that are computed for it, [rows, V]."""
     if side == "ours":
         return lambda prompt: Ours(model, prompt, 1).first_token()[None]
     twin = transformers_twin(model)
@@ -132,7 +125,4 @@ def side_of(side: str, model: Qwen2VL, config: Qwen2VLConfig) -> Callable[[Model
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

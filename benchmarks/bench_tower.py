@@ -1,26 +1,26 @@
 """Vision tower at real width: 16 images of mixed sizes, packed in one call.
 
-Both sides eager and with compiled blocks, turn by turn; the line with a floor compares the best of each side.
+Both sides run eagerly and with compiled blocks, in turns; the line with a floor compares the best of each side.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.agreement import Disagreement, check_exact, check_rounded
-from benchmarks.drawn import random_patches
-from benchmarks.measuring import costliest, gemm_rate, interleave, median
+from benchmarks.agreement import check_exact, check_rounded
 from benchmarks.peer import SMALL, normalised, random_model, shortened, transformers_twin
+from benchmarks.synthetic_inputs import random_patches
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import tower_flops
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import costliest, gemm_rate, interleave
+from tools.results import Comparison, Result
+from tools.script import options_parser, parse_options, run_script, say
 
 SIZES = (
     (16, 16), (16, 24), (32, 32), (16, 28), (24, 16), (12, 16), (20, 20), (16, 32),
@@ -28,21 +28,21 @@ SIZES = (
 )  # fmt: skip
 """Rows and columns of patches: from 168x168 pixels (36 tokens) to 448x448 (256 tokens), 1,528 tokens in all."""
 
-SIDES = ("ours", "transformers")
-FLOOR, AIM = 1.3, 1.8
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
+    parser = options_parser(__doc__)
     parser.add_argument("--depth", type=int, default=None, help="tower blocks (8; the published tower has 32)")
-    parser.add_argument("--dtype", choices=DTYPES, default=None, help="of both sides (the one with the faster GEMM)")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default=None, help="precision of both sides (the one with the faster GEMM)"
+    )
     parser.add_argument("--no-compile", action="store_true", help="eager only")
     parser.add_argument(
         "--profile", action="store_true", help="put the costliest operators of both sides in the result"
     )
-    options = record.parse(parser, argv, repeats=3)
-    say(f"tower: written to {record.write(measure(options), options)}")
+    options = parse_options(parser, argv, repeats=3)
+    say(f"tower: written to {measure(options).write(options)}")
     return 0
 
 
@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def benchmark_config(small: bool, depth: int) -> Qwen2VLConfig:
-    """The published tower with fewer blocks; the decoder is there, because models are whole, but next to nothing."""
+    """The published tower with fewer blocks, and a tiny decoder."""
     if small:
         return SMALL
     config = shortened(Qwen2VLConfig.named("2b"), depth=depth, layers=1)
@@ -90,7 +90,7 @@ def benchmark_config(small: bool, depth: int) -> Qwen2VLConfig:
 
 @torch.inference_mode()
 def check_fp32(config: Qwen2VLConfig, grids: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
-    """The strict comparison: two blocks of the same width in fp32. Raises Disagreement."""
+    """Compare strictly: two blocks of full width in fp32. Raises Disagreement."""
     model = random_model(shortened(config, depth=2), torch.float32)
     paths, _ = tower_paths(model, transformers_twin(model), grids)
     return check_exact("two blocks in fp32", paths["ours"](), paths["transformers"]())
@@ -99,7 +99,7 @@ def check_fp32(config: Qwen2VLConfig, grids: Sequence[tuple[int, int, int]]) -> 
 def tower_paths(
     model: Qwen2VL, twin: Any, grids: Sequence[tuple[int, int, int]]
 ) -> tuple[dict[str, Callable[[], Tensor]], dict[str, nn.ModuleList]]:
-    """What is timed, and the blocks of both towers. Each side gets the pixels in the form that its processor gives."""
+    """The calls to time and the blocks of both towers. Each side gets pixels in the form of its own processor."""
     patches, sizes = random_patches(grids, model.config.vision.patch_dim).to(model.device), torch.tensor(grids)
     pixels, their_sizes = normalised(model, patches), sizes.to(model.device)
 
@@ -116,7 +116,7 @@ def tower_paths(
 
 
 def eager(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """The same call with compiled blocks ignored."""
+    """The same call, with compilation switched off."""
 
     def forced() -> Tensor:
         with torch.compiler.set_stance("force_eager"):
@@ -128,7 +128,7 @@ def eager(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
 def compiled_paths(
     paths: dict[str, Callable[[], Tensor]], both: dict[str, nn.ModuleList], backend: str
 ) -> dict[str, Callable[[], Tensor]]:
-    """The same calls with compiled blocks; a side that torch.compile cannot handle here stays eager, and that is said."""
+    """The same calls with compiled blocks; without a side that torch.compile cannot handle on this machine."""
     compiled: dict[str, Callable[[], Tensor]] = {}
     for name, blocks in both.items():
         for block in blocks:
@@ -137,15 +137,18 @@ def compiled_paths(
             say(f"  compiling the blocks of {name}")
             paths[name]()
             compiled[f"{name} compiled"] = paths[name]
-        except Exception as error:  # whatever the compiler of this machine trips over
+        except Exception as error:  # a compiler can fail in many ways
             say(f"  {name}: torch.compile failed here ({type(error).__name__}), eager only")
     return compiled
 
 
 def compare(times: dict[str, list[float]], flops: int, rate: float) -> list[Comparison]:
-    """Best against best, which has the floor, then like against like."""
-    best = {side: min((n for n in times if n.startswith(side)), key=lambda n: median(times[n])) for side in SIDES}
-    lines = [("best of each side", best["ours"], best["transformers"], FLOOR, AIM)]
+    """The best of each side, with the floor, then both eager and both compiled."""
+    best = {
+        side: min((n for n in times if n.startswith(side)), key=lambda n: median(times[n]))
+        for side in ("ours", "transformers")
+    }
+    lines = [("best of each side", best["ours"], best["transformers"], 1.3, 1.8)]
     lines += [
         (kind, f"ours{suffix}", f"transformers{suffix}", None, None)
         for kind, suffix in (("both eager", ""), ("both compiled", " compiled"))
@@ -169,7 +172,4 @@ def compare(times: dict[str, list[float]], flops: int, rate: float) -> list[Comp
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,62 +1,57 @@
 """Training nano on images of mixed sizes: our packed steps beside the usual padded loop with transformers.
 
-Same weights, same samples in every optimizer step, float32, AdamW: the loss curves must be one. Steps are timed turn by
-turn in one process, reading left out on both sides; peak memory is that of a process for each side.
+Both sides have the same weights and the same samples in every optimizer step, float32 and AdamW: their loss curves must be
+equal. Steps are timed in turns in one process, without reading; peak memory is that of a separate process per side.
 """
 
 import argparse
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import torch
 
-from benchmarks.agreement import Disagreement
-from benchmarks.measuring import MEGABYTE, gemm_rate, growth, median
-from benchmarks.mixed_sizes import CONFIG, TOKENS, Run, build_store, load_kernels, new_nano
-from benchmarks.padded import Batch, PaddedLoop, labels_of, padded_batches, samples_of, share_of_padding
+from benchmarks.mixed_size_runs import CONFIG, TOKENS, Run, build_store, load_kernels, new_nano
+from benchmarks.padded_loop import Batch, PaddedLoop, labels_of, padded_batches, samples_of, share_of_padding
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepData
 from qwen2vl.spec.tokens import IGNORED
-from tools import results as record
-from tools.results import Comparison, Result, run_child, say
+from tools.measuring import MEGABYTE, gemm_rate, growth
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_child, run_script, say
 
-FLOOR, AIM = 1.5, 2.5
-MEMORY_FLOOR, MEMORY_AIM = 1.0, 1.5
-TOLERANCE = 1e-3
-"""Relative, of the loss of every step."""
 USUAL = "micro-batches of 8"
 GROUPED = "micro-batches of 8 of similar length"
 SIZES = {USUAL: 8, "micro-batches of 4": 4, "micro-batches of 16": 16, GROUPED: 8}
-"""What transformers runs over at a time. The last sorts the samples of a step, the others take them at random."""
+"""Number of samples in a micro-batch of transformers. The last sorts the samples of a step, the others shuffle them."""
 IN_CHILD = ("ours", *(side for side in SIZES if side != GROUPED))
 WARMUP = 2
-MEMORY_STEPS = 6
+"""Number of steps before timing starts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
+    parser = options_parser(__doc__)
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes more processes")
     parser.add_argument("--child", choices=IN_CHILD, default=None, help="measure one side's memory, print it as JSON")
-    parser.add_argument("--store", type=Path, default=None, help="of a child: what was built for all of them")
-    options = record.parse(parser, argv, repeats=10)
+    parser.add_argument("--store", type=Path, default=None, help="store for a child, built for all sides")
+    options = parse_options(parser, argv, repeats=10)
     with tempfile.TemporaryDirectory() as folder:
         if options.child:
             say(json.dumps(memory_of(options.child, options, Path(folder))))
             return 0
-        say(f"training: written to {record.write(measure(options, Path(folder)), options)}")
+        say(f"training: written to {measure(options, Path(folder)).write(options)}")
     return 0
 
 
 @dataclass(slots=True)
 class Course:
-    """What happened, step by step; sides are "ours" and those of `SIZES`."""
+    """Figures of every step; sides are "ours" and those of `SIZES`."""
 
     losses: dict[str, list[float]]
     seconds: dict[str, list[float]]
@@ -65,13 +60,13 @@ class Course:
     supervised: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
-    """As the plan counts them: of real tokens."""
+    """Of real tokens, as the plan counts them."""
     reading: list[float] = field(default_factory=list)
-    """Seconds that ours took to read and pack."""
+    """Seconds that our side took to read and pack."""
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Result:
-    keep_freed_memory()  # as a run of ours does; here it helps both
+    keep_freed_memory()  # as our training does; here it helps both sides
     store = build_store(folder, 40 if options.small else 1500)
     run = Run(store, folder / "run", options.small)
     course = train_all(run, WARMUP + options.repeats)
@@ -84,11 +79,11 @@ def measure(options: argparse.Namespace, folder: Path) -> Result:
         name="training",
         title="Training nano on images of mixed sizes",
         settings={
-            "image_tokens": f"{TOKENS[0]} to {TOKENS[1]}", "samples_per_step": round(mean(course.samples)),
-            "supervised_tokens_per_step": round(mean(course.supervised)), "timed_steps": options.repeats,
+            "image_tokens": f"{TOKENS[0]} to {TOKENS[1]}", "samples_per_step": round(fmean(course.samples)),
+            "supervised_tokens_per_step": round(fmean(course.supervised)), "timed_steps": options.repeats,
             "packs_per_step": run.stage.packs_per_step, "tokens_per_pack": run.stage.budgets.tokens, "dtype": "fp32",
-            "share_of_padding": {side: mean(shares) for side, shares in course.padding.items()},
-            "share_of_padding_in_micro_batches_of_8": mean(course.padding[USUAL]), "course": asdict(course),
+            "share_of_padding": {side: fmean(shares) for side, shares in course.padding.items()},
+            "share_of_padding_in_micro_batches_of_8": fmean(course.padding[USUAL]), "course": asdict(course),
         },
         agreement={"checks": checks},
         comparisons=comparisons,
@@ -97,7 +92,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Result:
 
 
 def train_all(run: Run, count: int) -> Course:
-    """Every step on all sides, turn by turn, so that what drifts meets all of them alike."""
+    """Train every step on all sides, in turns, so that slow changes of the machine affect all alike."""
     loops = {side: PaddedLoop(run.model, run.stage, CONFIG) for side in SIZES}
     sides = ["ours", *SIZES]
     course = Course({side: [] for side in sides}, {side: [] for side in sides}, {side: [] for side in SIZES})
@@ -119,36 +114,38 @@ def train_all(run: Run, count: int) -> Course:
 
 
 def batches_of(run: Run, step: StepData) -> dict[str, list[Batch]]:
-    """The samples of a step as every loop of transformers takes them: in random order, as its loaders shuffle."""
+    """The micro-batches of a step by side; samples are in random order, as transformers' loaders shuffle them."""
     samples = samples_of(run.data.reader, step)
     random.Random(step.step).shuffle(samples)
     return {side: padded_batches(run.model, samples, size, side == GROUPED) for side, size in SIZES.items()}
 
 
 def check_curve(side: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """Both learn the same, step by step. Raises Disagreement."""
+    """Check that the loss of every step is the same. Raises Disagreement."""
     furthest = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
-    if not furthest <= TOLERANCE:
-        raise Disagreement(f"loss curve beside {side}: {furthest:.3g} apart, over the tolerance {TOLERANCE:.3g}")
+    tolerance = 1e-3
+    if not furthest <= tolerance:
+        raise Disagreement(f"loss curve beside {side}: {furthest:.3g} apart, over the tolerance {tolerance:.3g}")
     what = f"losses of {len(ours)} steps from {ours[0]:.3f} to {ours[-1]:.3f}, {side}"
-    return {"what": what, "largest_relative_difference": furthest, "tolerance": TOLERANCE}
+    return {"what": what, "largest_relative_difference": furthest, "tolerance": tolerance}
 
 
 def compare_speed(course: Course, gemm: float) -> list[Comparison]:
+    """Compare supervised tokens per second; gemm = floating-point operations per second of matrix products."""
     seconds = course.seconds
     best = min(SIZES, key=lambda side: median(seconds[side][WARMUP:]))
     with_reading = [step + reading for step, reading in zip(seconds["ours"], course.reading, strict=True)]
 
     def line(what: str, ours: Sequence[float], side: str, **more: Any) -> Comparison:
-        # Steps are equally long in all tokens, not in supervised ones, whose own number would be noise of the draw.
-        rates = [[mean(course.supervised) / one for one in times[WARMUP:]] for times in (ours, seconds[side])]
-        shares = [mean(course.flops) / median(times[WARMUP:]) / gemm for times in (ours, seconds[side])]
+        # Steps are equally long in all tokens, but not in supervised ones: the number of a single step would be noise.
+        rates = [[fmean(course.supervised) / one for one in times[WARMUP:]] for times in (ours, seconds[side])]
+        shares = [fmean(course.flops) / median(times[WARMUP:]) / gemm for times in (ours, seconds[side])]
         return Comparison(
             what=what, unit="supervised tokens/s", better="higher", ours=rates[0], theirs=rates[1],
             limit="GEMM rate", our_share=shares[0], their_share=shares[1], **more,
         )  # fmt: skip
 
-    judged = {USUAL: {"floor": FLOOR, "aim": AIM}}
+    judged = {USUAL: {"floor": 1.5, "aim": 2.5}}
     lines = [line(f"Training on mixed sizes, {side}", seconds["ours"], side, **judged.get(side, {})) for side in SIZES]
     what = "Training on mixed sizes, ours reads and packs in the same process"
     return [
@@ -157,13 +154,9 @@ def compare_speed(course: Course, gemm: float) -> list[Comparison]:
     ]
 
 
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def compare_memory(grown: dict[str, float]) -> list[Comparison]:
-    """Megabytes that the steps add to model and data."""
-    judged = {"floor": MEMORY_FLOOR, "aim": MEMORY_AIM}
+    """Compare the megabytes that training adds to model and data."""
+    judged = {"floor": 1.0, "aim": 1.5}
     return [
         Comparison(
             what=f"Peak memory of training, {side}",
@@ -177,15 +170,16 @@ def compare_memory(grown: dict[str, float]) -> list[Comparison]:
 
 
 def memory_in_child(side: str, store: Path, options: argparse.Namespace) -> float:
-    found = run_child("bench_training", options, "--child", side, "--store", str(store))
+    """Megabytes of `memory_of` in a separate process."""
+    found = run_child("benchmarks.bench_training", options, "--child", side, "--store", str(store))
     say(f"  {side}: {found['growth_mb']:.0f} MB")
     return float(found["growth_mb"])
 
 
 def memory_of(side: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """How far memory rises over model and data while some steps are trained: gradients, moments, activations."""
+    """Memory that training some steps adds to model and data: gradients, moments, activations."""
     run = Run(options.store, folder / "run", options.small)
-    steps = list(run.steps(2 if options.small else MEMORY_STEPS))
+    steps = list(run.steps(2 if options.small else 6))
     if side == "ours":
         keep_freed_memory()
         load_kernels(run, steps[0])
@@ -198,7 +192,4 @@ def memory_of(side: str, options: argparse.Namespace, folder: Path) -> dict[str,
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,12 +1,11 @@
-"""What a training step costs when parts of the model are frozen, and when activations are computed again.
+"""Cost of a training step with frozen parts of the model, and with activations that are computed again.
 
-Same first weights, same data: every variant meets the same steps, turn by turn in one process. Peak memory is that of a
-process for each variant. The first variant, everything trained and nothing computed twice, is what others stand beside.
+All variants have the same first weights and the same steps, in turns in one process. Peak memory is that of a separate
+process per variant. The first variant, everything trained and nothing computed twice, is the peer of the others.
 """
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +14,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from benchmarks.agreement import Disagreement
-from benchmarks.measuring import MEGABYTE, growth, interleave
-from benchmarks.mixed_sizes import ALL, Run, build_store, load_kernels
+from benchmarks.mixed_size_runs import ALL, Run, build_store, load_kernels
 from qwen2vl.common.memory import keep_freed_memory
 from qwen2vl.data.loader import StepData
 from qwen2vl.recipes.nano import RATE
 from qwen2vl.training.activations import recompute
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.train_config import Rates
-from tools import results as record
-from tools.results import Comparison, Result, run_child, say
+from tools.measuring import MEGABYTE, growth, interleave
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_child, run_script, say
 
 Mode = Literal["none", "selective", "full"]
 
@@ -37,25 +35,24 @@ VARIANTS: dict[str, tuple[Rates, Mode]] = {
     "everything trained, selective recomputing": (ALL, "selective"),
     "everything trained, full recomputing": (ALL, "full"),
 }
-TOLERANCE = 1e-5
 STEPS = 3
-"""That every timed turn trains on."""
+"""Number of steps that every timed turn trains on."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
+    parser = options_parser(__doc__)
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes more processes")
     parser.add_argument(
         "--child", choices=VARIANTS, default=None, help="measure one variant's memory, print it as JSON"
     )
-    parser.add_argument("--store", type=Path, default=None, help="of a child: what was built for all of them")
-    options = record.parse(parser, argv, repeats=4)
+    parser.add_argument("--store", type=Path, default=None, help="store for a child, built for all variants")
+    options = parse_options(parser, argv, repeats=4)
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         if options.child:
             say(json.dumps({"growth_mb": memory_of(options.child, options, Path(folder)) / MEGABYTE}))
             return 0
-        say(f"training_parts: written to {record.write(measure(options, Path(folder)), options)}")
+        say(f"training_parts: written to {measure(options, Path(folder)).write(options)}")
     return 0
 
 
@@ -97,16 +94,17 @@ def train(run: Run, steps: Sequence[StepData]) -> None:
 
 
 def check_first_losses(losses: dict[str, float]) -> list[dict[str, Any]]:
-    """What is frozen or computed again must not show before the first update. Raises Disagreement."""
+    """Check that all variants have the same loss before the first update. Raises Disagreement."""
     furthest = max(abs(loss / losses[FIRST] - 1) for loss in losses.values())
-    if not furthest <= TOLERANCE:
-        raise Disagreement(f"the losses of the first step are {losses}: they must not differ")
+    tolerance = 1e-5
+    if not furthest <= tolerance:
+        raise Disagreement(f"the losses of the first step are {losses}: they must be equal")
     what = "loss of the first step, all variants"
-    return [{"what": what, "largest_relative_difference": furthest, "tolerance": TOLERANCE}]
+    return [{"what": what, "largest_relative_difference": furthest, "tolerance": tolerance}]
 
 
 def kept_bytes(run: Run, step: StepData) -> int:
-    """What autograd keeps of the first pack until its backward pass, weights left out."""
+    """Bytes that autograd keeps for the backward pass of the first pack, without weights."""
     own = {parameter.untyped_storage().data_ptr() for parameter in run.model.parameters()}
     sizes: dict[int, int] = {}
 
@@ -127,13 +125,14 @@ def line(what: str, unit: str, name: str, first: Sequence[float], here: Sequence
 
 
 def memory_in_child(name: str, store: Path, options: argparse.Namespace) -> float:
-    found = run_child("bench_training_parts", options, "--child", name, "--store", str(store))
+    """Megabytes of `memory_of` in a separate process."""
+    found = run_child("benchmarks.bench_training_parts", options, "--child", name, "--store", str(store))
     say(f"  {name}: {found['growth_mb']:.0f} MB")
     return float(found["growth_mb"])
 
 
 def memory_of(name: str, options: argparse.Namespace, folder: Path) -> int:
-    """How far memory rises over model and data while some steps are trained."""
+    """Bytes that training some steps adds to model and data."""
     run = run_of(name, options.store, folder / "run", options.small)
     steps = list(run.steps(1 if options.small else 2 * STEPS))
     load_kernels(run, steps[0])
@@ -141,7 +140,4 @@ def memory_of(name: str, options: argparse.Namespace, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,4 +1,4 @@
-"""Our model with random weights, and transformers' model on the very same storage: two modules, one set of bytes."""
+"""Our model with random weights, and transformers' model on the same storage: two modules, one set of bytes."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,9 +11,6 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl.spec.tokens import TokenIds
 
-POOL = 16_777_213
-"""Random numbers that are really drawn (a prime); tensors are stretches of them, because 2 G draws take a minute."""
-
 SMALL = Qwen2VLConfig(
     vision=VisionConfig(hidden_size=64, depth=2, embed_dim=32, num_heads=2),
     text=TextConfig(
@@ -22,7 +19,7 @@ SMALL = Qwen2VLConfig(
     ),
     tokens=TokenIds(bos=0, eos=2, vision_start=9, vision_end=10, vision_pad=11, image_pad=12, video_pad=13),
 )  # fmt: skip
-"""The same model a few thousand times smaller, for --small of every script."""
+"""The same model, a few thousand times smaller, for --small of every script."""
 
 
 def shortened(config: Qwen2VLConfig, *, depth: int | None = None, layers: int | None = None) -> Qwen2VLConfig:
@@ -34,13 +31,14 @@ def shortened(config: Qwen2VLConfig, *, depth: int | None = None, layers: int | 
 
 @torch.no_grad()
 def random_model(config: Qwen2VLConfig, dtype: torch.dtype, device: str | torch.device = "cpu") -> Qwen2VL:
-    """Weights normal(0, 0.02), biases too, norms around 1: nothing is a no-op. Takes the model's bytes and no more."""
+    """Our model with weights and biases normal(0, 0.02) and norms around 1, without a second copy in memory."""
     with torch.device("meta"):
         model = Qwen2VL(config).to(dtype)
     model.to_empty(device=device)
     model.tie()
     generator = torch.Generator(device=device).manual_seed(0)
-    size = min(POOL, 1 + max(parameter.numel() for parameter in model.parameters()))
+    # A prime number of different values, of which tensors are slices: two billion would take a minute.
+    size = min(16_777_213, 1 + max(parameter.numel() for parameter in model.parameters()))
     pool = (torch.randn(size, generator=generator, device=device) * config.initializer_range).to(dtype)
     start = 0
     for name, parameter in model.named_parameters():
@@ -51,7 +49,7 @@ def random_model(config: Qwen2VLConfig, dtype: torch.dtype, device: str | torch.
 
 
 def fill(flat: Tensor, pool: Tensor, start: int) -> int:
-    """Copy the pool round and round into `flat`, beginning at `start`; returns where the next tensor begins."""
+    """Copy the pool cyclically into `flat`, from `start`; returns the start of the next tensor."""
     at = 0
     while at < len(flat):
         count = min(len(flat) - at, len(pool) - start)
@@ -61,14 +59,14 @@ def fill(flat: Tensor, pool: Tensor, start: int) -> int:
 
 
 def transformers_twin(model: Qwen2VL) -> Any:
-    """transformers' Qwen2VLForConditionalGeneration with SDPA, whose parameters are `model`'s own memory."""
+    """transformers' Qwen2VLForConditionalGeneration with SDPA, whose parameters share the memory of `model`."""
     from transformers import Qwen2VLConfig as PeerConfig
     from transformers import Qwen2VLForConditionalGeneration
 
     peer_config = PeerConfig(**model.config.to_hub())
     with torch.device("meta"):
         twin = Qwen2VLForConditionalGeneration._from_config(peer_config, attn_implementation="sdpa", dtype=model.dtype)
-    # Rotary tables are buffers that no checkpoint holds: made again, off the meta device.
+    # Rotary tables are buffers that are not in a checkpoint: make them outside the meta device.
     for owner, name, settings in (
         (twin.model.visual, "rotary_pos_emb", peer_config.vision_config),
         (twin.model.language_model, "rotary_emb", peer_config.text_config),
@@ -84,12 +82,12 @@ def transformers_twin(model: Qwen2VL) -> Any:
 
 
 def check_shared(model: Qwen2VL, twin: nn.Module) -> None:
-    """Every parameter of the twin lies where ours lies."""
+    """Check that every parameter of the twin shares the memory of ours."""
     ours = {parameter.data_ptr() for parameter in model.parameters()}
     copies = [name for name, parameter in twin.named_parameters() if parameter.data_ptr() not in ours]
     assert not copies, f"transformers has copies of {copies[:3]}"
 
 
 def normalised(model: Qwen2VL, patches: Tensor) -> Tensor:
-    """uint8 patches as the peer takes them: float32, normalised, what its image processor gives."""
+    """uint8 patches as the peer takes them: float32 and normalised, as from its image processor."""
     return model.visual.patch_embed.normalise(patches)

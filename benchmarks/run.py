@@ -1,6 +1,6 @@
-"""All benchmarks, one after the other, then the tables: `make bench`.
+"""All measurements of docs/benchmarks.md, one after the other, then the tables: `make bench`.
 
-Each script is a process of its own, so none meets the memory or the compiled code of another.
+Each script runs in a separate process, so none shares memory or compiled code with another.
 """
 
 import argparse
@@ -13,35 +13,36 @@ from pathlib import Path
 from tools import tables
 
 SCRIPTS = {
-    "tower": 240,
-    "first_token": 150,
-    "preprocess": 30,
-    "prompt_memory": 80,
-    "long_video": 120,
-    "planning": 30,
-    "drawing": 60,
-    "loader": 240,
-    "training": 270,
-    "training_parts": 150,
+    "tower": ("benchmarks.bench_tower", 240),
+    "first_token": ("benchmarks.bench_first_token", 150),
+    "preprocess": ("benchmarks.bench_preprocess", 30),
+    "prompt_memory": ("benchmarks.bench_prompt_memory", 80),
+    "long_video": ("experiments.long_video", 120),
+    "planning": ("benchmarks.bench_planning", 30),
+    "drawing": ("experiments.drawing_speed", 60),
+    "loader": ("benchmarks.bench_loader", 240),
+    "training": ("benchmarks.bench_training", 270),
+    "training_parts": ("benchmarks.bench_training_parts", 150),
 }
-"""Name of a script, and about how many seconds it takes on two cores."""
+"""Name of a result -> module that measures it, and about how many seconds it takes on two cores."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Side by side with transformers. Wants a quiet machine.")
-    parser.add_argument("--only", choices=SCRIPTS, action="append", help="this one (may be given several times)")
+    parser = argparse.ArgumentParser(description="Measure beside transformers. Needs a quiet machine.")
+    parser.add_argument("--only", choices=SCRIPTS, action="append", help="only this one (may be given several times)")
     parser.add_argument("--small", action="store_true", help="tiny shapes; needs --out, leaves the tables alone")
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (benchmarks/results)")
-    parser.add_argument("--threads", type=int, default=None, help="of both sides (all cores)")
+    parser.add_argument("--threads", type=int, default=None, help="threads of both sides (all cores)")
     options = parser.parse_args(argv)
     if options.small and options.out is None:
         parser.error("--small needs --out DIR: its figures mean nothing and must not replace measured ones")
     names = list(dict.fromkeys(options.only or SCRIPTS))
-    print(f"{len(names)} benchmarks, about {total_minutes(names)} minutes on two quiet cores", flush=True)
+    minutes = max(1, sum(SCRIPTS[name][1] for name in names) / 60)
+    print(f"{len(names)} benchmarks, about {minutes:.0f} minutes on two quiet cores", flush=True)
     failed = [name for number, name in enumerate(names, 1) if not run_one(name, f"{number}/{len(names)}", options)]
     if failed:
         print(
-            f"failed: {', '.join(failed)}; tables are left alone, `make tables` writes them from what is there",
+            f"failed: {', '.join(failed)}; tables are not changed, `make tables` writes them from the existing results",
             file=sys.stderr,
         )
         return 1
@@ -50,21 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return tables.main([])
 
 
-def total_minutes(names: Sequence[str]) -> int:
-    return max(1, round(sum(SCRIPTS[name] for name in names) / 60))
-
-
 def run_one(name: str, place: str, options: argparse.Namespace) -> bool:
-    """Whether the script went through; it prints for itself."""
-    command = [sys.executable, "-m", f"benchmarks.bench_{name}"]
+    """Run a script, which prints for itself; returns whether it succeeded."""
+    module, expected_s = SCRIPTS[name]
+    command = [sys.executable, "-m", module]
     command += ["--small"] if options.small else []
     command += ["--out", str(options.out)] if options.out else []
     command += ["--threads", str(options.threads)] if options.threads else []
-    print(f"[{place}] {name}, about {SCRIPTS[name]} s", flush=True)
-    began = time.perf_counter()
+    print(f"[{place}] {name}, about {expected_s} s", flush=True)
+    start = time.perf_counter()
     code = subprocess.run(command, check=False).returncode
     outcome = "done" if code == 0 else f"failed with code {code}"
-    print(f"[{place}] {name} {outcome} after {time.perf_counter() - began:.0f} s", flush=True)
+    print(f"[{place}] {name} {outcome} after {time.perf_counter() - start:.0f} s", flush=True)
     return code == 0
 
 

@@ -1,6 +1,6 @@
 """Who draws the items of the exam `exam`: its own tasks one by one, what a browser draws many at a time.
 
-Not here: the archive (`qwen2vl.evaluation.exam`) and the verb that joins both (`qwen2vl data draw-exam`).
+Not here: the archive (`qwen2vl.evaluation.items`) and the verb that joins both (`qwen2vl data draw-exam`).
 """
 
 from collections.abc import Callable, Sequence

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from drawn_world import draw
 from examples.make import EXAMPLES
 from qwen2vl import Chat
-from qwen2vl.evaluation.judging import ExamItem, Judged
+from qwen2vl.evaluation.items import ExamItem
+from qwen2vl.evaluation.judging import Judged
 from qwen2vl.evaluation.runner import run_exam
 
 SEEDS = range(200, 320)

@@ -1,9 +1,10 @@
-"""micro from nothing to scores in pieces: the same command again goes on.
+"""The recipe micro from scratch to its scores, in pieces: the same command again resumes.
 
     python -m experiments.micro_on_gpu --minutes 9          three or four times on one datacenter GPU
 
-Every step is a verb that stands in docs/nano.md: draw, build, train until the minutes are spent, and at the end of the
-run draw its curves, convert to shards and sit the exam. A step that is done is skipped. Needs the fonts of scripts/install-fonts.sh.
+Every step is a verb from docs/nano.md: draw, build, train until the minutes are used up, and after the last training step
+draw the curves, convert to shards and answer the exam. Finished steps are skipped. Needs the fonts of
+scripts/install-fonts.sh.
 """
 
 import argparse
@@ -14,22 +15,24 @@ from pathlib import Path
 from qwen2vl.cli.main import main as qwen2vl
 from qwen2vl.recipes import recipe_class
 from qwen2vl.training.checkpoints import Checkpoints
-from tools.results import say
+from tools.script import say
 
 SHARD = "15MB"
 FEWEST_MINUTES = 0.5
-"""A piece that begins with less would load and save more than it trains."""
+"""A shorter piece would spend more time loading and saving than training."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0, help="of this command; conversion and exam come on top")
     parser.add_argument(
-        "--share", type=float, default=0.25, help="of the records that one pass needs; they are read again"
+        "--minutes", type=float, default=9.0, help="minutes of this command, without conversion and exam"
     )
-    parser.add_argument("--workers", type=int, default=8, help="processes that draw, build and read")
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="share of the records of one pass; they are read several times"
+    )
+    parser.add_argument("--workers", type=int, default=8, help="number of processes that draw, build and read")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further options of `qwen2vl train`")
+    parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="more options of `qwen2vl train`")
     options = parser.parse_args(argv)
     end = time.monotonic() + 60 * options.minutes
     run = options.runs / "micro"
@@ -37,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     total = sum(stage.steps for stage in recipe_class("micro")().prepare(run).stages)
     if steps_done(run) < total:
-        say(f"{steps_done(run)} of {total} steps; the same command again goes on")
+        say(f"{steps_done(run)} of {total} steps; the same command again resumes")
         return 0
     return finish(options.runs / "micro-weights", run)
 
 
 def prepare(options: argparse.Namespace) -> int:
-    """Records and store."""
+    """Draw the records and build the store; returns an exit code."""
     records, workers = options.runs / "micro-records", ["--num-workers", str(options.workers)]
     code = qwen2vl(["data", "draw", str(records), "--recipe", "micro", "--share", str(options.share), *workers])
     if code:
@@ -54,6 +57,7 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace, run: Path, end: float) -> int:
+    """Train until the time `end`, as `time.monotonic` counts; returns an exit code."""
     left = (end - time.monotonic()) / 60
     if left < FEWEST_MINUTES:
         return 0
@@ -63,7 +67,7 @@ def train(options: argparse.Namespace, run: Path, end: float) -> int:
 
 
 def finish(weights: Path, run: Path) -> int:
-    """The run's curves, the newest weights in shards, and what they know."""
+    """Draw the curves, write the newest weights in shards, and score them; returns an exit code."""
     if not weights.exists():
         if code := qwen2vl(["report", str(run)]):
             return code

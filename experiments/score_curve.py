@@ -1,47 +1,45 @@
-"""Scores beside the work of training: `python -m experiments.score_curve RUN [RUN that goes on from it ...]`.
+"""Exam scores beside the work of training: `python -m experiments.score_curve RUN [RUN that continues from it ...]`.
 
-Checkpoints that a run still has sit an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
-Without a run the image is drawn again.
+Every checkpoint that a run still has answers an exam; `qwen2vl train nano --train.keep-checkpoints 100` keeps them all.
+Without a run the image is drawn again from the result file.
 
     benchmarks/results/score_curve_EXAM.json   scores of checkpoints, conversations and hours until then
     docs/images/score-curve-EXAM.png           drawn from it; `make tables` writes the table
 
-Hours are those of the steps, of all processes together, on whatever machine that was: only their ratios mean anything.
+Hours are those of the steps, summed over all processes, on whatever machine trained: only their ratios are meaningful.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from qwen2vl.common.files import write_atomically
-from qwen2vl.evaluation.exam import EXAMS, read_exam
+from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.report import score
-from qwen2vl.evaluation.runner import run_exam
+from qwen2vl.evaluation.runner import answer_exam
 from qwen2vl.inference import Chat
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.curves import MOST_TASKS, draw_rows
 from qwen2vl.training.run import export_run
 from qwen2vl.training.run_directory import read_metrics
-from tools.results import RESULTS, say
+from tools.exam_tables import spread
+from tools.results import RESULTS
+from tools.script import say
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-NOT_YET = "Not measured yet: `python -m experiments.score_curve --exam {exam} runs/nano` does it.\n"
-MOST_COLUMNS = 6
-Result = dict[str, Any]
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--exam", choices=EXAMS, default="nano")
-    parser.add_argument("--processes", type=int, default=2, help="that trained, each on a core of its own")
-    parser.add_argument("--most", type=int, default=100, help="checkpoints of one run, the last among them")
-    parser.add_argument("--go-on", action="store_true", help="ask no checkpoint whose scores the file has already")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes that trained, each on one core")
+    parser.add_argument("--most", type=int, default=100, help="largest number of checkpoints of one run")
+    parser.add_argument("--go-on", action="store_true", help="keep the scores that the file already has")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--image", type=Path, default=None)
     options = parser.parse_args(argv)
@@ -59,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(
     runs: Sequence[Path], exam: str, processes: int, most: int = 100, known: Sequence[dict[str, Any]] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Checkpoints of the runs in order, at most so many of each; what was trained before counts with them."""
+    """Scores of the checkpoints of some runs in order, at most `most` of each; work of earlier runs counts as well."""
     conversations, seconds = 0, 0.0
     scored = {(point["run"], point["step"]): point["scores"] for point in known}
     for run in runs:
@@ -73,65 +71,22 @@ def measure(
                 scores = scored.get((run.name, wanted)) or scores_of(run, wanted, exam)
                 point = {"run": run.name, "step": wanted, "conversations": conversations}
                 point |= {"core_hours": round(seconds * processes / 3600, 3), "scores": scores}
-                say(f"  {run.name} {wanted}: mean {mean(point):.1%}, {point['core_hours']:.2f} core hours")
+                say(f"  {run.name} {wanted}: mean {fmean(scores.values()):.1%}, {point['core_hours']:.2f} core hours")
                 yield point
                 wanted = next(steps, None)
 
 
 def scores_of(run: Path, step: int, exam: str) -> dict[str, float]:
+    """Score by task of one checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights"
         export_run(run, weights, step)
-        chosen = EXAMS[exam]
-        results = run_exam(Chat(str(weights)), read_exam(chosen.path), max_new_tokens=chosen.max_new_tokens)
+        results = answer_exam(Chat(str(weights)), exam)
     return {task: line["score"] for task, line in score(results).items()}
 
 
-def mean(point: dict[str, Any]) -> float:
-    return fmean(point["scores"].values())
-
-
-def block(exam: str) -> Callable[[dict[str, Result]], str]:
-    """A row for every task, a column for every checkpoint."""
-    return lambda results: table(results.get(f"score_curve_{exam}"), exam)
-
-
-def table(result: Result | None, exam: str) -> str:
-    if result is None:
-        return NOT_YET.format(exam=exam)
-    points = spread(result["points"], MOST_COLUMNS)
-    head = ["task", *(f"{point['core_hours']:.1f} core hours" for point in points)]
-    rows = [head, ["---"] * len(head)]
-    rows.append(["run", *(point["run"] for point in points)])
-    rows.append(["conversations", *(f"{point['conversations'] / 1000:.0f} thousand" for point in points)])
-    rows += [[task, *(f"{point['scores'][task]:.1%}" for point in points)] for task in points[-1]["scores"]]
-    rows.append(["mean", *(f"{mean(point):.1%}" for point in points)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def work(results: dict[str, Result]) -> str:
-    """What each of the runs that the shipped weights come from has cost by itself, and all of them together."""
-    result = results.get("score_curve_exam")
-    if result is None:
-        return NOT_YET.format(exam="exam")
-    ends = {point["run"]: point for point in result["points"]}
-    rows = [["run", "steps", "conversations", "core hours"], ["---"] * 4]
-    read, hours = 0, 0.0
-    for run, end in ends.items():
-        own = f"{end['conversations'] - read:,}", f"{end['core_hours'] - hours:.1f}"
-        rows.append([f"`{run}`", f"{end['step']:,}", *own])
-        read, hours = end["conversations"], end["core_hours"]
-    rows.append(["all", f"{sum(end['step'] for end in ends.values()):,}", f"{read:,}", f"{hours:.1f}"])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def spread(points: Sequence[T], most: int) -> list[T]:
-    """At most so many, the last among them, as evenly as they lie."""
-    every = max(1, -(-len(points) // most))
-    return list(points[::-1][::every][::-1])
-
-
-def draw(result: Result, path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Draw the scores of every task and their mean over the core hours; many tasks become rows of shades."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -156,7 +111,7 @@ def draw(result: Result, path: Path) -> None:
 
 
 def draw_mean(axes: Any, points: Sequence[dict[str, Any]]) -> None:
-    hours, means = zip(*((point["core_hours"], mean(point)) for point in points), strict=True)
+    hours, means = zip(*((point["core_hours"], fmean(point["scores"].values())) for point in points), strict=True)
     axes.plot(hours, means, marker="o", linewidth=3, color="black", label="mean")
     axes.set(xlabel="core hours", ylabel="score", ylim=(0, 1))
     axes.grid(alpha=0.3, which="both")

@@ -4,8 +4,8 @@
     runs/study_NAME/VARIANT-SEED/       an ordinary run; scores.json is written last
     benchmarks/results/study_NAME.json  all scores with their intervals; `make tables` puts them into docs/studies.md
 
-Runs are processes of one thread each, as many at a time as there are cores. The same command again goes on where it was
-stopped. `--share 0.05` is a trial in folders of its own.
+Every run is a process with one thread; as many run at a time as there are cores. The same command again resumes.
+`--share 0.05` is a short trial in separate folders.
 """
 
 import argparse
@@ -25,7 +25,6 @@ import torch
 
 from drawn_world.slides import is_slides, write_slides
 from drawn_world.write_records import draw_records
-from experiments import study_tables
 from experiments.study_items import ask
 from experiments.study_recipes import STUDIES, Study, StudyRecipe
 from qwen2vl.common.errors import Qwen2VLError
@@ -37,17 +36,14 @@ from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run import export_run, run_recipe
 from qwen2vl.training.run_directory import read_metrics
-from tools import results as record
-from tools.results import RESULTS, say
+from tools import study_tables
+from tools.results import RESULTS, describe_machine, versions
+from tools.script import say
 
-RUNS = Path("runs")
-ITEMS = 400
-"""Held-out items of a column."""
 FEWEST_RECORDS = 200
-"""Of a source, however small the share."""
-TELL_EVERY = 50
+"""Least number of records of a source, however small the share."""
 STOPPED = 130
-"""Exit code of what can be gone on with."""
+"""Exit code of a command that the same command resumes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = STOPPED
     if code:
-        print("stopped; the same command again goes on", file=sys.stderr)
+        print("stopped; the same command again resumes", file=sys.stderr)
         return code
     result = gather(study, folder, options)
     path = options.out / f"study_{study.name}.json"
@@ -77,13 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Repeat an ablation of the paper at nano's size.")
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--share", type=float, default=1.0, help="of work, records and items, for trials")
-    parser.add_argument("--jobs", type=int, default=None, help="runs at a time (all cores); 0 = in this process")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of records and runs (runs)")
+    parser.add_argument("--share", type=float, default=1.0, help="share of work, records and items, for trials")
+    parser.add_argument(
+        "--jobs", type=int, default=None, help="number of runs at a time (all cores); 0 = in this process"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of records and runs (runs)")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder of the result (benchmarks/results; of a trial, its runs)"
     )
-    parser.add_argument("--only", metavar="VARIANT-SEED", help="train and ask this one alone, in this process")
+    parser.add_argument("--only", metavar="VARIANT-SEED", help="train and ask only this run, in this process")
     parser.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if not 0 < options.share <= 1:
@@ -102,7 +100,7 @@ def folder_of(options: argparse.Namespace) -> Path:
 
 
 def names_of(study: Study) -> list[str]:
-    """Every run: all variants with the first seed before any with the second."""
+    """Names of all runs: all variants with the first seed, then all with the second."""
     return [f"{variant.name}-{seed}" for seed in study.seeds for variant in study.variants]
 
 
@@ -113,7 +111,7 @@ def recipe_of(study: Study, name: str, folder: Path, share: float) -> StudyRecip
 
 
 def draw_and_build(study: Study, folder: Path, options: argparse.Namespace) -> None:
-    """What all variants read. Finished parts are found and skipped."""
+    """Draw the records and build the store that all variants read. Finished parts are skipped."""
     counts = {source: max(FEWEST_RECORDS, round(count * options.share)) for source, count in study.records.items()}
     out, workers = folder / "records", max(1, options.jobs)
     say(f"{study.title}: {sum(counts.values())} records of {len(counts)} sources in {out}")
@@ -129,12 +127,12 @@ def draw_and_build(study: Study, folder: Path, options: argparse.Namespace) -> N
 
 
 def run_all(study: Study, folder: Path, options: argparse.Namespace) -> int:
-    """Train and ask what has no scores yet; 0 when all have some. KeyboardInterrupt when asked to stop."""
+    """Train and ask every run without scores; returns 0 if all have scores. Raises KeyboardInterrupt when stopped."""
     waiting = [name for name in names_of(study) if not scores_file(folder, name).exists()]
     say(f"{len(names_of(study))} runs, {len(waiting)} of them to do")
     if not options.jobs:
         return next((code for name in waiting if (code := train_and_ask(study, name, folder, options))), 0)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that the runs are told
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that the runs are stopped too
     running: list[subprocess.Popen[bytes]] = []
     try:
         while waiting or running:
@@ -153,22 +151,22 @@ def run_all(study: Study, folder: Path, options: argparse.Namespace) -> int:
 
 
 def start(name: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
-    """One run in a process of one thread: the operations of so small a model are too short to share."""
+    """Start one run in a process with one thread: the operations of a small model are too short for more."""
     command = [sys.executable, "-m", "experiments.studies", options.study, "--only", name]
     command += ["--share", str(options.share), "--runs", str(options.runs), "--parent", str(os.getpid())]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def train_and_ask(study: Study, name: str, folder: Path, options: argparse.Namespace) -> int:
-    """Train a variant, or go on with it; ask it; write its scores."""
+    """Train a run or resume it, ask it the items of all columns, and write its scores."""
     recipe, run_dir = recipe_of(study, name, folder, options.share), folder / name
     planned = recipe.forecast(run_dir)
-    done = run_recipe(recipe, run_dir, telling(name, options.parent), num_workers=0)
+    done = run_recipe(recipe, run_dir, progress_of(name, options.parent), num_workers=0)
     if done < planned.steps:
         return STOPPED
     if not (run_dir / "export").exists():
         export_run(run_dir, run_dir / "export")
-    chat, count = Chat(run_dir / "export"), max(1, round(ITEMS * options.share))
+    chat, count = Chat(run_dir / "export"), max(1, round(400 * options.share))
     asked = {column.source: ask(chat, column.source, count) for column in study.columns}
     lines = [line for line in read_metrics(run_dir / "metrics.jsonl") if "step_s" in line]
     facts = {
@@ -189,11 +187,11 @@ def scores_file(folder: Path, name: str) -> Path:
     return folder / name / "scores.json"
 
 
-def telling(name: str, parent: int | None) -> Callable[[dict[str, Any]], None]:
-    """Tells every so many steps; has the run saved and stopped when the command that started it was killed."""
+def progress_of(name: str, parent: int | None) -> Callable[[dict[str, Any]], None]:
+    """A function that prints every 50th step, and stops the run, which is saved, if its parent process no longer exists."""
 
-    def tell(line: dict[str, Any]) -> None:
-        if line["step"] % TELL_EVERY == 0 or line["step"] == line["steps"]:
+    def on_step(line: dict[str, Any]) -> None:
+        if line["step"] % 50 == 0 or line["step"] == line["steps"]:
             right = f"tokens right {line['token_accuracy']:.1%}"
             say(
                 f"{name}: step {line['step']}/{line['steps']}, loss {line['loss']:.3f}, {right}, {line['step_s']:.1f} s a step"
@@ -201,11 +199,11 @@ def telling(name: str, parent: int | None) -> Callable[[dict[str, Any]], None]:
         if parent is not None and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return tell
+    return on_step
 
 
 def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The result of all runs, as the tables read it."""
+    """The result of all runs, in the form that the tables read."""
     found = {name: json.loads(scores_file(folder, name).read_text()) for name in names_of(study)}
     variants = []
     for variant in study.variants:
@@ -216,7 +214,7 @@ def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str,
             "tokens": of_seeds[0]["tokens"],
             "runs": [one["run"] for one in of_seeds],
             "scores": {
-                column.source: score([one["shares"][column.source] for one in of_seeds]) for column in study.columns
+                column.source: score_of_seeds([one["shares"][column.source] for one in of_seeds]) for column in study.columns
             },
         })  # fmt: skip
     return {
@@ -224,15 +222,15 @@ def gather(study: Study, folder: Path, options: argparse.Namespace) -> dict[str,
         "title": study.title,
         "share": options.share,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": record.machine(torch.get_num_threads() if not options.jobs else 1),
-        "versions": record.versions(),
+        "machine": describe_machine(torch.get_num_threads() if not options.jobs else 1),
+        "versions": versions(),
         "columns": [{"source": each.source, "title": each.title, "part": each.part} for each in study.columns],
         "variants": variants,
     }
 
 
-def score(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Mean over the seeds, and an interval that spans the 95 % intervals of each of them, so that both items and seeds count."""
+def score_of_seeds(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Mean over the seeds, with an interval that spans the 95 % intervals of all seeds: both items and seeds count."""
     means = [sum(shares) / len(shares) for shares in of_seeds]
     intervals = [interval_of(shares) for shares in of_seeds]
     return {

@@ -1,4 +1,4 @@
-"""What the studies ask: held-out items of a source, and the share of an answer that is right."""
+"""Questions of the studies: held-out items of a source, and the share of an answer that is right."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
@@ -8,26 +8,24 @@ from drawn_world import Item, draw
 from drawn_world.slides import draw_slides, is_slides
 from drawn_world.write_records import item_key, parse_source
 from qwen2vl.evaluation.metrics import IOU_HIT, iou
-from qwen2vl.evaluation.runner import Answers
+from qwen2vl.evaluation.runner import Answerer
 from qwen2vl.processing.grounding import FRAME, Places, parse_places
 
 SPLIT = "test"
-NEAR = 0.1
-"""Of the image's sides: a point counts as found within it, on both axes."""
 BATCH = 32
 MAX_NEW_TOKENS = 128
 
 
 def held_out(source: str, number: int) -> Item:
-    """Item `number` of a source, from the half of the world that no training sees."""
+    """Item `number` of a source, from the test split, which no training sees."""
     if is_slides(source):
         return draw_slides(source, number, SPLIT)
     task, ease = parse_source(source)
     return draw(task, item_key(0, source, number), SPLIT, ease)
 
 
-def ask(model: Answers, source: str, count: int) -> tuple[list[float], list[int]]:
-    """Of every item the share of its answer that is right, and its visual tokens. Greedy."""
+def ask(model: Answerer, source: str, count: int) -> tuple[list[float], list[int]]:
+    """Ask `count` items greedily; returns the right share of every answer and the visual tokens of every item."""
     shares, tokens = list[float](), list[int]()
     items: Iterator[Item] = (held_out(source, number) for number in range(count))
     while group := list(islice(items, BATCH)):
@@ -40,29 +38,30 @@ def ask(model: Answers, source: str, count: int) -> tuple[list[float], list[int]
 
 
 def share_right(answer: str, reply: str) -> float:
-    """Share of the parts of an answer that the reply has at their place: its lines, and what commas part in them.
+    """Share of the parts of an answer that the reply has in the same order. Parts are lines, and names between commas.
 
-    A box counts from an overlap of one half on, a point within a tenth of the image. Parts too many count as wrong.
+    A box is right from an overlap of one half, a point within a tenth of the image. Additional parts count as wrong.
     """
     pairs = list(zip_longest(parts(answer), parts(reply), fillvalue=""))
     return sum(is_right(wanted, given) for wanted, given in pairs) / len(pairs)
 
 
 def parts(text: str) -> list[str]:
-    """Names or places of an answer, in order. Commas between names have a blank behind them, those inside places have not."""
+    """Names or places of an answer in order. Commas between names are followed by a space, those inside places are not."""
     return [part.strip() for line in text.strip().split("\n") for part in line.split(", ")]
 
 
 def is_right(wanted: str, given: str) -> bool:
+    """Whether one part of a reply is right."""
     true, found = places(wanted), places(given)
     if true.boxes:
         return bool(found.boxes) and iou(found.boxes[0].xyxy_1000, true.boxes[0].xyxy_1000) >= IOU_HIT
     if true.points:
         pairs = zip(true.points[0].xy_1000, found.points[0].xy_1000, strict=True) if found.points else [(0, FRAME)]
-        return all(abs(a - b) <= NEAR * FRAME for a, b in pairs)
+        return all(abs(a - b) <= 0.1 * FRAME for a, b in pairs)
     return wanted == given
 
 
 def places(text: str) -> Places:
-    """On an image of a thousand thousandths: overlaps and shares of sides are the same on any other."""
+    """Boxes and points of a text, on an image of 1000x1000 pixels: overlaps are the same on images of any size."""
     return parse_places(text, [(FRAME, FRAME)])

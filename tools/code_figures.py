@@ -1,8 +1,8 @@
 """Size and shape of the code: `python -m tools.code_figures [DIRECTORY...]` prints one row a package and one for all.
 
 A top-level name is a function, class or constant that a module defines; imports, `__all__` and names inside classes are not
-counted. A line is a line of a .py file, blank ones too. Lengths of functions include their decorators' lines but not
-functions defined inside them a second time.
+counted. A line is any line of a .py file, also a blank one. The length of a function includes the functions inside it, which
+are also counted by themselves, but not its decorators.
 """
 
 import argparse
@@ -11,18 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("qwen2vl", "drawn_world")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Counts of some files."""
+    """Figures of some files."""
 
     files: int
     lines: int
     names: int
     functions: tuple[int, ...]
-    """Lines of every function and method, ascending."""
+    """Number of lines of every function and method, ascending."""
     longest_file: int
 
     @property
@@ -30,12 +28,12 @@ class Figures:
         return 1000 * self.names / max(1, self.lines)
 
     def function_lines(self, share: float) -> int:
-        """Length that this share of the functions does not exceed; 0 without functions."""
+        """Number of lines that this share of the functions does not exceed; 0 without functions."""
         return self.functions[min(len(self.functions) - 1, int(share * len(self.functions)))] if self.functions else 0
 
 
 def measure(files: Sequence[Path]) -> Figures:
-    """Read and count files of Python source."""
+    """Read files of Python source and count."""
     sources = [file.read_text(encoding="utf-8") for file in files]
     trees = [ast.parse(source) for source in sources]
     counts = [source.count("\n") for source in sources]
@@ -64,14 +62,14 @@ def top_level_names(tree: ast.Module) -> Iterator[str]:
 
 
 def function_lengths(tree: ast.Module) -> Iterator[int]:
-    """Lines of every function and method."""
+    """Number of lines of every function and method."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def table(groups: dict[str, Sequence[Path]]) -> str:
-    """One row a group of files."""
+    """A header, and a row for every group of files."""
     head = (
         f"{'':24}{'files':>7}{'lines':>8}{'names':>7}{'/1000':>7}{'median':>8}{'p90':>5}{'max':>5}{'longest file':>14}"
     )
@@ -88,7 +86,7 @@ def table(groups: dict[str, Sequence[Path]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="*", type=Path, help="directories to count (default: the two packages)")
-    directories = parser.parse_args().directories or [Path(name) for name in PACKAGES if Path(name).is_dir()]
+    directories = parser.parse_args().directories or [Path("qwen2vl"), Path("drawn_world")]
     groups = {str(directory): sorted(directory.rglob("*.py")) for directory in directories}
     if len(groups) > 1:
         groups["all"] = [file for files in groups.values() for file in files]

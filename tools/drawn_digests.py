@@ -1,7 +1,7 @@
 """Digests of drawn items: `python -m tools.drawn_digests OUT.json [--against OLD.json]`.
 
 One digest for the first items of every task, split and ease, of the slides and of what the browser and matplotlib draw. Two
-versions of the code draw the same items where their digests are equal; `--against` lists those that are not. Needs the
+versions of the code draw the same items if their digests are equal; `--against` lists the digests that differ. Needs the
 fonts, Chromium, Poppler, matplotlib and the photographs of scikit-image; half a minute of a core.
 """
 
@@ -18,12 +18,12 @@ from PIL import Image
 
 from drawn_world import DENSE, SPLITS, TASKS, Item, browser, draw, exam_tasks, slides
 
-FULL_ITEMS, EASED_ITEMS, SLOW_ITEMS = 50, 10, 12
-SLIDES = ("slides_list@4-8", "slides_first@4-8", "slides_last@8-16", "slides_after@4-64")
+SLOW_ITEMS = 12
+"""Number of items of tasks that a browser or matplotlib draws."""
 
 
 def digest(items: Iterable[Item]) -> str:
-    """Twenty hexadecimal digits over pixels, questions, answers and truths."""
+    """Twenty hexadecimal digits of the SHA-256 of pixels, questions, answers and truths."""
     state = hashlib.sha256()
     for item in items:
         feed(state, [item.task, item.messages, item.answer, item.truth])
@@ -49,13 +49,13 @@ def feed(state: Any, value: Any) -> None:
 
 
 def digests() -> Iterator[tuple[str, str]]:
-    """What was drawn, and its digest."""
+    """Name of every group of items, and its digest."""
     for task in (*TASKS, *DENSE):
         for split in SPLITS:
             for ease in (0.0, 0.5, 1.0):
-                count = FULL_ITEMS if ease == 0 else EASED_ITEMS
+                count = 50 if ease == 0 else 10
                 yield f"{task} {split} {ease:g}", digest(draw(task, seed, split, ease) for seed in range(count))
-    for source in SLIDES:
+    for source in ("slides_list@4-8", "slides_first@4-8", "slides_last@8-16", "slides_after@4-64"):
         pairs = [(number, split) for number in range(10) for split in ("train", "test")]
         yield source, digest(slides.draw_slides(source, number, split) for number, split in pairs)
     for split in ("train", "test"):
@@ -76,8 +76,8 @@ def main() -> int:
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     if options.against is None:
         return 0
-    known = json.loads(options.against.read_text())
-    different = [name for name in {**known, **found} if known.get(name) != found.get(name)]
+    old = json.loads(options.against.read_text())
+    different = [name for name in {**old, **found} if old.get(name) != found.get(name)]
     print("\n".join(different) or f"all {len(found)} digests are equal")
     return int(bool(different))
 

@@ -5,11 +5,9 @@ Each path is that of the second time: what is prepared once (imports, caches, po
 docs/architecture.md shows the three lists, and a test compares them.
 """
 
-import json
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType

@@ -1,4 +1,4 @@
-"""Whether every attention back-end gives what the reference gives on this device, and packing changes nothing."""
+"""Checks that every attention back-end agrees with the reference on this device, and that packing changes nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import check_exact, check_rounded
-from benchmarks.drawn import document, image_prompt, random_patches
 from benchmarks.peer import random_model
+from benchmarks.synthetic_inputs import document, image_prompt, random_patches
 from qwen2vl.model.attention import AttentionLayout, Segment, attend
 from qwen2vl.model.attention.backends import choose_backend
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -16,9 +16,9 @@ from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
 
 EXACT_ON_GPU = 1e-4
-"""fp32 with TF32 off."""
+"""Largest relative difference in fp32, with TF32 off."""
 ROUNDED_ON_GPU = 0.02
-"""One attention call in bf16."""
+"""Largest typical difference of one attention call in bf16."""
 
 
 def check_all(config: Qwen2VLConfig, device: torch.device, lengths: Sequence[int]) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def check_all(config: Qwen2VLConfig, device: torch.device, lengths: Sequence[int
 
 
 def check_backends(config: Qwen2VLConfig, device: torch.device, lengths: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """All back-ends against the reference: tower heads and decoder heads, packed, causal, over a cache, decoding."""
+    """Compare all back-ends with the reference: heads of tower and decoder, packed, causal, over a cache, decoding."""
     text, vision = config.text, config.vision
     shapes = {
         "tower": (vision.num_heads, vision.num_heads, vision.head_dim),
@@ -46,14 +46,14 @@ def check_backends(config: Qwen2VLConfig, device: torch.device, lengths: Sequenc
                     for rows, count in ((queries, heads), (keys, kv_heads), (keys, kv_heads))
                 )
                 expected = attend(q.float(), k.float(), v.float(), layout, backend="reference")
-                # A back-end that cannot run this row is one that is not chosen for it; the two general ones always can.
+                # The two general back-ends run every row, the others only rows for which they are chosen.
                 for backend in dict.fromkeys(("reference", "sdpa", choose_backend(q, layout))):
                     what = f"{part}, {kind}, {backend}, {str(dtype).removeprefix('torch.')}"
                     yield judge(what, attend(q, k, v, layout, backend=backend), expected, dtype)
 
 
 def layouts(part: str, lengths: Sequence[int], device: torch.device) -> dict[str, tuple[AttentionLayout, int, int]]:
-    """Layouts of every kind, with their numbers of query and key rows."""
+    """Attention layouts of every kind, with their numbers of query and key rows."""
     ends = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
     total = ends[-1]
     if part == "tower":
@@ -71,7 +71,7 @@ def layouts(part: str, lengths: Sequence[int], device: torch.device) -> dict[str
 
 @torch.inference_mode()
 def check_packing(config: Qwen2VLConfig, device: torch.device, dtype: torch.dtype) -> list[dict[str, Any]]:
-    """Tower and whole model: documents and images in one row give what they give one by one."""
+    """Check that documents and images packed in one row give the same as one by one, in the tower and the whole model."""
     model = random_model(config, dtype, device)
     grids = [(1, 4, 6), (1, 8, 4), (2, 4, 4), (1, 4, 6)]
     patches = random_patches(grids, config.vision.patch_dim)
@@ -99,7 +99,7 @@ def both_ways(model: Qwen2VL, rows: Sequence[ModelInputs], device: torch.device)
 
 @torch.inference_mode()
 def check_devices(config: Qwen2VLConfig, device: torch.device) -> dict[str, Any]:
-    """The same weights and the same prompt on the CPU and here, in fp32."""
+    """Compare this device with the CPU: the same weights and prompt, in fp32."""
     model = random_model(config, torch.float32)
     prompt = image_prompt(config, (1, 8, 6), 5)
     expected = model(prompt).logits

@@ -1,40 +1,39 @@
 """Correctness and speed on one CUDA device, in one command and one result file.
 
-Order: agreement of every back-end, then the full 2B tower, first token and decoding beside transformers, then training.
+In this order: agreement of every back-end; first token, decoding and the full tower at 2B beside transformers; training.
 """
 
 import argparse
 import importlib.util
-import sys
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks import bench_first_token
-from benchmarks.agreement import Disagreement, check_rounded
+from benchmarks.agreement import check_rounded
 from benchmarks.bench_tower import SIZES, tower_paths
 from benchmarks.gpu.correctness import check_all
-from benchmarks.gpu.training import train_rates
-from benchmarks.measuring import interleave, median
+from benchmarks.gpu.train_rates import train_rates
 from benchmarks.peer import SMALL, random_model, shortened, transformers_twin
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import tower_flops
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import interleave
+from tools.results import Comparison, Result
+from tools.script import options_parser, parse_options, run_script, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = record.options_parser(__doc__)
+    parser = options_parser(__doc__)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tokens", type=int, default=None, help="decoded in one run (128)")
-    options = record.parse(parser, argv, repeats=7)
+    parser.add_argument("--tokens", type=int, default=None, help="number of tokens decoded in one run (128)")
+    options = parse_options(parser, argv, repeats=7)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("this torch sees no CUDA device: run it on a GPU machine, or with --device cpu --small --out DIR")
     options.tokens = options.tokens or (4 if options.small else 128)
     options.profile = False
-    say(f"gpu: written to {record.write(measure(options), options)}")
+    say(f"gpu: written to {measure(options).write(options)}")
     return 0
 
 
@@ -59,11 +58,11 @@ def measure(options: argparse.Namespace) -> Result:
     else:
         say("  transformers is not installed: nothing is compared with it")
     batches = (2,) if options.small else (32, 256, 1024)
-    lines, learnt = train_rates(device, batches, options.repeats)
+    lines, losses = train_rates(device, batches, options.repeats)
     return Result(
         name="gpu",
         title="On a GPU",
-        settings=settings | learnt,
+        settings=settings | losses,
         agreement={"checks": checks},
         comparisons=[*comparisons, *lines],
         limits=limits,
@@ -73,12 +72,12 @@ def measure(options: argparse.Namespace) -> Result:
 def tower(
     config: Qwen2VLConfig, device: torch.device, options: argparse.Namespace, rate: float, checks: list[dict[str, Any]]
 ) -> Comparison:
-    """The whole tower (32 blocks) over 16 images, both eager."""
+    """Compare the whole tower (32 blocks) over 16 images, both sides eager."""
     grids = [(1, *size) for size in (SIZES[5:8] if options.small else SIZES)]
     model = random_model(shortened(config, layers=1), torch.bfloat16, device)
     paths, _ = tower_paths(model, transformers_twin(model), grids)
     checks.append(check_rounded("whole tower, bf16", paths["ours"](), paths["transformers"]()))
-    times = interleave(runs(paths), options.repeats, device)
+    times = interleave(dict[str, Callable[[], object]](paths), options.repeats, device)
     flops = sum(tower_flops(config.vision, grid) for grid in grids)
     return Comparison(
         what=f"Vision tower, {len(grids)} images, {config.vision.depth} blocks",
@@ -91,12 +90,5 @@ def tower(
     )
 
 
-def runs(paths: dict[str, Callable[[], Tensor]]) -> dict[str, Callable[[], object]]:
-    return dict(paths)
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,4 +1,5 @@
-"""Scoring of answers: metrics, intervals, a runner over stored items, reports as data, tables and a page.
+"""Scoring of answers: items, metrics, intervals, the packaged exams, a runner, and reports as data, tables and a page.
 
-It sees only what answers conversations (`runner.Answers`), so an engine, a server or a scripted stand-in can be scored.
+Models are seen only through conversations (`runner.Answerer`), so an engine, a server or a scripted model can be scored. Exams
+are read from their archives: nothing here draws.
 """

@@ -1,23 +1,24 @@
-"""How sure a mean of scores is: 95 % intervals. Closed forms, so the same scores give the same interval everywhere."""
+"""95 % intervals of mean scores, in closed form, so that the same scores have the same interval on every machine."""
 
 import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
 Z = 1.959964
-"""Of a normal variable 95 % lie within so many deviations."""
+"""95 % of a normal variable lie within this number of standard deviations."""
 Interval = tuple[float, float]
+"""Lower and upper bound."""
 
 
 def interval_of(scores: Sequence[float]) -> Interval:
-    """Of the mean of scores in 0..1: Wilson's where all are 0 or 1, Student's else."""
+    """Interval of the mean of scores in 0..1: Wilson's if every score is 0 or 1, otherwise Student's."""
     if all(score in (0, 1) for score in scores):
         return wilson_interval(int(sum(scores)), len(scores))
     return mean_interval(scores)
 
 
 def wilson_interval(right: int, total: int, z: float = Z) -> Interval:
-    """Of a share by Wilson's score (1927), which stays within 0..1 and is honest near its ends."""
+    """Interval of a share by Wilson's score (1927): it stays within 0..1 and is also reliable near 0 and 1."""
     if total == 0:
         return 0.0, 1.0
     share, square = right / total, z * z
@@ -28,7 +29,7 @@ def wilson_interval(right: int, total: int, z: float = Z) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Of a mean of values in 0..1 by Student's t, cut to 0..1."""
+    """Interval of a mean of values in 0..1 by Student's t, cut to 0..1."""
     if len(values) < 2:
         return 0.0, 1.0
     mean = fmean(values)
@@ -37,7 +38,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def student(freedom: int) -> float:
-    """Student's t that 95 % lie within, by Fisher's expansion: 0.2 % too small at 5 degrees of freedom, exact from 20 on."""
+    """Bound of Student's t for 95 % by Fisher's expansion: 0.2 % too small at 5 degrees of freedom, exact from 20 on."""
     z, f = Z, freedom
     terms = (
         z,
@@ -49,7 +50,7 @@ def student(freedom: int) -> float:
 
 
 def difference_interval(a: float, a_interval: Interval, b: float, b_interval: Interval) -> Interval:
-    """Of the difference a - b of two independent means, from the interval of each (Newcombe 1998, method 10)."""
+    """Interval of the difference a - b of two independent means, from the interval of each (Newcombe 1998, method 10)."""
     low = math.hypot(a - a_interval[0], b_interval[1] - b)
     high = math.hypot(a_interval[1] - a, b - b_interval[0])
     return a - b - low, a - b + high

@@ -1,46 +1,21 @@
-"""What an item asks for, and how right an answer to it is. Truth has five kinds:
-
-    {"kind": "text", "accept": ["red circle", ...]}              one of these, exactly; with "metric": "anls" nearly
-    {"kind": "number", "value": 12.0, "tolerance": 0.05}         the first number of the answer is so near, relatively
-    {"kind": "box", "box_px": [x1, y1, x2, y2], ...}             IoU of at least one half
-    {"kind": "point", "box_px": [x1, y1, x2, y2], ...}           within the box
-    {"kind": "action", "name": "Tap", "box_px": ..., "text": ...}  the call of an agent: its name, its point and its text where given
-
-Boxes are pixels of the last image, or of what the answer calls "Picture 2".
-"""
+"""Scores of single answers, each by the kind of truth of its item (see `items`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from PIL import Image
-
-from qwen2vl.evaluation.metrics import IOU_HIT, anls, exact_match, inside, iou, number_match
+from qwen2vl.evaluation.items import ExamItem, images_of
+from qwen2vl.evaluation.metrics import IOU_HIT, anls, exact_match, iou, is_inside, number_match
 from qwen2vl.processing.agent_text import Call, parse_reply
 from qwen2vl.processing.grounding import to_pixels
 
 Metric = Literal["exact", "anls", "number", "iou", "point", "action"]
-METRICS: dict[str, Metric] = {"number": "number", "box": "iou", "point": "point", "action": "action"}
-"""By kind of truth, but for "text"."""
-TOLERANCE = 0.05
-"""Of numbers whose truth names none."""
 Place = tuple[int, tuple[float, ...]]
-"""Which image, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
+"""Index of an image, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExamItem:
-    """One question with the facts that judge its answer."""
-
-    id: str
-    task: str
-    messages: list[dict[str, Any]]
-    truth: dict[str, Any]
-    """One of the kinds above; any other keys are for readers."""
-
-
-class Reply(Protocol):
-    """What a model answers; `inference.Answer` is one."""
+class ReplyLike(Protocol):
+    """The answer of a model; `inference.Answer` is one."""
 
     @property
     def text(self) -> str: ...
@@ -52,7 +27,7 @@ class Reply(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The answer to one item, without the item's images, so that thousands of them are small."""
+    """The scored answer to one item, without its images: thousands of them need little memory."""
 
     id: str
     task: str
@@ -60,33 +35,36 @@ class Judged:
     text: str
     metric: Metric
     score: float
-    """0..1; only "anls" gives anything between."""
+    """0..1; only "anls" gives values between."""
     overlap: float | None = None
-    """IoU of the first box with the true one; None where no box was asked for."""
+    """IoU of the first box with the true one; None if the item asks for no box."""
     places: tuple[Place, ...] = ()
-    """All that the answer names."""
+    """All boxes, then all points, that the answer names; for an action the point of the call."""
 
     @property
     def right(self) -> bool:
+        """Whether the score is the highest one."""
         return self.score == 1
 
 
-def judge(item: ExamItem, reply: Reply) -> Judged:
-    """Score an answer by the item's kind of truth."""
-    truth, metric = item.truth, metric_of(item.truth)
-    places, overlap = places_of(reply), None
+def judge(item: ExamItem, reply: ReplyLike) -> Judged:
+    """Score an answer by the kind of truth of its item."""
+    truth, metric, overlap = item.truth, metric_of(item.truth), None
+    places: tuple[Place, ...] = tuple((box.image_index, tuple(box.xyxy_px)) for box in reply.boxes)
+    places += tuple((point.image_index, tuple(point.xy_px)) for point in reply.points)
     match metric:
         case "iou":
             overlap = iou(reply.boxes[0].xyxy_px, truth["box_px"]) if reply.boxes else 0.0
             score = float(overlap >= IOU_HIT)
         case "point":
-            score = float(bool(reply.points) and inside(reply.points[0].xy_px, truth["box_px"]))
+            score = float(bool(reply.points) and is_inside(reply.points[0].xy_px, truth["box_px"]))
         case "number":
-            score = float(number_match(reply.text, truth["value"], truth.get("tolerance", TOLERANCE)))
+            score = float(number_match(reply.text, truth["value"], truth.get("tolerance", 0.05)))
         case "action":
-            call = first_call(reply.text)
-            places = touched(call, item)
-            score = float(action_match(call, places, truth))
+            calls = parse_reply(reply.text).calls
+            call = calls[0] if calls and isinstance(calls[0], Call) else None
+            places = _point_of(call, item) if call else ()
+            score = float(call is not None and _is_right_action(call, places, truth))
         case "anls":
             score = anls(reply.text, truth["accept"])
         case "exact":
@@ -104,50 +82,29 @@ def judge(item: ExamItem, reply: Reply) -> Judged:
 
 
 def metric_of(truth: Mapping[str, Any]) -> Metric:
-    """By what a truth is scored."""
+    """The metric by which answers are scored against a truth."""
     if truth["kind"] == "text":
         return "anls" if truth.get("metric") == "anls" else "exact"
-    return METRICS[truth["kind"]]
+    metrics: dict[str, Metric] = {"number": "number", "box": "iou", "point": "point", "action": "action"}
+    return metrics[truth["kind"]]
 
 
-def places_of(reply: Reply) -> tuple[Place, ...]:
-    boxes = tuple((box.image_index, tuple(box.xyxy_px)) for box in reply.boxes)
-    return boxes + tuple((point.image_index, tuple(point.xy_px)) for point in reply.points)
-
-
-def first_call(text: str) -> Call | None:
-    """The first call of a reply in the agent form; None where there is none that can be read."""
-    calls = parse_reply(text).calls
-    return calls[0] if calls and isinstance(calls[0], Call) else None
-
-
-def touched(call: Call | None, item: ExamItem) -> tuple[Place, ...]:
-    """The argument "point", thousandths, as a place on the last image; none where it is no point."""
-    seen = images(item.messages)
-    size = item.truth.get("size") or (seen[-1].size if seen else None)
-    point = call.arguments.get("point") if call else None
-    if size is None or not isinstance(point, list) or len(point) != 2 or not all(map(_is_number, point)):
+def _point_of(call: Call, item: ExamItem) -> tuple[Place, ...]:
+    """The argument "point" of a call, in thousandths, as a place on the last image; empty if it is not a point."""
+    images = images_of(item.messages)
+    size = item.truth.get("size") or (images[-1].size if images else None)
+    point = call.arguments.get("point")
+    if size is None or not isinstance(point, list) or len(point) != 2:
         return ()
-    return ((max(0, len(seen) - 1), to_pixels(point, size)),)
+    for value in point:  # JSON also has true, NaN and integers that no float holds
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
+            return ()
+    return ((max(0, len(images) - 1), to_pixels(point, size)),)
 
 
-def _is_number(value: Any) -> bool:
-    """True and NaN are none, nor is what no float holds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-
-
-def action_match(call: Call | None, places: Sequence[Place], truth: Mapping[str, Any]) -> bool:
-    """The right name; the point inside the box and the same text, where the truth has them."""
-    if call is None or call.name != truth["name"]:
-        return False
-    box, text = truth.get("box_px"), truth.get("text")
-    if box is not None and not (places and inside(places[0][1], box)):
-        return False
-    written = call.arguments.get("text")
-    return text is None or (isinstance(written, str) and written.strip() == text)
-
-
-def images(messages: Sequence[Mapping[str, Any]]) -> list[Image.Image]:
-    """The images of a conversation in their order, without the frames of videos."""
-    parts = [part for message in messages if not isinstance(message["content"], str) for part in message["content"]]
-    return [part["image"] for part in parts if part["type"] == "image"]
+def _is_right_action(call: Call, places: Sequence[Place], truth: Mapping[str, Any]) -> bool:
+    """Whether a call has the right name and, if the truth has them, a point inside the box and the same text."""
+    box, text, written = truth.get("box_px"), truth.get("text"), call.arguments.get("text")
+    has_point = box is None or (bool(places) and is_inside(places[0][1], box))
+    has_text = text is None or (isinstance(written, str) and written.strip() == text)
+    return call.name == truth["name"] and has_point and has_text

@@ -1,7 +1,7 @@
-"""A report for people: one HTML page without other files, of scores and of items with what was asked, answered and true.
+"""A report for people: one HTML file of scores and of items with their question, answer and truth.
 
-Failures come first. All text of items and answers is escaped, and the page forbids itself everything but its own images;
-its size is bounded, whatever the images.
+Failures come first. All text of items and answers is escaped, and the page allows itself no content but its own images. Its
+size is bounded, whatever the images. The frame of the page and its styles: page.html.
 """
 
 import base64
@@ -9,42 +9,29 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import groupby
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from PIL import Image
 
-from qwen2vl.evaluation.judging import ExamItem, Judged
-from qwen2vl.evaluation.report import Aims, Scores, gaps, measure, missed, verdict, with_parts
+from qwen2vl.evaluation.items import ExamItem
+from qwen2vl.evaluation.judging import Judged
+from qwen2vl.evaluation.report import Report, describe_metric
+from qwen2vl.evaluation.runner import ExamRun
 
 MOST_BYTES = 12_000_000
-"""Of the page's items; every task has an equal share of it, and always one item."""
+"""Size of all items of the page; every task has an equal share of it, and always one item."""
 MOST_FRAMES = 12
-"""Of a video; equal ones that follow each other are one."""
-SHARE_RIGHT = 4
-"""One in so many of the items that are shown is a right one, where there are enough."""
-WIDE, IMAGE, FRAME = 640, 224, 100
-"""Pixels: larger images are shown smaller, images and frames of videos that are small enlarged up to these."""
-LOSSLESS_BYTES = 40_000
-"""Images whose lossless file is larger are shown as JPEG."""
-LONGEST_TEXT = 1_500
-"""Signs of one text that are shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
-    """What was examined."""
-
-    exam: str
-    digest: str
-    """SHA-256 of the stored exam."""
-    model: str
+"""Number of frames of a video that are shown; equal frames in a row count as one."""
+WIDEST = 640
+"""Pixels; larger images are shown smaller."""
 
 
 def choose(results: Sequence[Judged], per_task: int) -> list[Judged]:
-    """So many results of every task, the worst first, then a few right ones; in the order of the exam otherwise."""
+    """At most `per_task` results of every task: the worst first, then right ones, a quarter if there are enough of both."""
     by_task: dict[str, list[Judged]] = defaultdict(list)
     for result in results:
         by_task[result.task].append(result)
@@ -52,39 +39,40 @@ def choose(results: Sequence[Judged], per_task: int) -> list[Judged]:
     for judged in by_task.values():
         failed = sorted((result for result in judged if not result.right), key=lambda result: result.score)
         right = [result for result in judged if result.right]
-        kept = min(len(right), per_task // SHARE_RIGHT)
-        chosen += [*failed[: per_task - kept], *right][:per_task]
+        num_right = min(len(right), per_task // 4)
+        chosen += [*failed[: per_task - num_right], *right][:per_task]
     return chosen
 
 
-def page(heading: Heading, scores: Scores, aims: Aims, chosen: Sequence[Judged], items: Mapping[str, ExamItem]) -> str:
-    """The whole page; `items` has those that were chosen, by id."""
+def page(run: ExamRun, report: Report, chosen: Sequence[Judged], items: Mapping[str, ExamItem]) -> str:
+    """The whole page; `items` maps the id of every chosen result to its item."""
     by_task = {task: list(judged) for task, judged in groupby(chosen, key=lambda result: result.task)}
     share = MOST_BYTES // max(1, len(by_task))
     sections = [
-        _section(task, scores[task], [(result, items[result.id]) for result in judged], share)
+        _section(task, report.scores[task], [(result, items[result.id]) for result in judged], share)
         for task, judged in by_task.items()
     ]
-    return _PAGE.format(
-        title=_text(f"{heading.model}: {heading.exam}"),
-        style=_STYLE,
-        facts=_text(f"Model {heading.model}, exam {heading.exam}, sha256 {heading.digest}"),
-        verdict=_text(verdict(scores, aims)),
-        scores=_score_table(scores, aims, set(by_task)),
-        gaps=_gap_table(scores, aims),
+    template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=_text(f"{run.model}: {run.exam}"),
+        facts=_text(f"Model {run.model}, exam {run.exam}, sha256 {run.digest}"),
+        verdict=_text(report.verdict()),
+        scores=_score_table(report, set(by_task)),
+        gaps=_gap_table(report),
         tasks="".join(sections),
     )
 
 
-def _score_table(scores: Scores, aims: Aims, linked: set[str]) -> str:
-    rows, under = [], missed(scores, aims)
-    for task, line in with_parts(scores).items():
-        floor, aim = aims.floors.get(task, (None, None))
+def _score_table(report: Report, linked: set[str]) -> str:
+    """A row for every task and part; the names of `linked` tasks lead to their section."""
+    rows, under = [], report.missed()
+    for task, line in report.lines().items():
+        floor, aim = report.aims.floors.get(task, (None, None))
         name = f'<a href="#{_text(task)}">{_text(task)}</a>' if task in linked else _text(task)
         overlap = f"{line['mean_iou']:.2f}" if "mean_iou" in line else ""
         cells = (
             name,
-            _text(measure(line["metric"])),
+            _text(describe_metric(line["metric"])),
             f"<b>{line['score']:.1%}</b>",
             f"{line['low']:.1%} to {line['high']:.1%}",
             _bar(line, floor, aim),
@@ -92,42 +80,43 @@ def _score_table(scores: Scores, aims: Aims, linked: set[str]) -> str:
             overlap,
             str(line["n"]),
         )
-        rows.append(_row(cells, "missed" if task in under else ""))
+        rows.append((cells, task in under))
     return _table(
         ("task", "measure", "score", "95 % interval", "floor and aim are lines", "floor (aim)", "mean IoU", "items"),
         rows,
     )
 
 
-def _gap_table(scores: Scores, aims: Aims) -> str:
-    found, rows = gaps(scores, aims), []
-    for task, line in found.items():
+def _gap_table(report: Report) -> str:
+    """A row for every pair of twins; "" without any."""
+    rows = []
+    for task, line in report.gaps().items():
         gap, low, high = (f"{100 * line[key]:.1f}" for key in ("gap", "low", "high"))
-        wanted = "{:.0f} ({:.0f})".format(*(100 * bound for bound in aims.gap))
         cells = (
             _text(task),
             _text(line["twin"]),
-            _text(measure(line["metric"])),
+            _text(describe_metric(line["metric"])),
             f"<b>{gap}</b>",
             f"{low} to {high}",
-            wanted,
+            report.gap_bounds(),
         )
-        rows.append(_row(cells, "missed" if line["gap"] > aims.gap[0] else ""))
+        rows.append((cells, line["gap"] > report.aims.gap[0]))
     head = ("images of another renderer", "its twin", "measure", "points under it", "95 % interval", "at most (aim)")
     return f"<h2>Transfer</h2>\n{_table(head, rows)}" if rows else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+def _table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], bool]]) -> str:
+    """A table of cells in HTML; every row says whether it misses its floor."""
     titles = "".join(f"<th>{_text(title)}</th>" for title in head)
-    return f"<table><tr>{titles}</tr>\n{''.join(rows)}</table>\n"
-
-
-def _row(cells: Sequence[str], kind: str) -> str:
-    return f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+    lines = (
+        f'<tr class="{"missed" if is_missed else ""}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+        for cells, is_missed in rows
+    )
+    return f"<table><tr>{titles}</tr>\n{''.join(lines)}</table>\n"
 
 
 def _bar(line: Mapping[str, Any], floor: float | None, aim: float | None) -> str:
-    """Score as a bar over 0..1, its interval as a line, floor and aim as ticks."""
+    """The score as a bar over 0..1, its interval as a line, floor and aim as ticks."""
     marks = "".join(f'<path class="tick" d="M{200 * at:.1f} 0V14"/>' for at in (floor, aim) if at is not None)
     return (
         f'<svg class="bar" width="202" height="14" viewBox="-1 0 202 14"><rect class="all" width="200" height="14"/>'
@@ -137,13 +126,13 @@ def _bar(line: Mapping[str, Any], floor: float | None, aim: float | None) -> str
 
 
 def _section(task: str, line: Mapping[str, Any], pairs: Sequence[tuple[Judged, ExamItem]], share: int) -> str:
-    """Items of one task until its share of bytes is used up."""
+    """Score and items of one task, until its share of the bytes is used up."""
     shown: list[str] = []
     for result, item in pairs:
         if shown and sum(map(len, shown)) >= share:
             break
         shown.append(_article(result, item))
-    about = f"{line['score']:.1%} {measure(line['metric'])}; {len(shown)} of {line['n']} items, failures first"
+    about = f"{line['score']:.1%} {describe_metric(line['metric'])}; {len(shown)} of {line['n']} items, failures first"
     return (
         f'<section id="{_text(task)}"><h2>{_text(task)} <small>{_text(about)}</small></h2>\n'
         f'<div class="items">{"".join(shown)}</div></section>\n'
@@ -151,6 +140,7 @@ def _section(task: str, line: Mapping[str, Any], pairs: Sequence[tuple[Judged, E
 
 
 def _article(result: Judged, item: ExamItem) -> str:
+    """One item: media, question, answer, truth and score."""
     earlier, question = _texts(item.messages)
     before = f"<details><summary>before it</summary><pre>{_text(earlier)}</pre></details>" if earlier else ""
     score = "right" if result.right else "wrong" if result.score == 0 else f"{result.score:.2f}"
@@ -160,13 +150,13 @@ def _article(result: Judged, item: ExamItem) -> str:
         f'<article class="{kind}">{"".join(_media(item, result))}\n{before}'
         f"<dl><dt>asked</dt><dd>{_text(question)}</dd>"
         f'<dt>answered</dt><dd class="answer">{_text(result.text) or "<i>nothing</i>"}</dd>'
-        f'<dt>true</dt><dd class="truth">{_text(in_words(item.truth))}</dd></dl>'
+        f'<dt>true</dt><dd class="truth">{_text(describe_truth(item.truth))}</dd></dl>'
         f'<p class="about"><b>{score}</b>{overlap} · {_text(item.id)}</p></article>\n'
     )
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The turns before the last with who speaks, and the text of the last."""
+    """The turns before the last, each with its role, and the text of the last."""
     turns = []
     for message in messages:
         content = message["content"]
@@ -175,8 +165,8 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return "\n".join(f"{role}: {text}" for role, text in turns[:-1]), turns[-1][1]
 
 
-def in_words(truth: Mapping[str, Any]) -> str:
-    """What would have been right."""
+def describe_truth(truth: Mapping[str, Any]) -> str:
+    """The right answer for readers."""
     box = truth.get("box_px")
     place = f"({box[0]:g},{box[1]:g})-({box[2]:g},{box[3]:g}) px" if box else ""
     match truth["kind"]:
@@ -191,7 +181,7 @@ def in_words(truth: Mapping[str, Any]) -> str:
 
 
 def _media(item: ExamItem, result: Judged) -> Iterator[str]:
-    """All images and videos with the places on them: images are counted, videos only where there are no images."""
+    """All images and videos with the places on them. Indices of places count images, or videos if there are no images."""
     parts = [p for message in item.messages if not isinstance(message["content"], str) for p in message["content"]]
     media = [part for part in parts if part["type"] in ("image", "video")]
     counted = [part for part in media if part["type"] == "image"] or media
@@ -201,7 +191,7 @@ def _media(item: ExamItem, result: Judged) -> Iterator[str]:
         answers = [coordinates for image, coordinates in result.places if image == index]
         wanted = truth if index == len(counted) - 1 else None
         if part["type"] == "image":
-            yield f"<figure>{_image(part['image'], answers, wanted, IMAGE)}</figure>"
+            yield f"<figure>{_image(part['image'], answers, wanted, 224)}</figure>"
         else:
             yield f'<div class="video">{"".join(_video(part["video"], answers, wanted))}</div>'
 
@@ -209,7 +199,7 @@ def _media(item: ExamItem, result: Judged) -> Iterator[str]:
 def _video(
     frames: Sequence[Image.Image], answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None
 ) -> Iterator[str]:
-    """Its frames, one for each stretch of equal ones; of too many stretches some, spread evenly."""
+    """Frames of a video, one for each stretch of equal frames; if there are too many stretches, evenly spread ones."""
     numbered = groupby(enumerate(frames), key=lambda pair: pair[1].tobytes())
     stretches = [[number for number, _ in group] for _, group in numbered]
     count = min(len(stretches), MOST_FRAMES)
@@ -217,15 +207,15 @@ def _video(
         stretch = stretches[place * len(stretches) // count]
         first, last = stretch[0] + 1, stretch[-1] + 1
         name = f"{first}" if first == last else f"{first}-{last}"
-        yield f"<figure>{_image(frames[stretch[0]], answers, truth, FRAME)}<figcaption>{name}</figcaption></figure>"
+        yield f"<figure>{_image(frames[stretch[0]], answers, truth, 100)}<figcaption>{name}</figcaption></figure>"
     if count < len(stretches):
         yield f"<p>{count} of {len(stretches)} different frames</p>"
 
 
-def _image(image: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None, wanted: int) -> str:
-    """An image with places drawn over it, small ones enlarged."""
+def _image(image: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequence[float] | None, side: int) -> str:
+    """An image with places drawn over it; small ones are enlarged up to a longer side of `side` pixels."""
     width, height = image.size
-    zoom = min(WIDE / max(width, height), max(1, wanted // max(width, height)))
+    zoom = min(WIDEST / max(width, height), max(1, side // max(width, height)))
     marks = _mark(truth, "truth") if truth else ""
     marks += "".join(_mark(answer, "answer") for answer in answers[:20])
     over = f'<svg viewBox="0 0 {width} {height}">{marks}</svg>' if marks else ""
@@ -234,6 +224,7 @@ def _image(image: Image.Image, answers: Sequence[tuple[float, ...]], truth: Sequ
 
 
 def _mark(place: Sequence[float], kind: str) -> str:
+    """A point or a box in SVG; kind is "truth" or "answer"."""
     if len(place) == 2:
         return f'<circle class="{kind}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3"/>'
     left, top, right, bottom = place
@@ -242,64 +233,19 @@ def _mark(place: Sequence[float], kind: str) -> str:
 
 
 def _uri(image: Image.Image, zoom: float) -> str:
-    """As a data: URL; reduced where it is shown smaller than it is."""
+    """A data: URL of the image, reduced if it is shown smaller; a JPEG if the lossless file is large."""
     shown = image.convert("RGB")
     if zoom < 1:
         shown = shown.resize((max(1, round(shown.width * zoom)), max(1, round(shown.height * zoom))))
     content, form = io.BytesIO(), "webp"
     shown.save(content, "WEBP", lossless=True)
-    if content.tell() > LOSSLESS_BYTES:
+    if content.tell() > 40_000:
         content, form = io.BytesIO(), "jpeg"
         shown.save(content, "JPEG", quality=85)
     return f"data:image/{form};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _text(text: str) -> str:
-    cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + " ..."
-    return escape("".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in cut))
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{facts}</p>
-<p><b>{verdict}</b></p>
-{scores}{gaps}<p class="legend">On images: <span class="truth">what is true</span>,
-<span class="answer">what was answered</span>. Under frames of videos: their numbers.</p>
-{tasks}</body>
-</html>
-"""
-
-_STYLE = """
-body { font: 14px/1.45 sans-serif; margin: 1.5em; color: #222; background: #fff }
-h1 { font-size: 1.4em } h2 { font-size: 1.15em; margin: 1.6em 0 0.5em } h2 small { font-weight: normal; color: #666 }
-h1, p, dd { overflow-wrap: anywhere }
-table { border-collapse: collapse } td, th { padding: 2px 10px 2px 0; text-align: left; vertical-align: middle }
-th { border-bottom: 1px solid #999; font-weight: normal; color: #666 } tr.missed td { background: #fbe9e7 }
-a { color: #1857a4 }
-.bar { display: block } .all { fill: #eee } .score { fill: #7ba7d9 } .interval { stroke: #1d3f66; stroke-width: 2 }
-.tick { stroke: #222; stroke-width: 1.5 }
-.items { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start }
-article { border: 1px solid #ccc; border-top: 4px solid #c62828; padding: 8px; max-width: 420px; border-radius: 3px }
-article.right { border-top-color: #2e7d32 } article.partly { border-top-color: #ef9a1a }
-figure { display: inline-block; margin: 0 4px 4px 0; vertical-align: top } figcaption { font-size: 11px; color: #666 }
-.video figure { margin-right: 2px }
-.image { position: relative; display: block; max-width: 100%; outline: 1px solid #ddd }
-.image img, .image svg { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated }
-.image rect, .image circle { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
-.image .truth { stroke: #00a03c } .image .answer { stroke: #e00000; stroke-dasharray: 5 3 }
-.image circle.answer { fill: #e00000; stroke: #fff; stroke-dasharray: none; paint-order: stroke }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 8px; margin: 4px 0 }
-dt { color: #666 } dd { margin: 0; white-space: pre-wrap } dd.truth, .legend .truth { color: #007a2e }
-article.wrong dd.answer, .legend .answer { color: #c00000 }
-.about { margin: 0; font-size: 12px; color: #666 } pre { white-space: pre-wrap; font-size: 12px }
-"""
+    """Text escaped for HTML, cut to 1,500 characters."""
+    cut = text if len(text) <= 1_500 else text[:1_500] + " ..."
+    return escape("".join(char if char.isprintable() or char == "\n" else "�" for char in cut))

@@ -1,8 +1,9 @@
-"""Answers kept while an exam is sat, so that the same command goes on after a kill.
+"""A file of the answers given so far, so that the same command resumes after a kill.
 
-    OUT.partial    first line: whose answers to what; then one batch of judged answers a line
+    OUT.partial    first line: which model answers what; then one batch of judged answers per line
 
-Whole batches, because what shares a batch may round alike: going on asks the same batches as sitting in one go.
+Whole batches are stored because conversations of one batch may round together: a resumed exam then has the same batches
+as an uninterrupted one.
 """
 
 import json
@@ -15,29 +16,29 @@ from qwen2vl.common.files import append_line, write_atomically
 from qwen2vl.evaluation.judging import Judged
 
 
-class KeptAnswers:
-    """A file of answers beside the scores that they will become."""
+class PartialAnswers:
+    """Judged answers in a file beside the scores file that is still to be written."""
 
     def __init__(self, scores: Path, about: dict[str, Any]) -> None:
-        """What the file holds of the same sitting; of another one it is begun anew. Raises Qwen2VLError."""
+        """Read the answers of the same exam by the same model; a file about anything else is replaced. Raises Qwen2VLError."""
         self.path = scores.with_name(f"{scores.name}.partial")
         first = json.dumps({"about": about}, sort_keys=True)
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        if whole[:1] != [first + "\n"]:
-            whole = [first + "\n"]
-        write_atomically(self.path, "".join(whole))
-        self.results = [judged(result) for line in whole[1:] for result in json.loads(line)]
-        """Found there, from earlier."""
+        complete = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        if complete[:1] != [first + "\n"]:
+            complete = [first + "\n"]
+        write_atomically(self.path, "".join(complete))
+        self.results = [_to_judged(fields) for line in complete[1:] for fields in json.loads(line)]
+        """The answers that were found."""
 
     def add(self, batch: Sequence[Judged]) -> None:
-        """Keep one batch. Raises Qwen2VLError when the disk does not take it."""
+        """Append one batch. Raises Qwen2VLError if the disk does not accept it."""
         append_line(self.path, json.dumps([asdict(result) for result in batch]))
 
     def remove(self) -> None:
-        """Once the scores are written."""
+        """Delete the file, after the scores are written."""
         self.path.unlink(missing_ok=True)
 
 
-def judged(fields: dict[str, Any]) -> Judged:
+def _to_judged(fields: dict[str, Any]) -> Judged:
     return Judged(**fields | {"places": tuple((index, tuple(place)) for index, place in fields["places"])})

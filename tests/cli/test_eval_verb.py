@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from drawn_world.item import image_item, place_truth, text_truth
-from qwen2vl.cli import evaluate
+from qwen2vl.cli.data.draw_exam import draw_items, one_by_one
 from qwen2vl.common.files import sha256_of
-from qwen2vl.evaluation import exam as exams
 from qwen2vl.evaluation import runner
-from qwen2vl.evaluation.report import Aims
+from qwen2vl.evaluation.exam import EXAMS, Aims
+from qwen2vl.evaluation.items import write_items
 from tests.cli.test_cli_docs import documented_keys, keys_of
 from tests.cli.test_wrong_input import refused
 
@@ -46,55 +46,56 @@ def other(rng):
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     path = tmp_path_factory.mktemp("exam") / "exam.zip"
-    exams.write_exam(path, {"red": red, "place": place, "mixed": mixed, "other": other}, 4)
+    makers = {"red": red, "place": place, "mixed": mixed, "other": other}
+    write_items(path, draw_items({task: one_by_one(make) for task, make in makers.items()}, 4))
     return path
 
 
 @pytest.fixture
-def sit(run, archive, taught_directory, monkeypatch):
-    """sit("--out", path) -> Result of `qwen2vl eval exam --model ...` with a small exam in the place of ours."""
-    small = replace(exams.EXAMS["exam"], path=archive, aims=AIMS, max_new_tokens=4)
-    monkeypatch.setitem(exams.EXAMS, "exam", small)
+def evaluate(run, archive, taught_directory, monkeypatch):
+    """evaluate("--out", path) -> Result of `qwen2vl eval exam --model ...` on a small exam."""
+    small = replace(EXAMS["exam"], path=archive, aims=AIMS, max_new_tokens=4)
+    monkeypatch.setitem(EXAMS, "exam", small)
     return lambda *argv: run("eval", "exam", "--model", taught_directory, *argv)
 
 
-def test_scores_are_printed_with_floors_gaps_and_the_digest(sit, archive):
-    done = sit()
+def test_scores_are_printed_with_floors_gaps_and_the_digest(evaluate, archive):
+    done = evaluate()
     assert done.code == 0
     assert re.search(r"^\| red \| exact \| [\d.]+% \| .* \| 4 \| 50% \(90%\) \|$", done.out, re.MULTILINE)
     assert "| other | mixed | point inside |" in done.out
     assert f"sha256 {sha256_of(archive)}" in done.out
 
 
-def test_progress_goes_to_stderr(sit):
-    assert sit().err.splitlines()[-1] == "answering: 16 of 16"
-    assert sit("--tasks", "red", "red", "place").err.splitlines()[-1] == "answering: 8 of 8"
+def test_progress_goes_to_stderr(evaluate):
+    assert evaluate().err.splitlines()[-1] == "answering: 16 of 16"
+    assert evaluate("--tasks", "red", "red", "place").err.splitlines()[-1] == "answering: 8 of 8"
 
 
-def test_keys_are_those_of_the_docs(sit, tmp_path):
-    done = sit("--json", "--out", tmp_path / "scores.json")
-    told = json.loads(done.out)
-    assert told == json.loads((tmp_path / "scores.json").read_text())
-    found = {re.sub(r"^(tasks|gaps)\.\w+", r"\1.TASK", key) for key in keys_of(told)}
+def test_keys_are_those_of_the_docs(evaluate, tmp_path):
+    done = evaluate("--json", "--out", tmp_path / "scores.json")
+    scores = json.loads(done.out)
+    assert scores == json.loads((tmp_path / "scores.json").read_text())
+    found = {re.sub(r"^(tasks|gaps)\.\w+", r"\1.TASK", key) for key in keys_of(scores)}
     assert {re.sub(r"\.parts\.\w+", ".parts.METRIC", key) for key in found} == documented_keys("eval")
 
 
-def test_only_the_tasks_asked_for_are_scored(sit):
-    told = json.loads(sit("--json", "--tasks", "place", "red").out)
-    assert set(told["tasks"]) == {"red", "place"}
-    assert told["gaps"] == {}
+def test_only_the_tasks_asked_for_are_scored(evaluate):
+    scores = json.loads(evaluate("--json", "--tasks", "place", "red").out)
+    assert set(scores["tasks"]) == {"red", "place"}
+    assert scores["gaps"] == {}
 
 
-def test_every_answer_is_written(sit, tmp_path):
-    assert sit("--answers", tmp_path / "answers.jsonl").code == 0
+def test_every_answer_is_written(evaluate, tmp_path):
+    assert evaluate("--answers", tmp_path / "answers.jsonl").code == 0
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines[:5]] == ["red-0", "red-1", "red-2", "red-3", "place-0"]
     assert set(lines[0]) == {"id", "task", "score", "text", "truth"}
     assert lines[0]["truth"] == {"kind": "text", "accept": ["red"]}
 
 
-def test_the_page_has_scores_and_items(sit, tmp_path, archive):
-    assert sit("--report", tmp_path / "page.html", "--report-items", "3").code == 0
+def test_the_page_has_scores_and_items(evaluate, tmp_path, archive):
+    assert evaluate("--report", tmp_path / "page.html", "--report-items", "3").code == 0
     text = (tmp_path / "page.html").read_text()
     assert sha256_of(archive) in text
     assert text.count("<article") == 12
@@ -102,13 +103,13 @@ def test_the_page_has_scores_and_items(sit, tmp_path, archive):
     assert 'class="truth" x="0.0" y="0.0" width="20.0" height="20.0"' in text
 
 
-def test_the_same_weights_score_the_same(sit):
-    assert sit("--json").out == sit("--json").out
+def test_the_same_weights_score_the_same(evaluate):
+    assert evaluate("--json").out == evaluate("--json").out
 
 
-def test_a_stopped_exam_goes_on_and_scores_the_same(sit, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "run_exam", partial(runner.run_exam, batch_size=5))
-    whole, out = sit("--json").out, tmp_path / "scores.json"
+def test_a_stopped_exam_resumes_and_scores_the_same(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "run_exam", partial(runner.run_exam, batch_size=5))
+    whole, out = evaluate("--json").out, tmp_path / "scores.json"
     judge, asked = runner.judge, []
 
     def judge_until(item, reply):
@@ -118,22 +119,22 @@ def test_a_stopped_exam_goes_on_and_scores_the_same(sit, tmp_path, monkeypatch):
         return judge(item, reply)
 
     monkeypatch.setattr(runner, "judge", judge_until)
-    assert sit("--out", out).code == 130
+    assert evaluate("--out", out).code == 130
     assert not out.exists()
     with (tmp_path / "scores.json.partial").open("a") as file:
         file.write('[{"id": "cut')  # as a kill in the middle of writing leaves it
     asked.clear()
-    done = sit("--json", "--out", out)
-    assert done.err.splitlines()[0] == "going on after 10 of 16 answers"
+    done = evaluate("--json", "--out", out)
+    assert done.err.splitlines()[0] == "resuming after 10 of 16 answers"
     assert len(asked) == 6
     assert done.out == whole
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
 
 
-def test_answers_of_another_sitting_are_not_gone_on_with(sit, tmp_path):
+def test_answers_about_something_else_are_not_resumed(evaluate, tmp_path):
     out, partial_file = tmp_path / "scores.json", tmp_path / "scores.json.partial"
     partial_file.write_text(json.dumps({"about": {"weights": "others"}}) + "\n[]\n")
-    assert "going on" not in sit("--out", out).err
+    assert "resuming" not in evaluate("--out", out).err
     assert json.loads(out.read_text())["tasks"]["red"]["n"] == 4
     assert not partial_file.exists()
 
@@ -147,16 +148,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("argv", "said"), WRONG, ids=[argv[0] + argv[1] for argv, _ in WRONG])
-def test_wrong_use(sit, tmp_path, monkeypatch, argv, said):
+@pytest.mark.parametrize(("argv", "message"), WRONG, ids=[argv[0] + argv[1] for argv, _ in WRONG])
+def test_wrong_use_is_refused(evaluate, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
-    refused(sit(*argv), *said)
+    refused(evaluate(*argv), *message)
 
 
-def test_exams_that_are_not_there(run, sit, tmp_path, monkeypatch):
+def test_missing_and_damaged_exams_are_refused(run, evaluate, tmp_path, monkeypatch):
     refused(run("eval", "nono"), 'EXAM is "nono"', "exam, nano")
     refused(run("eval", "exam", "--model", tmp_path / "none"), "none")
-    monkeypatch.setitem(exams.EXAMS, "exam", replace(exams.EXAMS["exam"], path=tmp_path / "exam.zip"))
-    refused(sit(), "exam.zip", "install the whole of qwen2vl")
+    monkeypatch.setitem(EXAMS, "exam", replace(EXAMS["exam"], path=tmp_path / "exam.zip"))
+    refused(evaluate(), "exam.zip", "install the whole of qwen2vl")
     (tmp_path / "exam.zip").write_text("no archive")
-    refused(sit(), "damaged", "install qwen2vl again")
+    refused(evaluate(), "damaged", "install qwen2vl again")

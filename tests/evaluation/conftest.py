@@ -1,8 +1,8 @@
-"""Replies as a model would give them, and items without an exam."""
+"""Replies of a scripted model, and items without an exam."""
 
 from dataclasses import dataclass, field
 
-from qwen2vl.evaluation.judging import ExamItem
+from qwen2vl.evaluation.items import ExamItem
 from qwen2vl.processing.grounding import Box, Point
 
 
@@ -15,7 +15,7 @@ class Reply:
 
 @dataclass
 class Scripted:
-    """Answers with what was written down, and remembers how it was asked."""
+    """A model with prepared answers, which records how it was asked."""
 
     replies: list[Reply]
     groups: list[int] = field(default_factory=list)

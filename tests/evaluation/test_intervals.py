@@ -16,7 +16,7 @@ def test_wilson_interval_of_published_examples():
 
 @settings(deadline=None)
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_stays_within_bounds(case):
+def test_the_interval_contains_the_share_and_stays_within_bounds(case):
     right, total = case
     low, high = wilson_interval(right, total)
     assert 0 <= low <= right / total + 1e-12
@@ -24,12 +24,12 @@ def test_the_interval_holds_the_share_and_stays_within_bounds(case):
 
 
 @pytest.mark.parametrize(("freedom", "t"), [(5, 2.5706), (9, 2.2622), (29, 2.0452), (99, 1.9842), (299, 1.9679)])
-def test_student_of_the_tables(freedom, t):
+def test_student_agrees_with_published_tables(freedom, t):
     assert student(freedom) == pytest.approx(t, rel=3e-3 if freedom < 9 else 3e-4)
 
 
-def test_the_interval_of_means_holds_the_true_mean_as_often_as_it_says():
-    """Scores like ANLS: nothing, or from a half to one."""
+def test_95_percent_of_intervals_contain_the_true_mean():
+    """Scores like those of ANLS: zero, or between one half and one."""
     rng = random.Random(0)
     draws = [[rng.choice((0.0, rng.uniform(0.5, 1))) for _ in range(100)] for _ in range(1000)]
     held = sum(low <= 0.375 <= high for low, high in map(mean_interval, draws))
@@ -38,15 +38,15 @@ def test_the_interval_of_means_holds_the_true_mean_as_often_as_it_says():
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
-def test_the_interval_of_a_mean_holds_it(values):
+def test_the_interval_of_a_mean_contains_it(values):
     low, high = mean_interval(values)
     assert 0 <= low <= fmean(values) + 1e-9
     assert fmean(values) <= high + 1e-9 <= 1 + 1e-6
 
 
-def test_means_of_noughts_and_ones_are_shares():
+def test_means_of_zeros_and_ones_are_shares():
     assert interval_of([1.0] * 20) == wilson_interval(20, 20)
-    assert interval_of([1.0] * 20)[0] < 0.9, "twenty right answers are no proof of all"
+    assert interval_of([1.0] * 20)[0] < 0.9, "twenty right answers do not prove that all are right"
     assert interval_of([0.0, 1.0, 1.0]) == wilson_interval(2, 3)
     assert interval_of([0.0, 0.8, 1.0]) == mean_interval([0.0, 0.8, 1.0])
     assert mean_interval([0.7]) == (0, 1)

@@ -23,7 +23,7 @@ def test_text_must_be_one_of_the_accepted_answers():
     assert not judge(asked, Reply(text="circle")).right
 
 
-def test_text_may_be_scored_by_likeness():
+def test_text_may_be_scored_by_similarity():
     judged = judge(make_item("t", kind="text", accept=["abcde", "b"], metric="anls"), Reply(text="ABCDx"))
     assert (judged.right, judged.score, judged.metric) == (False, 0.8, "anls")
 
@@ -51,7 +51,7 @@ def test_a_point_must_lie_inside():
     assert not judge(asked, Reply()).right
 
 
-def test_places_that_the_answer_names_are_kept():
+def test_all_places_of_the_answer_are_returned():
     reply = Reply(boxes=(box(0, 0, 10, 4),), points=(point(3, 4, image=1),))
     assert judge(make_item("t", kind="text", accept=["x"]), reply).places == ((0, (0, 0, 10, 4)), (1, (3, 4)))
 
@@ -78,7 +78,7 @@ def test_places_that_the_answer_names_are_kept():
         (DONE, Reply("Done"), False),
     ],
 )
-def test_actions(truth, reply, right):
+def test_an_action_needs_its_name_point_and_text(truth, reply, right):
     judged = judge(make_item("a", SCREEN, **truth), reply)
     assert (judged.right, judged.metric) == (right, "action")
 
@@ -88,7 +88,7 @@ def test_the_first_of_several_calls_counts():
     assert not judge(make_item("a", SCREEN, **DONE), both).right
 
 
-def test_without_a_size_in_the_truth_the_last_image_gives_it():
+def test_without_a_size_in_the_truth_points_are_on_the_last_image():
     truth = {key: value for key, value in TAP.items() if key != "size"}
     reply = call("Tap", '{"point": [550, 500]}')
     judged = judge(make_item("a", Image.new("RGB", (9, 9)), SCREEN, **truth), reply)
@@ -99,12 +99,12 @@ def test_without_a_size_in_the_truth_the_last_image_gives_it():
 
 @settings(deadline=None)
 @given(st.one_of(st.text(), st.text().map("✿FUNCTION✿: Tap\n✿ARGS✿: ".__add__)))
-def test_no_reply_breaks_the_judge(text):
+def test_any_reply_can_be_judged(text):
     assert not judge(make_item("a", SCREEN, **TAP), Reply(text)).right
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", "true", '"5"', "null", "[1]", "{}", "1" + "0" * 400])
-def test_points_that_are_none(value):
+def test_invalid_points_are_wrong(value):
     judged = judge(make_item("a", SCREEN, **TAP), call("Tap", f'{{"point": [{value}, 500]}}'))
     assert not judged.right
     assert judged.places == ()

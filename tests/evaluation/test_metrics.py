@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.evaluation.metrics import anls, exact_match, first_number, inside, iou, levenshtein, number_match
+from qwen2vl.evaluation.metrics import anls, exact_match, first_number, iou, is_inside, levenshtein, number_match
 
 
 def test_iou_of_known_boxes():
@@ -27,11 +27,11 @@ def test_iou_is_symmetric_and_a_share(a, b):
 
 
 def test_points_on_the_edge_are_inside():
-    assert inside((10, 20), (10, 20, 30, 40))
-    assert not inside((9.9, 20), (10, 20, 30, 40))
+    assert is_inside((10, 20), (10, 20, 30, 40))
+    assert not is_inside((9.9, 20), (10, 20, 30, 40))
 
 
-def test_exact_match_strips_blanks_and_nothing_else():
+def test_exact_match_ignores_only_surrounding_white_space():
     assert exact_match(" red\n", ["red"])
     assert not exact_match("Red", ["red"])
     assert not exact_match("red circle", ["red"])
@@ -55,7 +55,7 @@ def test_levenshtein_is_a_distance(a, b, c):
     assert levenshtein(a, c) <= levenshtein(a, b) + levenshtein(b, c)
 
 
-def test_anls_knows_neither_case_nor_the_width_of_blanks_and_takes_the_best():
+def test_anls_ignores_case_and_amount_of_white_space_and_takes_the_best():
     assert anls(" TOTAL \n 12 ", ["total 12"]) == 1
     assert anls("Total  12", ["total 13"]) == pytest.approx(7 / 8)
     assert anls("sit", ["kitten", "sat"]) == pytest.approx(2 / 3)
@@ -63,7 +63,7 @@ def test_anls_knows_neither_case_nor_the_width_of_blanks_and_takes_the_best():
     assert anls("x", []) == 0
 
 
-def test_anls_counts_nothing_from_a_distance_of_one_half_on():
+def test_anls_is_zero_from_a_distance_of_one_half():
     assert anls("abxx", ["abcd"]) == 0
     assert anls("abcxx", ["abcde"]) == pytest.approx(3 / 5)
     assert anls("", ["abc"]) == 0
@@ -72,8 +72,8 @@ def test_anls_counts_nothing_from_a_distance_of_one_half_on():
 
 @settings(deadline=None)
 @given(words, words)
-def test_anls_by_its_definition(a, b):
-    """With the shortcut by lengths and without it."""
+def test_anls_agrees_with_its_definition(a, b):
+    """The definition has no shortcut for texts of different length."""
     a, b = (" ".join(text.split()) for text in (a, b))
     far = levenshtein(a, b) / max(len(a), len(b), 1)
     assert anls(a, [b]) == pytest.approx(1 - far if far < 0.5 else 0)
@@ -99,7 +99,7 @@ def test_anls_by_its_definition(a, b):
         ("-", None),
     ],
 )
-def test_the_first_number(text, number):
+def test_the_first_number_of_a_text(text, number):
     assert first_number(text) == number
 
 
@@ -119,6 +119,6 @@ def test_numbers_are_right_within_their_tolerance():
 
 @settings(deadline=None)
 @given(st.text())
-def test_no_text_is_too_strange(text):
+def test_any_text_can_be_read(text):
     number_match(text, 1.0)
     assert 0 <= anls(text, ["abc"]) <= 1

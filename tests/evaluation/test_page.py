@@ -1,4 +1,4 @@
-"""The page says what is true, shows every image with its places, escapes all text and stays within its size."""
+"""The page shows truths and answers, every image with its places, escapes all text, and has a bounded size."""
 
 import base64
 import io
@@ -8,12 +8,15 @@ import re
 from PIL import Image, ImageChops
 
 from qwen2vl.evaluation import page as module
-from qwen2vl.evaluation.judging import ExamItem, judge
-from qwen2vl.evaluation.page import Heading, choose, in_words, page
-from qwen2vl.evaluation.report import Aims, score
+from qwen2vl.evaluation.exam import Aims
+from qwen2vl.evaluation.items import ExamItem
+from qwen2vl.evaluation.judging import judge
+from qwen2vl.evaluation.page import choose, describe_truth, page
+from qwen2vl.evaluation.report import Report, score
+from qwen2vl.evaluation.runner import ExamRun
 from tests.evaluation.conftest import Reply, box, make_item, point
 
-HEADING = Heading(exam="exam", digest="abc123", model="a <b> model")
+RUN = ExamRun(exam="exam", digest="abc123", model="a <b> model", weights="", platform="")
 AIMS = Aims(floors={"t": (0.7, 0.9)}, twins={"other": "t"})
 IMAGE = Image.effect_noise((60, 40), 50).convert("RGB")
 
@@ -21,7 +24,8 @@ IMAGE = Image.effect_noise((60, 40), 50).convert("RGB")
 def make_page(*asked, per_task=12, aims=AIMS):
     results = [judge(item, reply) for item, reply in asked]
     items = {item.id: item for item, _ in asked}
-    return page(HEADING, score(results), aims, choose(results, per_task), items)
+    report = Report(scores=score(results), aims=aims)
+    return page(RUN, report, choose(results, per_task), items)
 
 
 def images_of(text):
@@ -33,7 +37,7 @@ def text_item(id, *images):
     return make_item(id.split("-")[0], *images, id=id, kind="text", accept=["x"])
 
 
-def test_scores_floors_and_gaps_are_told():
+def test_scores_floors_and_gaps_are_shown():
     asked = [(text_item("t-0"), Reply("y")), (text_item("other-0"), Reply("x"))]
     text = make_page(*asked)
     assert "a &lt;b&gt; model" in text
@@ -55,7 +59,7 @@ def test_question_answer_and_truth_are_shown_and_escaped():
     assert "default-src 'none'" in text
 
 
-def test_earlier_turns_stand_before_the_question():
+def test_earlier_turns_come_before_the_question():
     messages = [
         {"role": "system", "content": "be <brief>"},
         {"role": "user", "content": [{"type": "image", "image": IMAGE}, {"type": "text", "text": "one?"}]},
@@ -69,7 +73,7 @@ def test_earlier_turns_stand_before_the_question():
     assert len(images_of(text)) == 1
 
 
-def test_images_are_what_they_were_with_places_over_them():
+def test_images_are_unchanged_and_have_places_over_them():
     item = make_item("b", IMAGE, kind="box", box_px=[10, 5, 30, 20])
     text = make_page((item, Reply(boxes=(box(12, 5, 31, 20),), points=(point(7, 8),))))
     (shown,) = images_of(text)
@@ -88,7 +92,7 @@ def test_the_truth_is_on_the_last_image_and_answers_where_they_point():
     assert 'class="truth"' in second.split("</figure>")[0]
 
 
-def test_videos_are_stretches_of_equal_frames():
+def test_equal_frames_in_a_row_are_shown_once():
     def video(frames):
         content = [{"type": "video", "video": frames}, {"type": "text", "text": "?"}]
         messages = [{"role": "user", "content": content}]
@@ -104,7 +108,7 @@ def test_videos_are_stretches_of_equal_frames():
     assert "12 of 64 different frames" in text
 
 
-def test_failures_come_first_and_some_right_ones_last():
+def test_failures_come_first_and_right_answers_last():
     asked = [(text_item(f"t-{number}"), Reply("x" if number % 2 else "y")) for number in range(20)]
     asked += [(make_item("l", id=f"l-{i}", kind="text", accept=["abcde"], metric="anls"), Reply(text))
               for i, text in enumerate(("abcde", "abcdx", "?"))]  # fmt: skip
@@ -115,13 +119,13 @@ def test_failures_come_first_and_some_right_ones_last():
     assert [result.id for result in choose(results, 1)] == ["t-0", "l-2"]
 
 
-def test_where_all_is_right_right_ones_fill_the_page():
+def test_right_answers_fill_the_page_if_none_failed():
     results = [judge(text_item(f"t-{number}"), Reply("x")) for number in range(20)]
     assert len(choose(results, 8)) == 8
 
 
 def test_the_page_is_bounded(monkeypatch):
-    """Images that no code makes small, and an answer without end."""
+    """Images that no format compresses, and very long answers."""
     noise = [Image.frombytes("RGB", (900, 700), os.urandom(900 * 700 * 3)) for _ in range(2)]
     monkeypatch.setattr(module, "MOST_BYTES", 600_000)
     asked = [(text_item(f"t-{number}", noise[number % 2]), Reply("<" * 100_000)) for number in range(12)]
@@ -129,13 +133,13 @@ def test_the_page_is_bounded(monkeypatch):
     assert 1 < len(images_of(text)) < 6
     assert len(text) < 1_000_000
     assert f"{len(images_of(text))} of 12 items" in text
-    assert max(images_of(text)[0].size) == module.WIDE
+    assert max(images_of(text)[0].size) == module.WIDEST
 
 
-def test_every_kind_of_truth_in_words():
-    assert in_words({"kind": "text", "accept": ["a", "b"]}) == "a | b"
-    assert in_words({"kind": "number", "value": 12.0, "tolerance": 0.1}) == "12 ± 10%"
-    assert in_words({"kind": "point", "box_px": [1, 2, 3, 4], "label": "Save"}) == "Save: (1,2)-(3,4) px"
+def test_every_kind_of_truth_is_described():
+    assert describe_truth({"kind": "text", "accept": ["a", "b"]}) == "a | b"
+    assert describe_truth({"kind": "number", "value": 12.0, "tolerance": 0.1}) == "12 ± 10%"
+    assert describe_truth({"kind": "point", "box_px": [1, 2, 3, 4], "label": "Save"}) == "Save: (1,2)-(3,4) px"
     action = {"kind": "action", "name": "Type", "box_px": [1, 2, 3, 4], "text": "Oslo"}
-    assert in_words(action) == 'Type (1,2)-(3,4) px "Oslo"'
-    assert in_words(action | {"name": "Done", "box_px": None, "text": None}) == "Done"
+    assert describe_truth(action) == 'Type (1,2)-(3,4) px "Oslo"'
+    assert describe_truth(action | {"name": "Done", "box_px": None, "text": None}) == "Done"

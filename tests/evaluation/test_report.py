@@ -1,9 +1,14 @@
+from qwen2vl.evaluation.exam import Aims
 from qwen2vl.evaluation.intervals import mean_interval, wilson_interval
 from qwen2vl.evaluation.judging import judge
-from qwen2vl.evaluation.report import Aims, gaps, missed, score, table
+from qwen2vl.evaluation.report import Report, score
 from tests.evaluation.conftest import Reply, box, make_item
 
 AIMS = Aims(floors={"a": (0.7, 0.9)}, twins={"t": "a", "absent": "a"})
+
+
+def report(aims=AIMS, **scores):
+    return Report(scores=scores, aims=aims)
 
 
 def line(share, n=100, **more):
@@ -22,14 +27,14 @@ def test_scores_are_by_task_in_order_of_appearance():
     assert scores["a"]["low"] < 0.6667 < scores["a"]["high"]
 
 
-def test_likeness_is_a_mean_with_the_interval_of_a_mean():
+def test_the_anls_score_is_a_mean_with_the_interval_of_a_mean():
     asked = make_item("l", kind="text", accept=["abcde"], metric="anls")
     found = score([judge(asked, Reply(text)) for text in ("abcde", "abcdx", "xxxxx")])["l"]
     low, high = mean_interval([1, 0.8, 0])
     assert found == {"score": 0.6, "low": round(low, 4), "high": round(high, 4), "n": 3, "metric": "anls"}
 
 
-def test_a_task_of_two_kinds_names_both():
+def test_a_task_of_two_metrics_has_both_as_parts():
     kinds = [make_item("s", kind="text", accept=["x"]), make_item("s", kind="point", box_px=[0, 0, 1, 1])]
     found = score([judge(item, Reply("x")) for item in (*kinds, kinds[1])])["s"]
     assert (found["metric"], found["score"], found["n"]) == ("exact + point", 0.3333, 3)
@@ -40,39 +45,39 @@ def test_a_task_of_two_kinds_names_both():
 
 
 def test_gaps_are_between_twins_that_were_both_scored():
-    found = gaps({"a": line(0.9), "t": line(0.6)}, AIMS)
+    found = report(a=line(0.9), t=line(0.6)).gaps()
     assert list(found) == ["t"]
     assert (found["t"]["twin"], found["t"]["gap"]) == ("a", 0.3)
     assert found["t"]["low"] < 0.3 < found["t"]["high"]
-    assert gaps({"t": line(0.6)}, AIMS) == {}
+    assert report(t=line(0.6)).gaps() == {}
 
 
-def test_gaps_are_between_items_that_were_scored_alike():
+def test_gaps_compare_items_of_the_same_metric():
     mixed = line(0.9, metric="exact + point", parts={"exact": line(1.0), "point": line(0.7)})
-    assert gaps({"a": mixed, "t": line(0.6, metric="point")}, AIMS)["t"]["gap"] == 0.1
-    assert gaps({"a": mixed, "t": line(0.6, metric="number")}, AIMS)["t"]["gap"] == 0.3
+    assert report(a=mixed, t=line(0.6, metric="point")).gaps()["t"]["gap"] == 0.1
+    assert report(a=mixed, t=line(0.6, metric="number")).gaps()["t"]["gap"] == 0.3
 
 
-def test_what_is_missed():
-    assert missed({"a": line(0.9), "t": line(0.6)}, AIMS) == ["t"]
-    assert missed({"a": line(0.6), "t": line(0.6)}, AIMS) == ["a"]
-    assert missed({"a": line(0.7), "t": line(0.45)}, AIMS) == []
-    assert missed({"other": line(0.1)}, AIMS) == []
+def test_missed_are_tasks_under_their_floor_or_too_far_under_their_twin():
+    assert report(a=line(0.9), t=line(0.6)).missed() == ["t"]
+    assert report(a=line(0.6), t=line(0.6)).missed() == ["a"]
+    assert report(a=line(0.7), t=line(0.45)).missed() == []
+    assert report(other=line(0.1)).missed() == []
 
 
 def test_a_floor_may_be_of_one_part():
     mixed = line(0.8, metric="exact + point", parts={"exact": line(1.0), "point": line(0.6)})
     aims = Aims(floors={"a/point": (0.7, 0.9)})
-    assert missed({"a": mixed}, aims) == ["a/point"]
-    lines = table({"a": mixed, "b": line(0.5)}, aims).splitlines()
+    assert report(aims, a=mixed).missed() == ["a/point"]
+    lines = report(aims, a=mixed, b=line(0.5)).table().splitlines()
     assert [each.split(" | ")[0] for each in lines[2:6]] == ["| a", "| a/exact", "| a/point", "| b"]
     assert lines[4] == "| a/point | point inside | 60.0% | 50.2% to 69.1% | 100 | 70% (90%) |"
     assert lines[-1] == "Under their floor: a/point."
 
 
 def test_the_table_shows_measures_floors_and_gaps():
-    scores = {"a": line(0.5, metric="anls"), "b": line(1.0, metric="exact + point"), "t": line(0.1)}
-    lines = table(scores, AIMS).splitlines()
+    found = report(a=line(0.5, metric="anls"), b=line(1.0, metric="exact + point"), t=line(0.1))
+    lines = found.table().splitlines()
     assert lines[2].startswith("| a | ANLS | 50.0% | 40.4% to 59.6% | 100 | 70% (90%) |")
     assert lines[3].startswith("| b | exact, point inside | 100.0% |")
     assert lines[3].endswith("| 100 |  |")
@@ -82,12 +87,12 @@ def test_the_table_shows_measures_floors_and_gaps():
 
 
 def test_without_twins_there_is_one_table():
-    text = table({"a": line(0.9)}, Aims(floors={"a": (0.7, 0.9)}))
+    text = report(Aims(floors={"a": (0.7, 0.9)}), a=line(0.9)).table()
     assert "twin" not in text
     assert text.endswith("\n\nEvery floor holds.")
-    assert table({"b": line(0.9)}, AIMS).endswith("\n\nNo floor is set for these tasks.")
+    assert report(b=line(0.9)).table().endswith("\n\nNo floor is set for these tasks.")
 
 
-def test_results_from_before_measures_were_named_have_a_table():
+def test_old_results_without_metrics_have_a_table():
     old = {key: value for key, value in line(0.9).items() if key != "metric"}
-    assert "| a |  | 90.0% |" in table({"a": old}, AIMS)
+    assert "| a |  | 90.0% |" in report(a=old).table()

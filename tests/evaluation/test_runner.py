@@ -11,17 +11,17 @@ def test_items_are_asked_in_groups_as_they_are_read():
             yield make_item("a", id=f"a-{number}", kind="text", accept=["x"])
 
     model = Scripted([Reply("x"), Reply("y"), Reply("x"), Reply(boxes=(box(0, 0, 10, 10),))])
-    told, seen = [], []
+    sizes, seen = [], []
     results = run_exam(
         model,
         items(),
         batch_size=3,
         max_new_tokens=7,
-        on_batch=lambda batch: (told.append(len(batch)), seen.append(len(read))),
+        on_batch=lambda batch: (sizes.append(len(batch)), seen.append(len(read))),
     )
     assert model.groups == [3, 1]
     assert model.settings == {"max_new_tokens": 7}
-    assert told == [3, 1]
+    assert sizes == [3, 1]
     assert seen == [3, 4]
     assert [(result.id, result.right) for result in results] == [
         ("a-0", True), ("a-1", False), ("a-2", True), ("a-3", False)

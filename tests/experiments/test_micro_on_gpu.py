@@ -1,4 +1,4 @@
-"""The GPU script for micro, here at nano's size, two stages of two steps, over what needs no fonts."""
+"""The GPU script for micro, here at nano's size, with two stages of two steps, on tasks that need no fonts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first piece without time to train, one that is stopped, one to the end."""
+    """The first piece has no time to train, the second is stopped, the third trains to the end."""
     asked: list[list[str]] = []
     verbs = script.qwen2vl
     monkeypatch.setattr(

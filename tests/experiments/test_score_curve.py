@@ -1,4 +1,4 @@
-"""Scores beside work: every checkpoint of runs that follow each other, what came before counted."""
+"""Scores beside work: every checkpoint of successive runs, with the work of earlier runs."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from experiments import score_curve
+from tools import exam_tables
 
 
-def make_run(folder: Path, kept: list[int], steps: int) -> Path:
-    """What a run leaves, without weights."""
-    for step in kept:
+def make_run(folder: Path, checkpoints: list[int], steps: int) -> Path:
+    """The files of a run, without weights."""
+    for step in checkpoints:
         (folder / "checkpoints" / f"step-{step}").mkdir(parents=True)
         (folder / "checkpoints" / f"step-{step}" / "run.json").write_text(json.dumps({"step": step, "files": {}}))
     lines = [{"step": step, "samples": 10, "step_s": 3.6} for step in range(1, steps + 1)]
@@ -40,15 +41,15 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [point["conversations"] for point in result["points"]] == [100, 200, 500]
     assert [point["core_hours"] for point in result["points"]] == pytest.approx([0.02, 0.04, 0.1])
     assert image.read_bytes().startswith(b"\x89PNG")
-    lines = score_curve.block("nano")({"score_curve_nano": result}).splitlines()
+    lines = exam_tables.score_curve("nano")({"score_curve_nano": result}).splitlines()
     assert lines[2] == "| run | first | first | second |"
     assert lines[0] == "| task | 0.0 core hours | 0.0 core hours | 0.1 core hours |"
     assert lines[-1] == "| mean | 5.0% | 10.0% | 15.0% |"
-    work = score_curve.work({"score_curve_exam": result}).splitlines()
+    work = exam_tables.work_of_runs({"score_curve_exam": result}).splitlines()
     assert work[2:] == ["| `first` | 20 | 200 | 0.0 |", "| `second` | 30 | 300 | 0.1 |", "| all | 50 | 500 | 0.1 |"]
 
 
-def test_of_many_checkpoints_a_few_are_shown() -> None:
-    assert score_curve.spread(range(20), 6) == [3, 7, 11, 15, 19]
-    assert score_curve.spread([7], 6) == [7]
-    assert "experiments.score_curve --exam exam" in score_curve.block("exam")({})
+def test_few_of_many_checkpoints_are_shown() -> None:
+    assert exam_tables.spread(range(20), 6) == [3, 7, 11, 15, 19]
+    assert exam_tables.spread([7], 6) == [7]
+    assert "experiments.score_curve --exam exam" in exam_tables.score_curve("exam")({})

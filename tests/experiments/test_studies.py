@@ -1,4 +1,4 @@
-"""The studies at tiny size: drawn, trained, asked, written; taken up again; told in tables."""
+"""The studies at tiny size: drawn, trained, asked, written, resumed. Their tables: tests/tools/test_study_tables.py."""
 
 import json
 import signal
@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from experiments import studies, study_items, study_tables
-from experiments.study_recipes import DYNAMIC_RESOLUTION, LENGTH, LENGTHS, MROPE, Study
-from experiments.study_tables import Finding
+from experiments import studies, study_items
+from experiments.study_recipes import LENGTH, LENGTHS, Study
 from qwen2vl.data.plan import Budgets
 from qwen2vl.processing.grounding import box_markup, point_markup
 from qwen2vl.spec.config import NANO
@@ -33,14 +32,14 @@ SHARE = 0.002
 
 @pytest.fixture
 def slight(monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A study of a model of one layer, on videos that need no fonts, and a few steps a run."""
+    """A study of a model of one layer, on videos that need no fonts, with a few steps per run."""
     monkeypatch.setitem(studies.STUDIES, "length", replace(SLIGHT, work=SLIGHT.work / SHARE))
     monkeypatch.setattr(studies, "FEWEST_RECORDS", 12)
     monkeypatch.setattr(study_items, "MAX_NEW_TOKENS", 6)
     return studies.STUDIES["length"]
 
 
-def test_a_study_from_nothing_to_its_table_and_again(
+def test_a_study_from_scratch_to_its_result_and_again(
     slight: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["length", "--share", str(SHARE), "--jobs", "0", "--runs", str(tmp_path)]
@@ -68,13 +67,13 @@ def test_a_study_from_nothing_to_its_table_and_again(
     assert json.loads((folder / "study_length.json").read_text())["variants"] == result["variants"]
 
 
-def test_a_run_in_a_process_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It is told what the command was told, and what fails in it ends the command."""
+def test_a_run_in_a_separate_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The run has the options of the command, and its failure ends the command."""
     options = studies.parse(["length", "--share", "0.001", "--jobs", "1", "--runs", str(tmp_path)])
     assert studies.run_all(LENGTH, studies.folder_of(options), options) == 1
-    told = capfd.readouterr()
-    assert "6 runs, 6 of them to do" in told.out
-    assert f'"{tmp_path}/study_length-0.001/store" is no store' in told.err
+    printed = capfd.readouterr()
+    assert "6 runs, 6 of them to do" in printed.out
+    assert f'"{tmp_path}/study_length-0.001/store" is no store' in printed.err
 
 
 def test_a_trial_never_replaces_a_result() -> None:
@@ -89,7 +88,7 @@ def test_wrong_use_is_refused(words: list[str], capsys: pytest.CaptureFixture[st
     assert words[-1] in capsys.readouterr().err
 
 
-def test_answers_are_right_part_by_part() -> None:
+def test_the_parts_of_an_answer_are_scored_separately() -> None:
     assert study_items.share_right("ab\ncd", "ab\ncd") == 1
     assert study_items.share_right("ab\ncd", "ab") == 0.5
     assert study_items.share_right("ab", "ab\ncd") == 0.5
@@ -107,97 +106,15 @@ def test_answers_are_right_part_by_part() -> None:
 
 
 def test_an_interval_spans_those_of_the_seeds() -> None:
-    one, other = (studies.score([shares]) for shares in ([1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30))
-    both = studies.score([[1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30])
+    one, other = (studies.score_of_seeds([shares]) for shares in ([1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30))
+    both = studies.score_of_seeds([[1.0] * 50 + [0.0] * 50, [1.0] * 70 + [0.0] * 30])
     assert (both["low"], both["high"]) == (one["low"], other["high"])
     assert (both["score"], both["seeds"]) == (0.6, [0.5, 0.7])
 
 
-def result_of(study: Study, scores: dict[str, list[float]], spread: float = 0.05) -> dict[str, Any]:
-    """A result file with these scores of every variant, column by column."""
-    run = {"seed": 0, "steps": 10, "samples": 100, "tflop": 60.0, "minutes": 20.0, "final_loss": 1.0}
-    sources = [column.source for column in study.columns]
-    return {
-        "name": f"study_{study.name}", "title": study.title, "share": 1.0, "date": "2026-01-02T03:04:05+00:00",
-        "machine": {"cpu": "A CPU"}, "versions": {"torch": "2.13.0"},
-        "columns": [{"source": each.source, "title": each.title, "part": each.part} for each in study.columns],
-        "variants": [
-            {
-                "name": variant.name, "title": variant.title, "runs": [run, run | {"seed": 1, "steps": 12}],
-                "tokens": dict.fromkeys(sources, 14.0),
-                "scores": {
-                    source: {"score": score, "low": score - spread, "high": score + spread, "n": 400, "seeds": [score]}
-                    for source, score in zip(sources, scores[variant.name], strict=True)
-                },
-            }
-            for variant in study.variants
-        ],
-    }  # fmt: skip
-
-
-def verdicts(study: Study, scores: dict[str, list[float]]) -> list[str]:
-    return [finding.verdict for finding in study_tables.FINDINGS[study.name](result_of(study, scores))]
-
-
-def test_findings_on_rotary_positions() -> None:
-    same = [0.5] * 5
-    assert verdicts(MROPE, {"1d": same, "mrope": [0.52] * 5}) == ["open, the intervals overlap"] * 2
-    assert verdicts(MROPE, {"1d": same, "mrope": [0.5, 0.5, 0.5, 0.7, 0.5]}) == ["repeats", "repeats"]
-    assert verdicts(MROPE, {"1d": same, "mrope": [0.7, 0.5, 0.5, 0.3, 0.5]}) == ["repeats in part", "does not repeat"]
-    assert verdicts(MROPE, {"1d": same, "mrope": [0.3] * 5}) == ["does not repeat", "open, the intervals overlap"]
-
-
-def test_findings_on_resolution() -> None:
-    fixed = {"fixed-4": [0.1, 0.9, 0.1], "fixed-16": [0.9, 0.1, 0.1], "fixed-36": [0.1, 0.1, 0.9]}
-    assert verdicts(DYNAMIC_RESOLUTION, fixed | {"dynamic": [0.9] * 3}) == ["repeats", "repeats"]
-    assert verdicts(DYNAMIC_RESOLUTION, fixed | {"dynamic": [0.9, 0.9, 0.5]}) == ["repeats", "does not repeat"]
-    one_wins = {"fixed-4": [0.1] * 3, "fixed-16": [0.9] * 3, "fixed-36": [0.5] * 3}
-    assert verdicts(DYNAMIC_RESOLUTION, one_wins | {"dynamic": [0.9] * 3})[0] == "does not repeat"
-    alike = {variant.name: [0.5] * 3 for variant in DYNAMIC_RESOLUTION.variants}
-    assert verdicts(DYNAMIC_RESOLUTION, alike) == ["open, the intervals overlap"] * 2
-
-
-def test_findings_on_length() -> None:
-    kept, lost, never = [0.9] * 6, [0.9, 0.9, 0.5, 0.4, 0.3, 0.2], [0.2] * 6
-    other = {"1d-8": lost * 3, "mrope-64": kept * 3}
-    assert verdicts(LENGTH, other | {"mrope-8": kept * 3}) == ["repeats"]
-    assert verdicts(LENGTH, other | {"mrope-8": lost * 3}) == ["does not repeat"]
-    assert verdicts(LENGTH, other | {"mrope-8": kept + lost + never}) == ["repeats in part"]
-    assert verdicts(LENGTH, other | {"mrope-8": never * 3}) == ["open, the intervals overlap"]
-    text = study_tables.block("length")({"study_length": result_of(LENGTH, other | {"mrope-8": kept + lost + never})})
-    assert "M-RoPE: first slide 64, last slide 16, slide after another not learnt. 1D: first slide 16," in text
-
-
-def test_tables_have_the_papers_shape() -> None:
-    scores = {"1d": [0.5] * 5, "mrope": [0.6] * 5}
-    text = study_tables.block("mrope")({"study_mrope": result_of(MROPE, scores)})
-    assert "| variant | visual tokens | lines read | shapes named |" in text
-    assert "| M-RoPE | 14 | 60.0% (55.0% to 65.0%) |" in text
-    assert "Mean of the seeds 0, 1;" in text
-    assert "60 TFLOP in 10 to 12 steps, 20 to 20 minutes of one thread. Measured on A CPU" in text
-    videos = {variant.name: [0.5] * 18 for variant in LENGTH.variants}
-    text = study_tables.block("length")({"study_length": result_of(LENGTH, videos)})
-    assert "| variant | asked for | visual tokens | 8 frames | 16 frames |" in text
-    assert text.count("| first slide |") == 3
-
-
-def test_what_was_not_measured_says_how() -> None:
-    assert study_tables.block("mrope")({}) == "Not measured yet: `python -m experiments.studies mrope` does it.\n"
-
-
-def test_a_verdict_is_never_more_than_the_scores() -> None:
-    words = {
-        (supports, contradicts): Finding(claim="", here="", supports=supports, contradicts=contradicts).verdict
-        for supports in (True, False)
-        for contradicts in (True, False)
-    }
-    assert words[True, False] == "repeats"
-    assert words[False, False].startswith("open")
-
-
 @pytest.fixture(autouse=True)
 def keep_signals() -> Any:
-    """A command with runs of their own turns SIGTERM into a KeyboardInterrupt for its process; here that is everybody's."""
+    """A command that starts runs changes the handler of SIGTERM in this process, which other tests share."""
     old = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, old)

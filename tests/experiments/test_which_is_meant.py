@@ -1,4 +1,4 @@
-"""Whose box it is: the shape's that was asked for, another's, nobody's."""
+"""Which shape a box surrounds: the one that was asked for, another one, or none."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ import pytest
 
 from experiments import which_is_meant
 from qwen2vl.processing.grounding import parse_places
+from tools import study_tables
 
 
-def test_a_box_is_of_the_shape_whose_middle_is_near() -> None:
+def test_a_box_belongs_to_the_shape_whose_middle_is_near() -> None:
     middles = [(30.0, 30.0), (90.0, 60.0)]
 
     def whose(*box_px: float) -> str | None:
@@ -26,7 +27,7 @@ def test_a_box_is_of_the_shape_whose_middle_is_near() -> None:
 
 def test_every_model_is_asked_and_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Answering:
-        """Knows the truth, or nothing."""
+        """A model that knows the right answer, or no answer."""
 
         def __init__(self, model: str) -> None:
             self.knows = model == "runs/knows"
@@ -45,7 +46,7 @@ def test_every_model_is_asked_and_gets_a_row(tmp_path: Path, monkeypatch: pytest
     for model, right in (("knows", 40), ("blind", 0)):
         counts = result["models"][model].values()
         assert (sum(each["boxes"] for each in counts), sum(each["right"] for each in counts)) == (40, right)
-    rows = which_is_meant.block({"which_is_meant": result}).splitlines()
+    rows = study_tables.which_is_meant({"which_is_meant": result}).splitlines()
     assert rows[2].startswith("| `knows` | 100% (")
     assert rows[3].startswith("| `blind` | 0% (0% to ")
-    assert "experiments.which_is_meant" in which_is_meant.block({})
+    assert "experiments.which_is_meant" in study_tables.which_is_meant({})

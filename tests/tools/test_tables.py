@@ -1,4 +1,4 @@
-"""Tables come from result files; pages that are not up to date are found."""
+"""Tables are written from result files, and pages that are not up to date are reported."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from qwen2vl.cli.evaluate import weights_digest
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
-from tools import tables
+from qwen2vl.evaluation.runner import weights_digest
+from tools import benchmark_tables, exam_tables, tables
 
 PAGE = "# Title\n\n<!-- benchmarks: {block} -->\nby hand\n<!-- benchmarks end -->\n\nafter\n"
 
@@ -64,42 +64,48 @@ def test_blocks_are_rewritten_and_then_up_to_date(tmp_path: Path, results: Path)
     assert run(tmp_path, results, "--check") == 0
 
 
-def test_summary_holds_judged_lines_only(tmp_path: Path, results: Path) -> None:
+def test_the_summary_has_only_lines_with_a_bound(tmp_path: Path, results: Path) -> None:
     text = tables.render_page(PAGE.format(block="summary"), tables.load(results), "README.md")
     assert "| Tower |" in text
     assert "| Aside |" not in text
 
 
-def test_what_is_not_measured_says_how_to(tmp_path: Path) -> None:
+def test_a_missing_result_names_its_command(tmp_path: Path) -> None:
     for block, command in (("summary", "make bench"), ("gpu", "benchmarks.gpu.run"), ("nano", "qwen2vl eval nano")):
         assert command in tables.render_page(PAGE.format(block=block), {}, "README.md")
 
 
-def test_missed_floors_and_ceilings_are_said(results: Path) -> None:
-    assert tables.must(line(holds=False)) == "1.3x (1.8x): MISSED"
-    assert tables.must(line(floor=None, ceiling=1500.0, unit="MB")) == "under 1500 MB: holds"
-    assert tables.must(line(floor=None, least=0.995, unit="", holds=False)) == "at least 0.995: MISSED"
+def test_missed_bounds_are_marked(results: Path) -> None:
+    assert benchmark_tables.describe_bound(line(holds=False)) == "1.3x (1.8x): MISSED"
+    assert benchmark_tables.describe_bound(line(floor=None, ceiling=1500.0, unit="MB")) == "under 1500 MB: holds"
+    assert (
+        benchmark_tables.describe_bound(line(floor=None, least=0.995, unit="", holds=False)) == "at least 0.995: MISSED"
+    )
 
 
-def test_what_stands_beside_is_named(results: Path) -> None:
-    """A table of its own says what `theirs` is of; among transformers' figures it has no place."""
+def test_the_peer_is_named(results: Path) -> None:
+    """The table of a result names its peer; the summary shows no figures of peers other than transformers."""
     found = tables.load(results)
     found["tower"]["peer"] = "round robin"
-    assert "| What | Ours | round robin |" in tables.one("tower")(found)
-    assert "round robin" not in tables.summary(found)
-    assert "| Tower | 1.23 s (1 to 2) | 1.3x (1.8x): holds |" in tables.summary(found)
+    assert "| What | Ours | round robin |" in benchmark_tables.block("tower")(found)
+    assert "round robin" not in benchmark_tables.summary(found)
+    assert "| Tower | 1.23 s (1 to 2) | 1.3x (1.8x): holds |" in benchmark_tables.summary(found)
 
 
-def test_columns_that_no_line_fills_are_left_out() -> None:
+def test_empty_columns_are_left_out() -> None:
     alone = line(theirs=None, ratio=None, floor=None, holds=None, limit=None)
-    assert tables.table([alone]).splitlines() == ["| What | Ours |", "| --- | --- |", "| Tower | 1.23 s (1 to 2) |"]
-    beside = tables.table([alone, line()]).splitlines()
+    assert benchmark_tables.table([alone]).splitlines() == [
+        "| What | Ours |",
+        "| --- | --- |",
+        "| Tower | 1.23 s (1 to 2) |",
+    ]
+    beside = benchmark_tables.table([alone, line()]).splitlines()
     assert beside[0] == "| What | Ours | transformers | Ratio | Must hold (aim) | Of the limit |"
     assert beside[2] == "| Tower | 1.23 s (1 to 2) |  |  |  |  |"
 
 
 def test_scores_of_nano(tmp_path: Path) -> None:
-    task, (floor, _) = next(iter(tables.EXAMS["exam"].aims.floors.items()))
+    task, (floor, _) = next(iter(EXAMS["exam"].aims.floors.items()))
     scores = {"score": floor - 0.01, "low": 0.1, "high": 0.9, "n": 200}
     text = tables.render_page(
         PAGE.format(block="nano"), {"nano": {"exam": "exam", "tasks": {task: scores}}}, "README.md"
@@ -142,7 +148,7 @@ def test_the_scores_shown_are_those_of_the_shipped_weights(exam: str) -> None:
     assert shown["digest"] == sha256_of(EXAMS[exam].path)
 
 
-def test_the_recipe_stands_beside_the_loop_before_it(tmp_path: Path, results: Path) -> None:
+def test_the_recipe_is_beside_the_earlier_loop(tmp_path: Path, results: Path) -> None:
     scores = {"seen": (0.5, 0.4, 0.6), "read": (0.3, 0.2, 0.4), "told": (0.1, 0.05, 0.2)}
     before = {task: dict(zip(("score", "low", "high"), each, strict=True)) for task, each in scores.items()}
     page = tmp_path / "README.md"
@@ -163,11 +169,11 @@ def test_the_recipe_stands_beside_the_loop_before_it(tmp_path: Path, results: Pa
 def test_the_runs_that_led_to_the_shipped_model(tmp_path: Path, results: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(PAGE.format(block="exam_runs"))
-    for number, name in enumerate(tables.RUNS, 1):
+    for number, name in enumerate(exam_tables.RUNS, 1):
         assert run(tmp_path, results) == 0
         assert f"{name}.json" in page.read_text()
         tasks = {"late": {"score": number / 10, "low": 0.1, "high": 0.9, "metric": "exact"}}
         (results / f"{name}.json").write_text(json.dumps({"exam": "exam", "tasks": tasks}))
     assert run(tmp_path, results) == 0
-    shown = " | ".join(f"{number * 10}.0%" for number in range(1, len(tables.RUNS) + 1))
+    shown = " | ".join(f"{number * 10}.0%" for number in range(1, len(exam_tables.RUNS) + 1))
     assert f"| late | exact | {shown} | 75% (95%) |" in page.read_text()

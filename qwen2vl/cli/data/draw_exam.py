@@ -3,15 +3,20 @@
 Needs fonts and words (scripts/install-fonts.sh), Chromium, Poppler, matplotlib and the photographs of scikit-image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Annotated
 
 import tyro
 
+from drawn_world.exam_tasks import DRAWERS, makers
+from drawn_world.item import Item
 from qwen2vl.cli.options import CommonOptions, parse_options
 from qwen2vl.cli.terminal import counting
+from qwen2vl.common.files import sha256_of
+from qwen2vl.evaluation.items import ExamItem, write_items
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +26,43 @@ class DrawExamOptions(CommonOptions):
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.zip")]
     """The archive to write; it appears whole or not at all."""
     items: int = 300
-    """Items of every task."""
+    """Number of items of every task."""
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(DrawExamOptions, argv, "qwen2vl data draw-exam")
-    from drawn_world.exam_tasks import DRAWERS, makers
-    from qwen2vl.common.files import sha256_of
-    from qwen2vl.evaluation.exam import write_exam
-
+    drawers = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS
     with counting("drawing") as tell:
-        sizes = write_exam(options.out, makers(), options.items, drawers=DRAWERS, on_progress=tell)
+        sizes = write_items(options.out, draw_items(drawers, options.items, on_progress=tell))
     print("\n".join(f"{task}: {size / 1e6:.2f} MB" for task, size in sizes.items()))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(options.out)}")
     return 0
+
+
+def draw_items(
+    drawers: Mapping[str, Callable[[Sequence[Random]], Sequence[Item]]],
+    items_per_task: int,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    most_together: int = 50,
+) -> Iterator[ExamItem]:
+    """The items of every task in the order of `drawers`; item n of a task is drawn from Random("test/TASK/n").
+
+    A drawer makes up to `most_together` items at once. on_progress: number of items drawn, number of all items.
+    """
+    done = 0
+    for task, drawer in drawers.items():
+        for first in range(0, items_per_task, most_together):
+            numbers = range(first, min(first + most_together, items_per_task))
+            drawn = drawer([Random(f"test/{task}/{number}") for number in numbers])
+            for number, item in zip(numbers, drawn, strict=True):
+                # Scoring needs no description of the scene.
+                truth = {key: value for key, value in item.truth.items() if key != "scene"}
+                yield ExamItem(id=f"{task}-{number}", task=task, messages=item.messages, truth=truth)
+            done += len(numbers)
+            on_progress(done, items_per_task * len(drawers))
+
+
+def one_by_one(maker: Callable[[Random], Item]) -> Callable[[Sequence[Random]], Sequence[Item]]:
+    """A drawer that makes each of its items alone."""
+    return lambda streams: [maker(rng) for rng in streams]

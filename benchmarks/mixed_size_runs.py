@@ -1,4 +1,4 @@
-"""A store of nano's records with images of every size it takes, and runs over it: what training is timed on."""
+"""A store of nano's records with images of mixed sizes, and runs over it, on which training is timed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -31,21 +31,18 @@ from qwen2vl.training.run_directory import RunDirectory
 from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 
 TASKS = ("ground", "compare", "count", "motion", "colour_shape")
-"""Boxes, two images, numbers, videos, names: none of them needs the fonts."""
+"""Boxes, two images, numbers, videos, names: none needs the fonts."""
 TOKENS = 4, 256
-"""Of one image: nano's own limits. Sizes are drawn so that every doubling between them is as frequent as the next."""
+"""Fewest and most tokens of an image: nano's own limits. Every doubling between them is equally frequent."""
 BUDGETS = Budgets(tokens=1024, visual_tokens=1024, media=256)
-"""A pack holds what eight samples come to on average, so that its memory can be held against micro-batches of eight."""
-PACKS_PER_STEP = 7
-"""About 56 samples, as in nano's own steps."""
+"""A pack holds eight samples on average, so that its memory compares with micro-batches of eight."""
 ALL = Rates(tower=RATE, merger=RATE, decoder=RATE)
 CONFIG = TrainConfig(precision="fp32")
 SMALL = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.text, num_hidden_layers=1))
-SMALL_BUDGETS = Budgets(tokens=600, visual_tokens=600, media=32)
 
 
 def write_records(folder: Path, count: int) -> Path:
-    """So many records, tasks in turn; returns their file."""
+    """Write `count` records, tasks in turn; returns their file."""
     media, lines = Media("media/mixed.bin"), []
     for number in range(count):
         task = TASKS[number % len(TASKS)]
@@ -62,14 +59,14 @@ def write_records(folder: Path, count: int) -> Path:
 
 
 def scaled(image: Image.Image, tokens: float) -> Image.Image:
-    """The image at about so many tokens of 28x28 pixels."""
+    """The image, scaled to about this number of tokens of 28x28 pixels."""
     factor = (tokens * 784 / (image.width * image.height)) ** 0.5
     width, height = (max(28, round(side * factor)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def build_store(folder: Path, count: int) -> Path:
-    """Records and the store of them; returns where it is."""
+    """Write `count` records and build a store of them; returns its path."""
     settings = Settings(
         store=folder / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
     )
@@ -83,8 +80,8 @@ def stage_of(small: bool, rates: Rates = ALL) -> Stage:
         steps=1000,
         rates=rates,
         phases=(Phase(mixtures=(dict.fromkeys(TASKS, 1),)),),
-        budgets=SMALL_BUDGETS if small else BUDGETS,
-        packs_per_step=2 if small else PACKS_PER_STEP,
+        budgets=Budgets(tokens=600, visual_tokens=600, media=32) if small else BUDGETS,
+        packs_per_step=2 if small else 7,  # about 56 samples, as in the recipe `nano`
         window=64 if small else 256,
         warmup_steps=10,
     )
@@ -95,7 +92,7 @@ def new_nano(small: bool) -> Qwen2VL:
 
 
 class Run:
-    """One run of our trainer over a store, driven step by step. Its data are those of every other run over the store."""
+    """One run of our trainer over a store, step by step. All runs over a store have the same data."""
 
     def __init__(
         self,
@@ -106,7 +103,7 @@ class Run:
         prepare: Callable[[Qwen2VL], None] = lambda model: None,
         config: TrainConfig = CONFIG,
     ) -> None:
-        """prepare: what happens to the model before training, like `activations.recompute`."""
+        """prepare: a change of the model before training, for example `activations.recompute`."""
         self.model, self.stage = new_nano(small), stage_of(small, rates)
         prepare(self.model)
         self.data = stage_data(Store(store), nano_processor(), self.model.config, self.stage)
@@ -117,16 +114,16 @@ class Run:
         self.model.train()
 
     def steps(self, count: int) -> Iterator[StepData]:
-        """Read in this very process, so that nobody else works meanwhile."""
+        """The first steps, read in this process, so that no worker runs while a step is timed."""
         return StepLoader(self.data.plan, self.data.reader, self.quarantine, num_workers=0).steps(Cursor(), count)
 
     def train(self, step: StepData) -> float:
-        """The real step; returns its loss."""
+        """Train one step and return its loss."""
         return float(self.trainer.train_step(step)["loss"])
 
 
 def load_kernels(run: Run, step: StepData) -> None:
-    """Forward and backward of a small model on one sample: what libraries load on first use is no memory of training."""
+    """Run a small model on one sample: what libraries load on first use does not count as memory of training."""
     row = step.packs[0].documents[0].row
     token_loss(new_nano(small=True), run.data.reader.pack(PackRequest(step=0, rows=(row,))).inputs).total.backward()
 

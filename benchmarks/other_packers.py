@@ -1,4 +1,4 @@
-"""Other ways of packing samples, to hold ours against. Each takes sizes [samples, 3] and budgets as `pack_window` does."""
+"""Other ways of packing samples, as peers of ours. Each takes sizes [samples, 3] and budgets as `pack_window` does."""
 
 from heapq import heapify, heappop, heappush
 
@@ -6,11 +6,9 @@ import numpy as np
 
 from qwen2vl.common.arrays import Ints
 
-Budgets = tuple[int, int, int]
 
-
-def first_come(sizes: Ints, budgets: Budgets) -> list[list[int]]:
-    """One open pack; what does not fit closes it."""
+def first_come(sizes: Ints, budgets: tuple[int, int, int]) -> list[list[int]]:
+    """Fill one pack; a sample that does not fit starts the next one."""
     packs: list[list[int]] = []
     x = y = z = -1
     for sample, (a, b, c) in enumerate(zip(*sizes.T.tolist(), strict=True)):
@@ -22,8 +20,8 @@ def first_come(sizes: Ints, budgets: Budgets) -> list[list[int]]:
     return packs
 
 
-def first_fit(sizes: Ints, budgets: Budgets) -> list[list[int]]:
-    """Every sample, in the order they come, into the oldest pack that can take it."""
+def first_fit(sizes: Ints, budgets: tuple[int, int, int]) -> list[list[int]]:
+    """Put every sample, in order, into the oldest pack that has room for it."""
     packs: list[list[int]] = []
     spare = np.tile(np.asarray(budgets), (len(sizes), 1))
     for sample, size in enumerate(sizes):
@@ -35,8 +33,8 @@ def first_fit(sizes: Ints, budgets: Budgets) -> list[list[int]]:
     return packs
 
 
-def emptiest(sizes: Ints, budgets: Budgets, extra: int = 5) -> list[list[int]]:
-    """The longest first, each into the emptiest pack, of which there are as many as needed and a few more: nanoVLM's way."""
+def emptiest(sizes: Ints, budgets: tuple[int, int, int], extra: int = 5) -> list[list[int]]:
+    """Put every sample, the longest first, into the emptiest of the needed packs and `extra` more, as nanoVLM does."""
     count = int(-(-sizes[:, 0].sum() // budgets[0])) + extra
     packs: list[list[int]] = [[] for _ in range(count)]
     loads = [((0, 0, 0), pack) for pack in range(count)]

@@ -1,38 +1,38 @@
-"""How fast nano trains here at several batch sizes: the real step on rows of nano's sizes, data left out.
+"""Speed of training nano on a GPU at several batch sizes: the real step on rows of nano's sizes, without reading data.
 
-Drawing the world is the CPU's work and depends on its cores, so rows are made once, of random text and pixels.
+Data are the work of the CPU and depend on its cores, so rows are made once, of random text and pixels.
 """
 
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.agreement import Disagreement
-from benchmarks.drawn import image_prompt
-from benchmarks.measuring import interleave, median
+from benchmarks.synthetic_inputs import image_prompt
 from qwen2vl.model.init import new_model
 from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.inputs import ModelInputs, pack
+from qwen2vl.spec.tokens import IGNORED
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.optimizer import MasterOptimizer
 from qwen2vl.training.train_config import PARTS, TrainConfig
+from tools.measuring import interleave
 from tools.results import Comparison
+from tools.script import Disagreement
 
 GRID = (1, 12, 12)
-"""168x168 pixels, 36 tokens: about what the drawn world's images have."""
-NUM_TEXT, NUM_SUPERVISED = 20, 8
+"""168x168 pixels, 36 tokens: about the size of drawn images."""
 STEPS = 5
-"""In one timed run."""
-RATE = 1e-3
+"""Number of steps in one timed run."""
 
 
 def train_rates(
     device: torch.device, batches: tuple[int, ...], repeats: int
 ) -> tuple[list[Comparison], dict[str, Any]]:
-    """Conversations per second for each batch size, and how the loss fell on a row shown again and again."""
-    runs = {batch: Trainer(NANO, device, batch) for batch in batches}
+    """Conversations per second for each batch size, and the loss before and after some steps on the same row."""
+    runs = {batch: RowTrainer(NANO, device, batch) for batch in batches}
     falls = {str(batch): run.check_learning() for batch, run in runs.items()}
     times = interleave({str(batch): run.steps for batch, run in runs.items()}, repeats, device)
     lines = [
@@ -48,11 +48,11 @@ def train_rates(
     return lines, {"loss_before_and_after": falls}
 
 
-def row_tokens(run: "Trainer") -> int:
+def row_tokens(run: "RowTrainer") -> int:
     return run.row.num_tokens // run.row.num_documents
 
 
-class Trainer:
+class RowTrainer:
     """A model, its optimizer and one row of `batch` conversations."""
 
     def __init__(self, config: Qwen2VLConfig, device: torch.device, batch: int) -> None:
@@ -65,7 +65,7 @@ class Trainer:
         loss = token_loss(self.model, self.row)
         loss.total.backward()
         self.optimizer.collect()
-        self.optimizer.step(dict.fromkeys(PARTS, RATE), divisor=loss.count)
+        self.optimizer.step(dict.fromkeys(PARTS, 1e-3), divisor=loss.count)
         return loss.total.item() / loss.count
 
     def steps(self) -> None:
@@ -73,7 +73,7 @@ class Trainer:
             self.step()
 
     def check_learning(self, steps: int = 10) -> list[float]:
-        """Loss at first and after `steps` on the same row. Raises Disagreement when it does not fall."""
+        """Loss of the first and the last of `steps` steps on the same row. Raises Disagreement if it does not fall."""
         losses = [self.step() for _ in range(steps)]
         if not losses[-1] < losses[0]:
             raise Disagreement(
@@ -83,8 +83,8 @@ class Trainer:
 
 
 def supervised(config: Qwen2VLConfig, seed: int) -> ModelInputs:
-    """One image between words, of which the last are the reply."""
-    row = image_prompt(config, GRID, NUM_TEXT, seed)
-    labels = np.full(row.num_tokens, -100)
-    labels[-NUM_SUPERVISED:] = row.ids[-NUM_SUPERVISED:].numpy()
+    """One image between words; the last eight words are the reply."""
+    row = image_prompt(config, GRID, 20, seed)
+    labels = np.full(row.num_tokens, IGNORED)
+    labels[-8:] = row.ids[-8:].numpy()
     return replace(row, labels=torch.from_numpy(labels))

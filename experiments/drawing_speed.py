@@ -1,45 +1,40 @@
-"""Drawing the world: how many records a second one core makes of every kind, images encoded and lines written.
+"""Speed of drawing: records per second and core of every kind, with encoding of images and writing of lines.
 
-All tasks in their full form; lessons have more answers for an image. It bounds training on drawn data: nano reads about
-90 conversations a second on two cores. Nothing stands beside it.
-Needs the fonts of scripts/install-fonts.sh.
+All tasks in their full form; lessons, which have more answers for an image, are left out. Drawing bounds training on drawn
+data: nano reads about 90 conversations a second on two cores. Needs the fonts of scripts/install-fonts.sh.
 """
 
 import argparse
 import hashlib
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.agreement import Disagreement
-from benchmarks.measuring import interleave
 from drawn_world import KINDS, TASKS
 from drawn_world.write_records import Shard, draw_shard
-from tools import results as record
-from tools.results import Comparison, Result, say
+from tools.measuring import interleave
+from tools.results import Comparison, Result
+from tools.script import Disagreement, options_parser, parse_options, run_script, say
 
-ITEMS = 25
-"""Of every task, in one timed run."""
 SMALL_TASKS = ("colour_shape", "count", "motion", "compare")
-"""They need no fonts."""
+"""Tasks that need no fonts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = record.parse(record.options_parser(__doc__), argv, repeats=5)
-    say(f"drawing: written to {record.write(measure(options), options)}")
+    options = parse_options(options_parser(__doc__), argv, repeats=5)
+    say(f"drawing: written to {measure(options).write(options)}")
     return 0
 
 
 def measure(options: argparse.Namespace) -> Result:
-    tasks, items = (SMALL_TASKS, 2) if options.small else (TASKS, ITEMS)
+    tasks, items = (SMALL_TASKS, 2) if options.small else (TASKS, 25)
     by_kind: dict[str, list[str]] = {}
     for task in tasks:
         by_kind.setdefault(KINDS[task], []).append(task)
     with tempfile.TemporaryDirectory() as folder:
         shards = {kind: shards_of(of, items, Path(folder)) for kind, of in by_kind.items()}
-        check_repeats([shard for of in shards.values() for shard in of])  # warms fonts and words up
+        check_repeats([shard for of in shards.values() for shard in of])  # also loads fonts and words
         paths: dict[str, Callable[[], object]] = {kind: partial(draw_all, of) for kind, of in shards.items()}
         times = interleave(paths, options.repeats)
         size = sum(path.stat().st_size for path in Path(folder).glob("media/*.bin")) / (items * len(tasks))
@@ -60,16 +55,17 @@ def measure(options: argparse.Namespace) -> Result:
 
 
 def shards_of(tasks: Sequence[str], items: int, folder: Path) -> list[Shard]:
+    """One shard of training records per task."""
     (folder / "media").mkdir(exist_ok=True)
     return [Shard(out=folder, source=f"{task}@0", number=0, count=items, seed=0, split="train") for task in tasks]
 
 
 def check_repeats(shards: Sequence[Shard]) -> None:
-    """Draw them twice. Raises Disagreement when a byte differs."""
+    """Draw shards twice. Raises Disagreement if a byte differs."""
     draw_all(shards)
-    kept = digests(shards)
+    first = digests(shards)
     draw_all(shards)
-    if digests(shards) != kept:
+    if digests(shards) != first:
         raise Disagreement("the same shard drawn twice has other bytes")
 
 
@@ -79,13 +75,10 @@ def draw_all(shards: Sequence[Shard]) -> None:
 
 
 def digests(shards: Sequence[Shard]) -> list[str]:
-    """Of what was written when they were drawn."""
+    """SHA-256 of every file that was written for these shards."""
     files = [file for shard in shards for file in (shard.lines, shard.out / "media" / f"{shard.name}.bin")]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Disagreement as error:
-        sys.exit(f"refused: {error}")
+    run_script(main)

@@ -1,4 +1,4 @@
-"""Drawn training records: their lengths alone, or a whole store of conversations about JPEG photos."""
+"""Random training records: only their lengths, or a whole store of conversations about JPEG photos."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.drawn import JPEG_QUALITY, write_photo
+from benchmarks.synthetic_inputs import JPEG_QUALITY, write_photo
 from drawn_world import corpus_words
 from qwen2vl.data import build
 from qwen2vl.data.lengths import Index, index_store
@@ -22,20 +22,18 @@ from qwen2vl.spec.media_settings import MediaSettings
 
 BUDGETS = Budgets(tokens=8192, visual_tokens=8192, media=64)
 SIDES = (300, 1200)
-"""Shortest and longest side of a photo: 0.56 megapixels or 720 tokens on average."""
-PHOTOS_OF_A_RECORD = (0, *(1,) * 7, 2, 4)
-"""The photos of each of ten records."""
+"""Shortest and longest side of a photo in pixels: 0.56 megapixels or 720 tokens on average."""
 
 
 @lru_cache
 def processor_2b() -> Processor:
-    """The sizes of 2B with nano's words: no download is needed, and lengths do not depend on what a word is."""
+    """A processor with the sizes of 2B and the vocabulary of nano: it needs no download and gives the same lengths."""
     config = replace(Qwen2VLConfig.named("2b"), tokens=NANO.tokens)
     return Processor(build_nano_tokenizer(corpus_words()), config, MediaSettings())
 
 
-def draw_lengths(count: int, seed: int = 0) -> Lengths:
-    """Two thirds of the tokens visual, a long tail, 850 tokens on average; costs as of 2B, in GFLOP."""
+def random_lengths(count: int, seed: int = 0) -> Lengths:
+    """Random lengths of samples: 850 tokens on average with a long tail, two thirds visual; costs of 2B in GFLOP."""
     random = np.random.default_rng(seed)
     visual = np.where(random.random(count) < 0.75, random.lognormal(6.4, 0.7, count), 0).astype(np.int64).clip(0, 6000)
     tokens = visual + random.lognormal(5.2, 0.9, count).astype(np.int64).clip(1, 2000)
@@ -44,8 +42,8 @@ def draw_lengths(count: int, seed: int = 0) -> Lengths:
     return Lengths(rows=np.arange(count), tokens=tokens, visual_tokens=visual, media=media, flops=flops)
 
 
-def draw_photos(folder: Path, count: int, sides: tuple[int, int] = SIDES, seed: int = 0) -> list[str]:
-    """JPEG files of all sizes between these sides, cut out of a few large photos: drawing each would take minutes."""
+def write_photos(folder: Path, count: int, sides: tuple[int, int] = SIDES, seed: int = 0) -> list[str]:
+    """Write JPEG files with random sides between these, cut from a few large photos: new ones would take minutes."""
     random = np.random.default_rng(seed)
     scenes = []
     for number in range(min(8, count)):
@@ -60,11 +58,13 @@ def draw_photos(folder: Path, count: int, sides: tuple[int, int] = SIDES, seed: 
     return [f"{number}.jpg" for number in range(count)]
 
 
-def draw_store(folder: Path, name: str, photos: Sequence[str], records: int, *, workers: int, seed: int = 0) -> Store:
-    """A store of this many records about photos of the folder, each photo in as many records as it takes."""
+def build_photo_store(
+    folder: Path, name: str, photos: Sequence[str], records: int, *, workers: int, seed: int = 0
+) -> Store:
+    """Build a store of `records` records, each about 0, 1, 2 or 4 photos of the folder, which are used in turn."""
     random = np.random.default_rng(seed)
     words = corpus_words()
-    of_record = random.choice(PHOTOS_OF_A_RECORD, records)
+    of_record = random.choice((0, *(1,) * 7, 2, 4), records)
     lengths = random.lognormal(4.2, 0.8, records).clip(1, 600).astype(int)
     file, next_photo = folder / f"{name}.jsonl", 0
     with file.open("w", encoding="utf-8") as out:
@@ -92,7 +92,7 @@ def draw_store(folder: Path, name: str, photos: Sequence[str], records: int, *, 
 
 
 def plan_of(store: Store, packs_per_step: int, tokens: int = BUDGETS.tokens) -> tuple[Index, Plan]:
-    """A plan over all sources of a store, each in proportion to its samples, for packs of this many tokens."""
+    """Index and plan over all sources of a store, in proportion to their samples, for packs of `tokens` tokens."""
     processor, budgets = processor_2b(), replace(BUDGETS, tokens=tokens, visual_tokens=tokens)
     index = index_store(store, list(store.sources), processor.config, processor.settings, budgets)
     sizes = {name: len(lengths) for name, lengths in index.sources.items() if len(lengths)}
@@ -101,4 +101,5 @@ def plan_of(store: Store, packs_per_step: int, tokens: int = BUDGETS.tokens) -> 
 
 
 def config_of(shares: dict[str, int], packs_per_step: int, budgets: Budgets = BUDGETS) -> PlanConfig:
+    """A plan of one phase with one mixture of sources."""
     return PlanConfig(phases=(Phase(mixtures=(shares,)),), budgets=budgets, packs_per_step=packs_per_step)

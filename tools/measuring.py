@@ -1,7 +1,7 @@
-"""Clocks, memory, and what this machine can do at most. Nothing here knows a model."""
+"""Clocks, memory, and physical limits of this machine. Nothing here knows a model."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ MEGABYTE = 1_000_000
 
 
 def stopwatch(work: Callable[[], object], device: torch.device | None = None) -> float:
-    """Seconds that `work` takes; on CUDA between two events, so that the queue's emptying counts and launching does too."""
+    """Seconds that `work` takes; on CUDA between two events, from the first launch until the queue is empty."""
     if device is not None and device.type == "cuda":
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize(device)
@@ -29,9 +29,9 @@ def stopwatch(work: Callable[[], object], device: torch.device | None = None) ->
 def interleave(
     paths: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None
 ) -> dict[str, list[float]]:
-    """Seconds of every path, `repeats` times each, turn by turn: A B C, C B A, A B C, ...
+    """Seconds of every path, `repeats` times each, in turns: A B C, C B A, A B C, ...
 
-    What drifts (heat, other work on the machine) then meets all paths alike. The caller has warmed them up.
+    Slow changes (heat, other work on the machine) then affect all paths alike. The caller has warmed them up.
     """
     times: dict[str, list[float]] = {name: [] for name in paths}
     for turn in range(repeats):
@@ -41,9 +41,9 @@ def interleave(
 
 
 def gemm_rate(dtype: torch.dtype, size: int, device: torch.device | None = None, seconds: float = 0.5) -> float:
-    """Floating-point operations per second of the best of three matrix products (multiply and add count as two).
+    """Floating-point operations per second of the fastest of three matrix products (multiply and add count as two).
 
-    Shapes as a transformer has them: rows times a weight that is stored transposed.
+    The shapes are those of a transformer: rows times a weight that is stored transposed.
     """
     best = 0.0
     for rows, inner, outer in ((size, size, size), (4 * size, size, 4 * size), (4 * size, 4 * size, size)):
@@ -57,7 +57,7 @@ def gemm_rate(dtype: torch.dtype, size: int, device: torch.device | None = None,
 
 
 def bandwidth(num_bytes: int, device: torch.device | None = None, seconds: float = 0.5) -> float:
-    """Bytes per second that are read from memory: the best of a sum and a matrix-vector product in bf16 and fp32."""
+    """Bytes per second that are read from memory: the fastest of a sum and a matrix-vector product in bf16 and fp32."""
     best = 0.0
     for dtype in (torch.float32, torch.bfloat16):
         table = torch.full((num_bytes // dtype.itemsize // 4096, 4096), 0.5, dtype=dtype, device=device)
@@ -69,7 +69,7 @@ def bandwidth(num_bytes: int, device: torch.device | None = None, seconds: float
 
 @torch.inference_mode()
 def fastest(work: Callable[[], object], seconds: float, device: torch.device | None = None) -> float:
-    """The shortest of as many runs as fit in about `seconds`, three at least."""
+    """Seconds of the shortest run of `work`, of all runs that fit in about `seconds`, at least three."""
     work()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -78,7 +78,7 @@ def fastest(work: Callable[[], object], seconds: float, device: torch.device | N
 
 
 def costliest(work: Callable[[], object], rows: int = 10) -> list[dict[str, float | str]]:
-    """Operators in which one run spends most: name, share of the run's own time, calls."""
+    """The operators in which one run spends most time: name, share of the time, number of calls."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         work()
     found = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
@@ -90,20 +90,20 @@ def costliest(work: Callable[[], object], rows: int = 10) -> list[dict[str, floa
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
+    """Memory of this process that is in RAM now, in bytes."""
     return _status("VmRSS")
 
 
 def peak_resident_bytes() -> int:
-    """The most that was in RAM at once since the process began (or `reset_peak`).
+    """Largest memory of this process in RAM since it started or since `reset_peak`, in bytes.
 
-    Not getrusage: its figure survives exec, so a child of a large process begins with its parent's.
+    Not from getrusage: its figure survives exec, so a child of a large process starts with the peak of its parent.
     """
     return _status("VmHWM")
 
 
 def reset_peak() -> bool:
-    """Begin measuring the peak anew; False where the system does not allow it."""
+    """Set the peak back to the present memory; False if the system does not allow it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -112,7 +112,7 @@ def reset_peak() -> bool:
 
 
 def growth(work: Callable[[], object]) -> int:
-    """Bytes by which memory rises at most over where it stands now, while `work` runs."""
+    """Largest number of bytes by which memory rises above the present while `work` runs."""
     before = resident_bytes()
     reset_peak()
     work()
@@ -122,9 +122,3 @@ def growth(work: Callable[[], object]) -> int:
 def _status(field: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-def median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

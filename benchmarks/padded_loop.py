@@ -1,8 +1,8 @@
-"""The usual loop with transformers: padded micro-batches of a few samples, gradients accumulated, one AdamW step.
+"""The usual loop with transformers: padded micro-batches of a few samples, accumulated gradients, one AdamW step.
 
-At its best: patches are cut and normalised beforehand, batches padded beforehand, positions given (it would work them
-out sample by sample), no cache, fused AdamW. The loss is divided by the supervised tokens of the whole step, as its
-Trainer does.
+It runs as fast as it can: patches are cut and normalised before, batches are padded before, positions are given (it would
+compute them sample by sample), no cache, fused AdamW. The loss is divided by the supervised tokens of the whole step, as
+its Trainer does.
 """
 
 import copy
@@ -25,13 +25,13 @@ Batch = dict[str, Tensor]
 
 
 def samples_of(reader: SampleReader, step: StepData) -> list[ModelInputs]:
-    """The samples of a step, one by one, in the order of its packs."""
+    """The samples of a step as single documents, in the order of its packs."""
     rows = [document.row for pack in step.packs for document in pack.documents]
     return [reader.pack(PackRequest(step=step.step, rows=(row,))).inputs for row in rows]
 
 
 def padded_batches(model: Qwen2VL, samples: Sequence[ModelInputs], size: int, grouped: bool = False) -> list[Batch]:
-    """Micro-batches of `size` samples, padded on the right to the longest; grouped: samples of similar length together."""
+    """Micro-batches of `size` samples, padded on the right to the longest; grouped = samples sorted by length."""
     if grouped:
         samples = sorted(samples, key=lambda sample: sample.num_tokens)
     return [padded(model, samples[first : first + size]) for first in range(0, len(samples), size)]
@@ -71,16 +71,16 @@ def media_of(config: Qwen2VLConfig, sample: ModelInputs) -> Iterator[tuple[bool,
 
 
 def share_of_padding(batches: Sequence[Batch]) -> float:
-    """Of the tokens that the decoder runs over."""
+    """Share of padding in the tokens that the decoder runs over."""
     real = sum(int(batch["attention_mask"].sum()) for batch in batches)
     return 1 - real / sum(batch["attention_mask"].numel() for batch in batches)
 
 
 class PaddedLoop:
-    """transformers' model with the weights of ours, an optimizer with the settings of ours, and the loop."""
+    """transformers' model with our weights, an optimizer with our settings, and the loop."""
 
     def __init__(self, model: Qwen2VL, stage: Stage, config: TrainConfig) -> None:
-        """The model is copied: training one side leaves the other alone."""
+        """Copy the model: training one side does not change the other."""
         self.twin = transformers_twin(copy.deepcopy(model)).train()
         self.stage, self.config = stage, config
         decayed, left = [], []
