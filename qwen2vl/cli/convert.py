@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, told_as
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?B)", re.ASCII | re.IGNORECASE)
@@ -25,9 +25,9 @@ class ConvertOptions(CommonOptions):
     """The checkpoint directory to read, or nano; or the directory of a run, whose newest weights are then written."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Where to write: a new or empty directory. It appears whole or not at all."""
-    adapter: Annotated[Path | None, told_as("DIR")] = None
+    adapter: Annotated[Path | None, optional("DIR")] = None
     """A LoRA adapter of that checkpoint, to be folded into its weights."""
-    dtype: Annotated[str | None, told_as("fp32|bf16")] = None
+    dtype: Annotated[str | None, optional("fp32|bf16")] = None
     """Precision of the tensors; unless given, each stays as it is."""
     max_shard_size: Annotated[str, tyro.conf.arg(metavar="BYTES")] = "4GB"
     """Largest file of tensors, as 4GB or 500MB."""

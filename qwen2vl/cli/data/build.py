@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least, told_as
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
 from qwen2vl.cli.terminal import counting
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
@@ -25,15 +25,15 @@ SHOWN = 3
 class BuildOptions(CommonOptions):
     """Check, probe and tokenise records, and add them to a store. What is in the store already is not done again."""
 
-    records: Annotated[tyro.conf.Positional[tuple[Path, ...]], told_as("RECORDS...")]
+    records: Annotated[tyro.conf.Positional[tuple[Path, ...]], optional("RECORDS...")]
     """Files of records: one JSON object a line, or one JSON list."""
     out: Annotated[Path, tyro.conf.arg(metavar="STORE")]
     """The folder of the store, which is made if it is not there."""
     tokenizer: Annotated[str, tyro.conf.arg(metavar="nano|DIR")]
     """The tokenizer of the model that is to be trained: nano's, or of a checkpoint directory."""
-    media_root: Annotated[Path | None, told_as("DIR")] = None
+    media_root: Annotated[Path | None, optional("DIR")] = None
     """Where paths of images and videos start from; the folder of each file of records unless given."""
-    source: Annotated[str | None, told_as("NAME")] = None
+    source: Annotated[str | None, optional("NAME")] = None
     """Source of records in the forms of other projects, which name none; the name of their file unless given."""
     num_workers: int = 1
     """Processes that build."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least, told_as
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
 from qwen2vl.common.files import write_atomically
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ class ShowOptions(CommonOptions):
 
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store, or of a run with --step."""
-    step: Annotated[int | None, told_as("N")] = None
+    step: Annotated[int | None, optional("N")] = None
     """Of a run: show the packed rows that this step trained on, from 1."""
     row: Annotated[tyro.conf.UseAppendAction[tuple[int, ...]], tyro.conf.arg(metavar="N")] = ()
     """A row to show, from 0."""
     id: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ID")] = ()
     """A record to show."""
-    source: Annotated[str | None, told_as("NAME")] = None
+    source: Annotated[str | None, optional("NAME")] = None
     """Without --row and --id: choose among the records of this source."""
     limit: int = 10
     """Without --row and --id: so many records, spread evenly."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
     """The model whose sizes of images hold: nano, or a checkpoint directory."""
-    min_pixels: Annotated[int | None, told_as("N")] = None
+    min_pixels: Annotated[int | None, optional("N")] = None
     """Enlarge images to at least this area; 784 pixels are one token."""
-    max_pixels: Annotated[int | None, told_as("N")] = None
+    max_pixels: Annotated[int | None, optional("N")] = None
     """Shrink images to at most this area."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.html")] = Path("samples.html")
     """The page to write."""
