@@ -2,9 +2,7 @@
 the weights of a run as a checkpoint."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
+from qwen2vl.cli.terminal import progress
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?B)", re.ASCII | re.IGNORECASE)
@@ -45,8 +44,8 @@ def run(argv: Sequence[str]) -> int:
         print(f"{options.out}: weights of step {step}")
         return 0
     edit = None if options.adapter is None else adapter_edit(options.source, options.adapter)
-    with progress(f"writing {options.out}") as tell:
-        convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=tell, edit=edit)
+    with progress(f"writing {options.out}", unit="bytes") as show:
+        convert(options.source, options.out, dtype=options.dtype, max_shard_bytes=limit, report=show, edit=edit)
     print(options.out)
     return 0
 
@@ -57,27 +56,3 @@ def parse_bytes(text: str) -> int:
     if not found or float(found[1]) == 0:
         raise UsageError(f'--max-shard-size is "{text}": it must be a size over 0 like 4GB or 500MB')
     return max(1, int(float(found[1]) * UNITS[found[2].upper()]))
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function (bytes done, bytes in all) that moves a bar, or prints a line for each tenth in a pipe."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    told = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        tenth = 10 * done // max(total, 1)
-        if tenth > told:
-            told = tenth
-            print(f"{what}: {10 * tenth} % of {total / 1e9:.2f} GB", file=sys.stderr, flush=True)
-
-    yield tell

@@ -5,8 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
+from qwen2vl.cli.terminal import progress
 from qwen2vl.common.files import sha256_of, write_atomically
 from qwen2vl.evaluation.exam import EXAMS, Exam, count_items, read_exam
 from qwen2vl.evaluation.judging import Judged
@@ -83,13 +83,13 @@ def answers(chat: Answers, exam: Exam, tasks: Collection[str], kept: KeptAnswers
     """Of all items of these tasks, in their order; what was kept is not asked again."""
     results = list(kept.results) if kept else []
     items = read_exam(exam.path, tasks, without={result.id for result in results})
-    with shown_progress(total) as tell:
+    with progress("answering") as show:
 
         def after(batch: Sequence[Judged]) -> None:
             if kept:
                 kept.add(batch)
             results.extend(batch)
-            tell(len(results))
+            show(len(results), total)
 
         try:
             run_exam(chat, items, max_new_tokens=exam.max_new_tokens, on_batch=after)
@@ -159,25 +159,3 @@ def answer_line(result: Judged) -> dict[str, Any]:
         "text": result.text,
         "truth": result.truth,
     }
-
-
-@contextmanager
-def shown_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function (items done) that moves a bar, or prints a line for each tenth in a pipe."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("answering", total=total)
-            yield lambda done: bar.update(task, completed=done)
-        return
-    told = 0
-
-    def tell(done: int) -> None:
-        nonlocal told
-        if 10 * done // total > told:
-            told = 10 * done // total
-            print(f"answering: {done} of {total}", file=sys.stderr, flush=True)
-
-    yield tell

@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from qwen2vl.processing.grounding import Box, Point
 from qwen2vl.spec import tokens
@@ -43,28 +44,42 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def counting(what: str) -> Iterator[Callable[..., None]]:
-    """Gives a function (done, total or None, remark="") that moves a bar on a terminal; in a pipe it prints a line for
-    each tenth, or at every call where the total is not known."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(
+    what: str, unit: Literal["items", "bytes"] = "items", line_every: int | None = None
+) -> Iterator[Callable[..., None]]:
+    """Show how much of some long work is done: a bar on a terminal, plain lines on stderr in a pipe.
 
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True) as bar:
+    Gives a function (done, total or None, remark=""). In a pipe it prints a line for each tenth of the total, or for
+    every `line_every` items and the last one, or at every call while the total is unknown.
+    """
+    if sys.stderr.isatty():
+        from rich import progress as rich_progress  # 0.1 s that a pipe does not need
+        from rich.console import Console
+
+        columns = (
+            rich_progress.TextColumn(what),
+            rich_progress.BarColumn(),
+            rich_progress.DownloadColumn() if unit == "bytes" else rich_progress.MofNCompleteColumn(),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.description}"),
+        )
+        with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("", total=None)
             yield lambda done, total, remark="": bar.update(task, completed=done, total=total, description=remark)
         return
-    told = 0
+    printed_tenths = 0
 
-    def tell(done: int, total: int | None, remark: str = "") -> None:
-        nonlocal told
-        tenth = 10 * done // total if total else told + 1
-        if tenth > told:
-            told = tenth
-            print(f"{what}: {done}{f' of {total}' if total else ''}  {remark}".rstrip(), file=sys.stderr, flush=True)
+    def show(done: int, total: int | None, remark: str = "") -> None:
+        nonlocal printed_tenths
+        tenths = 10 * done // total if total else printed_tenths + 1
+        is_due = (done % line_every == 0 or done == total) if line_every else tenths > printed_tenths
+        if is_due:
+            printed_tenths = tenths
+            counts = [done] if total is None else [done, total]
+            numbers = [f"{count / 1e9:.2f} GB" if unit == "bytes" else str(count) for count in counts]
+            print(f"{what}: {' of '.join(numbers)}  {remark}".rstrip(), file=sys.stderr, flush=True)
 
-    yield tell
+    yield show
 
 
 class ReadableText:

@@ -78,23 +78,34 @@ def test_places_in_words(markup, images, said):
     assert describe_place(place, images) == said
 
 
-def test_counting_in_a_pipe_tells_of_every_tenth(capsys):
-    with terminal.counting("building") as tell:
+def test_progress_in_a_pipe_is_a_line_for_each_tenth(capsys):
+    with terminal.progress("building") as show:
         for done in range(41):
-            tell(done, 40, "1 rejected")
+            show(done, 40, "1 rejected")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1] == "building: 40 of 40  1 rejected"
-    with terminal.counting("drawing") as tell:
-        tell(3, None)
-        tell(5, None)
+    with terminal.progress("drawing") as show:
+        show(3, None)
+        show(5, None)
     assert capsys.readouterr().err == "drawing: 3\ndrawing: 5\n"
 
 
-def test_counting_on_a_terminal_moves_a_bar(capsys, monkeypatch):
+def test_progress_on_a_terminal_is_a_bar(capsys, monkeypatch):
     monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    with terminal.counting("building") as tell:
-        tell(1, None)
-        tell(3, 8, "1 rejected")
+    with terminal.progress("building") as show:
+        show(1, None)
+        show(3, 8, "1 rejected")
     assert "building" in capsys.readouterr().err
+
+
+def test_progress_in_bytes_and_with_a_line_for_every_fifty_items(capsys):
+    with terminal.progress("writing", unit="bytes") as show:
+        show(10_000_000, 4_000_000_000)
+        show(1_200_000_000, 4_000_000_000)
+    assert capsys.readouterr().err == "writing: 1.20 GB of 4.00 GB\n"
+    with terminal.progress("training", line_every=50) as show:
+        for done in range(40, 121):
+            show(done, 120, "loss 1.0")
+    assert capsys.readouterr().err.splitlines() == [f"training: {n} of 120  loss 1.0" for n in (50, 100, 120)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 
 if TYPE_CHECKING:
     from qwen2vl.data.lengths import Index
@@ -74,7 +74,7 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(BenchOptions, argv, "qwen2vl data bench")
     for name, least in (("tokens", 1), ("packs", 1), ("step_ms", 0), ("steps", 2), ("num_workers", 0)):
         require_at_least("--" + name.replace("_", "-"), getattr(options, name), least)
-    with counting("reading") as tell:
+    with progress("reading") as tell:
         measured = measure(options, lambda done: tell(done, options.steps))
     print(jsonlib.dumps(asdict(measured)) if options.json else in_words(measured))
     return 0

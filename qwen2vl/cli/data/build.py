@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.media_settings import MediaSettings
@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
         source=options.source,
     )
     total = count_records(options.records)
-    with counting("building") as tell:
+    with progress("building") as tell:
         report = build(
             options.records,
             settings,

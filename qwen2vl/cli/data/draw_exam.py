@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, parse_options
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
     from qwen2vl.common.files import sha256_of
     from qwen2vl.evaluation.exam import write_exam
 
-    with counting("drawing") as tell:
+    with progress("drawing") as tell:
         sizes = write_exam(options.out, makers(), options.items, drawers=DRAWERS, on_progress=tell)
     print("\n".join(f"{task}: {size / 1e6:.2f} MB" for task, size in sizes.items()))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(options.out)}")
