@@ -59,7 +59,6 @@ def check_target(path: Path, has_image: bool) -> None:
 def answer_once(options: ChatOptions, question: str) -> int:
     """Prepare first, load the weights then: a wrong file is told at once and not after minutes of loading."""
     from qwen2vl.cli.drawing import write_drawings
-    from qwen2vl.inference.answer import to_json
     from qwen2vl.inference.chat import Chat, load_end_ids, question_messages
     from qwen2vl.inference.sampling import SamplingParams
     from qwen2vl.model.lora import load_merged
@@ -87,7 +86,7 @@ def answer_once(options: ChatOptions, question: str) -> int:
     answer = stream.answer
     drawn = [] if options.draw is None else write_drawings(options.draw, images, answer)
     if options.json:
-        print(jsonlib.dumps({"model": options.model, **to_json(answer), "drawn": [str(path) for path in drawn]}))
+        print(jsonlib.dumps({"model": options.model, **answer.to_json(), "drawn": [str(path) for path in drawn]}))
     else:
         report(answer, drawn)
     if options.verbose:

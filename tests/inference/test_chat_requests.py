@@ -1,10 +1,14 @@
 """Chat: ask, chat, stream and batch on the taught model."""
 
+import copy
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from qwen2vl.common.errors import CheckpointError, ConfigError, LengthError, MediaError, MessageError
-from qwen2vl.inference import Chat, SamplingParams
+from qwen2vl.common.errors import CheckpointError, ConfigError, LengthError, MediaError, MessageError, Qwen2VLError
+from qwen2vl.inference import Chat, SamplingParams, Session
 from qwen2vl.inference.chat import load_end_ids
 
 
@@ -191,6 +195,68 @@ def test_chat_from_a_directory(taught_directory, photo):
         Chat(taught_directory / "nowhere")
 
 
+@pytest.fixture
+def checkpoint(taught_directory, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(taught_directory, tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("damage", ["missing", "extra", "misshapen"])
+def test_the_constructor_refuses_tensors_that_do_not_fit(checkpoint, damage):
+    file, name = checkpoint / "model.safetensors", "model.norm.weight"
+    tensors = load_file(file)
+    if damage == "missing":
+        del tensors[name]
+    else:
+        tensors[name if damage == "misshapen" else "other"] = torch.zeros(3)
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match="other" if damage == "extra" else name):
+        Chat(checkpoint)
+
+
+def test_the_constructor_refuses_another_device_precision_or_adapter(checkpoint, tmp_path):
+    for keywords, said in (({"device": "tpu"}, "device"), ({"dtype": "int3"}, "dtype")):
+        with pytest.raises(ConfigError, match=said):
+            Chat(checkpoint, **keywords)
+    with pytest.raises(CheckpointError, match=r"has no adapter_config\.json"):
+        Chat(checkpoint, adapter=tmp_path)
+
+
+def test_wrong_requests_are_refused_before_any_tensor_is_read(checkpoint, photo):
+    """The file of tensors is removed after the constructor has checked it, so reading one is another error."""
+    chat = Chat(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    wrong = [
+        ({"images": [str(checkpoint / "missing.png")]}, MediaError, "there is no file"),
+        ({"images": [photo, str(checkpoint / "config.json")]}, MediaError, "supported image format"),
+        ({"videos": [str(checkpoint / "missing.mp4")]}, MediaError, "there is no file"),
+        ({"temperature": -1}, ConfigError, "temperature is -1"),
+        ({"system": "word " * 600}, LengthError, "the context holds 1024"),
+    ]
+    for keywords, error, said in wrong:
+        with pytest.raises(error, match=said):
+            chat.ask("Where?", **keywords)
+        with pytest.raises(error, match=said):
+            Session(chat, keywords.pop("system", None)).ask("Where?", **keywords)
+    with pytest.raises(MediaError, match="conversation 1"):
+        chat.batch([user("Greet"), user("Where?", str(checkpoint / "missing.png"))])
+    stream = chat.stream(user("Where?", photo))
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        next(stream)
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        chat.model  # noqa: B018  the first access reads the tensors
+
+
+def test_the_model_is_read_once_and_is_that_of_the_files(checkpoint, taught_model):
+    chat = Chat(checkpoint, device="cpu", dtype="fp32")
+    model = chat.model
+    shutil.rmtree(checkpoint)
+    assert chat.ask("Greet").text == "Good day, dear world. END of it."
+    assert chat.model is model
+    for one, other in zip(model.parameters(), taught_model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("question", ["", "  \n"])
 def test_an_empty_question_is_refused(chat, photo, question):
     with pytest.raises(MessageError, match="question is empty"):
@@ -240,10 +306,6 @@ def test_wrong_forms_are_refused(chat, photo):
 
 
 def test_values_that_are_not_numbers_are_told(chat, taught_processor):
-    import copy
-
-    from qwen2vl.common.errors import Qwen2VLError
-
     broken = copy.deepcopy(chat.model)
     with torch.no_grad():
         broken.model.norm.weight[0] = float("nan")

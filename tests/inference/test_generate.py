@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from qwen2vl.inference.answer import Reply
 from qwen2vl.inference.generate import decode, generate, new_cache, prefill, prefill_groups, tail
-from qwen2vl.inference.replies import Reply
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.spec.inputs import ModelInputs
 
