@@ -1,33 +1,29 @@
-"""What people see while they wait, and text that is fit for a terminal."""
+"""Output for people: what is shown while they wait, and answers as readable text.
+
+Progress and remarks go to stderr, answers to stdout. On a terminal, rich draws; in a pipe there are plain lines.
+"""
 
 import contextlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from qwen2vl.processing.grounding import Box, Point
 from qwen2vl.spec import tokens
 
-PATIENCE_S = 2.0
-"""In a pipe, work is only told of when it takes longer."""
+if TYPE_CHECKING:  # torch is behind them
+    from qwen2vl.inference.answer import Answer
+    from qwen2vl.inference.chat import Stream
 
-_DROPPED = re.compile(
-    "|".join(map(re.escape, (tokens.REF_START, tokens.REF_END)))
-    + f"|{re.escape(tokens.BOX_START)}.*?{re.escape(tokens.BOX_END)}"
-    + f"|{re.escape(tokens.QUAD_START)}.*?{re.escape(tokens.QUAD_END)}",
-    re.DOTALL,
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters with which a text could steer the terminal."""
-LONGEST_MARKUP = 200
-"""Characters of a box's markup that are waited for; whatever is longer is no box."""
+PATIENCE_S = 2.0
+"""In a pipe, work that takes less time is not mentioned."""
 
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show that something is being done: a spinner on a terminal, else a line on stderr after two seconds."""
+    """Show what is being done: a spinner on a terminal, in a pipe a line on stderr after two seconds."""
     if sys.stderr.isatty():
         from rich.console import Console  # 0.1 s that a pipe does not need
 
@@ -82,18 +78,59 @@ def progress(
     yield show
 
 
-class ReadableText:
-    """Pieces of an answer without the marks of places and without control characters, as early as possible.
+def print_stream(stream: "Stream") -> None:
+    """Print the pieces of a reply as they come, without marks of places."""
+    readable = ReadableText()
+    with working("reading the prompt"):
+        piece = next(stream, "")
+    try:
+        while piece:
+            print(readable.push(piece), end="", flush=True)
+            piece = next(stream, "")
+    finally:
+        print(readable.finish(), flush=True)
 
-    "the <|object_ref_start|>lamp<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>." is shown as "the lamp.".
+
+def print_places(answer: "Answer") -> None:
+    """Print the places that an answer names on stdout, and on stderr why it ended if the model did not end it."""
+    num_images = sum(info.kind == "image" for info in answer.media_sizes)
+    places: list[Box | Point] = [*answer.boxes, *answer.points]
+    for place in places:
+        print(describe_place(place, num_images))
+    num_tokens = answer.usage.completion_tokens
+    endings = {
+        "length": f"cut after {num_tokens} tokens: --max-new-tokens allows more",
+        "repetition": f"ended after {num_tokens} tokens, because the reply repeated itself",
+        "interrupted": f"interrupted after {num_tokens} tokens",
+    }
+    if answer.finish_reason in endings:
+        print(f"({endings[answer.finish_reason]})", file=sys.stderr)
+
+
+_MARKUP = re.compile(
+    "|".join(map(re.escape, (tokens.REF_START, tokens.REF_END)))
+    + f"|{re.escape(tokens.BOX_START)}.*?{re.escape(tokens.BOX_END)}"
+    + f"|{re.escape(tokens.QUAD_START)}.*?{re.escape(tokens.QUAD_END)}",
+    re.DOTALL,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters with which a text could control the terminal."""
+LONGEST_MARKUP = 200
+"""Longer text after "<|" is not the markup of a place, and is no longer held back."""
+
+
+class ReadableText:
+    """Filter that removes the marks of places and control characters from pieces of text, as early as possible.
+
+    "the <|object_ref_start|>lamp<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>." becomes "the lamp.".
     """
 
     def __init__(self) -> None:
         self._held = ""
 
     def push(self, piece: str) -> str:
-        """What may be shown now; an unfinished mark is waited for."""
-        text = _DROPPED.sub("", self._held + piece)
+        """Text that can be shown now; an unfinished mark is held back."""
+        text = _MARKUP.sub("", self._held + piece)
         opened = text.find("<|")
         if opened < 0 and text.endswith("<"):
             opened = len(text) - 1
@@ -103,20 +140,17 @@ class ReadableText:
         return _CONTROL.sub("", text[:opened])
 
     def finish(self) -> str:
-        """What was waited for in vain."""
+        """Text that was held back; call it after the last piece."""
         text, self._held = self._held, ""
         return _CONTROL.sub("", text)
 
 
 def describe_place(place: Box | Point, num_images: int) -> str:
-    """A box or point in words, in pixels of the original: "red circle: (24,33)-(60,71) px"."""
+    """Label and position of a box or point in pixels of the original: "red circle: (24,33)-(60,71) px"."""
+    if isinstance(place, Point):
+        corners: Sequence[tuple[float, float]] = [place.xy_px]
+    else:
+        corners = place.quad or (place.xyxy_px[:2], place.xyxy_px[2:])
     label = f"{_CONTROL.sub('', place.label)}: " if place.label else ""
     where = f", image {place.image_index + 1}" if num_images > 1 else ""
-    if isinstance(place, Point):
-        return f"{label}{_pair(*place.xy_px)} px{where}"
-    corners = place.quad or (place.xyxy_px[:2], place.xyxy_px[2:])
-    return f"{label}{'-'.join(_pair(*corner) for corner in corners)} px{where}"
-
-
-def _pair(x: float, y: float) -> str:
-    return f"({round(x)},{round(y)})"
+    return f"{label}{'-'.join(f'({round(x)},{round(y)})' for x, y in corners)} px{where}"

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qwen2vl.cli import terminal
+
 TEXT = "red dot\nred dot: (14,17)-(70,50) px\n"
 
 
@@ -76,7 +78,7 @@ def test_settings_reach_the_model(ask):
     result = ask("Greet", "--max-new-tokens", "2", image=False)
     assert result.err == "(cut after 2 tokens: --max-new-tokens allows more)\n"
     result = ask("Loop", image=False)
-    assert "went round in circles" in result.err
+    assert "repeated itself" in result.err
     drawn = [ask("Hm?", "--temperature", "3", "--max-new-tokens", "20", "--seed", seed).out for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -98,20 +100,17 @@ def test_pixel_limits(ask):
 def test_verbose_tells_the_cost(ask):
     result = ask("Where?", "-v")
     assert result.out == TEXT
-    assert "tokens in (15 visual, 0 kept)" in result.err
+    assert "tokens in (15 visual, 0 cached)" in result.err
 
 
 def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
-    from qwen2vl.cli import replies
-    from qwen2vl.cli.terminal import ReadableText
-
-    class Interrupted(ReadableText):
+    class Interrupted(terminal.ReadableText):
         def push(self, piece):
             if "dear" in piece:
                 raise KeyboardInterrupt
             return super().push(piece)
 
-    monkeypatch.setattr(replies, "ReadableText", Interrupted)
+    monkeypatch.setattr(terminal, "ReadableText", Interrupted)
     result = ask("Greet", image=False)
     assert result.code == 130
     assert result.out == "Good day,\n"

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from qwen2vl.cli import terminal
 from qwen2vl.cli.main import main
 
 
@@ -55,7 +56,7 @@ def test_questions_images_and_cost(talk, files):
     assert len(costs) == 2
     assert all("of 1024 tokens, 15 of them visual" in line for line in costs)
     assert "all forgotten" in err
-    assert "nothing said yet" in err
+    assert "no question asked yet" in err
     assert "never" not in out
 
 
@@ -66,8 +67,14 @@ def test_images_and_videos_from_the_command_line(talk, files):
     assert code == 0
     assert "96x64 pixels, 2.0 s" in err
     assert "waiting: 0 images, 1 videos" in err
-    code, _, err = talk(["Where?"], "--image", files / "notes.txt")
-    assert code == 2
+
+
+def test_a_wrong_file_on_the_command_line_is_reported_before_any_tensor_is_read(talk, files, no_tensor_can_be_read):
+    for option, name in (("--image", "notes.txt"), ("--image", "missing.png"), ("--video", "notes.mp4")):
+        code, out, err = talk(["Where?"], option, files / name)
+        assert (code, out) == (2, "")
+        assert name in err
+        assert "is ready" not in err
 
 
 def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
@@ -98,16 +105,13 @@ def test_options_that_need_a_question(talk):
 
 
 def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
-    from qwen2vl.cli import replies
-    from qwen2vl.cli.terminal import ReadableText
-
-    class Interrupted(ReadableText):
+    class Interrupted(terminal.ReadableText):
         def push(self, piece):
             if "dear" in piece:
                 raise KeyboardInterrupt
             return super().push(piece)
 
-    monkeypatch.setattr(replies, "ReadableText", Interrupted)
+    monkeypatch.setattr(terminal, "ReadableText", Interrupted)
     code, out, err = talk(["Greet", "/cost"])
     assert code == 0
     assert out == "Good day,\n"

@@ -57,6 +57,15 @@ def test_videos(run, files, taught_directory, name, said):
     refused(run("cost", "--video", files / name), *said)
 
 
+@pytest.mark.parametrize(
+    ("option", "name"), [("--image", "missing.png"), ("--image", "cut.png"), ("--video", "notes.mp4")]
+)
+def test_a_wrong_file_is_reported_before_any_tensor_is_read(
+    run, files, taught_directory, no_tensor_can_be_read, option, name
+):
+    refused(run("chat", "--model", taught_directory, option, files / name, "What?"), name)
+
+
 @pytest.mark.parametrize("url", ["https://example.com/a.png", "http://127.0.0.1:9/a.png"])
 def test_a_url_needs_its_host_allowed(run, taught_directory, url):
     line = refused(run("chat", "--model", taught_directory, "--image", url, "What?"), "is not an allowed host")
