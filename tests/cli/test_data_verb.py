@@ -341,7 +341,7 @@ def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["bild"], ['"bild" is nothing that data can do', "build, check, show, bench, draw"]),
+        (["bild"], ['"bild" is not a verb of data', "build, check, show, bench, draw"]),
         (["build", "{folder}/none.jsonl", "--out", "{new}", "--tokenizer", "nano"], ["there is no file", "none.jsonl"]),
         (["build", "{lines}", "--out", "{new}", "--tokenizer", "{folder}"], ["neither tokenizer.json nor"]),
         (["build", "{lines}", "--out", "{new}"], ["--tokenizer is missing"]),

@@ -101,7 +101,7 @@ def test_placeholders_that_are_typed_are_words(run, taught_directory):
         (["chat", "--top-k=1.5", "What?"], ['--top-k is "1.5": it must be a whole number']),
         (["chat", "--json=yes", "What?"], ['--json takes no value, but "yes" was given']),
         (["chat", "What?", "--stop"], ["--stop has no value"]),
-        (["cost"], ["nothing to reckon", "--size WxH"]),
+        (["cost"], ["there is no image or video", "--size WxH"]),
         (["cost", "--size", "640"], ['--size is "640": it must look like 640x480']),
         (["cost", "--size", "0x5"], ["0x5"]),
         (["cost", "--size", "9999x9"], ["9999x9", "ratio over 200"]),
