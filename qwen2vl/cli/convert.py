@@ -1,5 +1,8 @@
-"""`qwen2vl convert`: a checkpoint rewritten in the published layout, in another precision, with an adapter folded in; or
-the weights of a run as a checkpoint."""
+"""`qwen2vl convert`: write a checkpoint in the published layout.
+
+The source is a checkpoint, whose precision can be changed and into which an adapter can be merged, or a run, whose newest
+weights are exported.
+"""
 
 import re
 from collections.abc import Sequence
@@ -12,29 +15,27 @@ import tyro
 from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
 from qwen2vl.cli.terminal import progress
 
-UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?B)", re.ASCII | re.IGNORECASE)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions(CommonOptions):
     """Rewrite a checkpoint in the published layout. Tokenizer and media files are copied unchanged."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """The checkpoint directory to read, or nano; or the directory of a run, whose newest weights are then written."""
+    """The checkpoint directory to read, or nano; or the directory of a run, whose newest weights are exported."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Where to write: a new or empty directory. It appears whole or not at all."""
+    """The new or empty directory to write. It appears complete or not at all."""
     adapter: Annotated[Path | None, optional("DIR")] = None
-    """A LoRA adapter of that checkpoint, to be folded into its weights."""
+    """A LoRA adapter of that checkpoint, to be merged into its weights."""
     dtype: Annotated[str | None, optional("fp32|bf16")] = None
-    """Precision of the tensors; unless given, each stays as it is."""
+    """Precision of the tensors; unless given, each keeps its own."""
     max_shard_size: Annotated[str, tyro.conf.arg(metavar="BYTES")] = "4GB"
-    """Largest file of tensors, as 4GB or 500MB."""
+    """Largest file of tensors, for example 4GB or 500MB."""
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(ConvertOptions, argv, "qwen2vl convert")
     limit = parse_bytes(options.max_shard_size)
+    # Here, because torch takes seconds, which the help and wrong options do not need.
     from qwen2vl.model.checkpoint import convert
     from qwen2vl.model.lora import adapter_edit
     from qwen2vl.training.run import export_run, is_run
@@ -51,8 +52,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """ "4GB" to 4,000,000,000. Raises UsageError."""
-    found = _BYTES.fullmatch(text.strip())
+    """Number of bytes in a size: "4GB" gives 4,000,000,000. Raises UsageError."""
+    units = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?B)", text.strip(), re.ASCII | re.IGNORECASE)
     if not found or float(found[1]) == 0:
         raise UsageError(f'--max-shard-size is "{text}": it must be a size over 0 like 4GB or 500MB')
-    return max(1, int(float(found[1]) * UNITS[found[2].upper()]))
+    return max(1, int(float(found[1]) * units[found[2].upper()]))
