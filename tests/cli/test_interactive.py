@@ -1,4 +1,4 @@
-"""The conversation on a terminal, its lines given one by one."""
+"""A conversation on a terminal, with given lines in place of typed ones."""
 
 import builtins
 import sys
@@ -32,7 +32,7 @@ def talk(capsys, monkeypatch, taught_directory):
     return call
 
 
-def test_questions_images_and_cost(talk, files):
+def test_questions_commands_and_cost_in_one_conversation(talk, files):
     code, out, err = talk(
         [
             f"/image {files / 'photo.png'}",
@@ -60,7 +60,7 @@ def test_questions_images_and_cost(talk, files):
     assert "never" not in out
 
 
-def test_images_and_videos_from_the_command_line(talk, files):
+def test_files_of_the_command_line_are_shown_with_the_first_question(talk, files):
     code, out, err = talk(["Where?"], "--image", files / "photo.png")
     assert (code, out) == (0, "red dot\nred dot: (14,17)-(70,50) px\n")
     code, _, err = talk(["/video " + str(files / "video.mp4"), "/cost"])
@@ -77,7 +77,7 @@ def test_a_wrong_file_on_the_command_line_is_reported_before_any_tensor_is_read(
         assert "is ready" not in err
 
 
-def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
+def test_an_error_is_printed_and_the_conversation_continues(talk, files):
     code, out, err = talk(
         [
             "/draw",
@@ -93,18 +93,23 @@ def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
     )
     assert code == 0
     assert out == "red dot\nred dot: (14,17)-(70,50) px\n"
-    for said in ("/draw is not a command: valid are /image", "supported image format", "damaged", "context holds 1024"):
-        assert said in err
+    for message in (
+        "/draw is not a command: valid are /image",
+        "supported image format",
+        "damaged",
+        "context holds 1024",
+    ):
+        assert message in err
     assert "/reset" in err
 
 
-def test_options_that_need_a_question(talk):
+def test_json_needs_a_question(talk):
     code, _, err = talk([], "--json")
     assert code == 2
     assert "need a question" in err
 
 
-def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
+def test_control_c_in_a_reply_returns_to_the_prompt(talk, monkeypatch):
     class Interrupted(terminal.ReadableText):
         def push(self, piece):
             if "dear" in piece:

@@ -36,14 +36,14 @@ class Options(CommonOptions):
     inner: Inner = field(default_factory=Inner)
     """Settings."""
     flat: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
-    """Settings without a name of their own."""
+    """Settings whose names have no prefix."""
 
 
 def parse(*argv):
     return parse_options(Options, argv, "qwen2vl try")
 
 
-def test_values_arrive_typed():
+def test_values_have_the_types_of_the_fields():
     options = parse("this", "--size", "3", "--name", "a", "--name=b", "--inner.num-steps", "7", "--rate", "1", "-v")
     assert (options.what, options.size, options.name, options.verbose) == ("this", 3, ("a", "b"), True)
     assert options.inner == Inner(num_steps=7)
@@ -63,7 +63,7 @@ def test_every_option_is_listed_as_it_is_typed():
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         ([], "what is missing: give it; see qwen2vl try --help"),
         (["a", "--sise", "3"], "--sise is not an option (did you mean --size?): valid are --debug, --verbose"),
@@ -81,15 +81,15 @@ def test_every_option_is_listed_as_it_is_typed():
         (["a", "--debug=no"], '--debug takes no value, but "no" was given'),
     ],
 )
-def test_one_sentence_names_the_thing_the_value_and_the_rule(argv, said, capsys):
+def test_a_mistake_is_one_sentence_with_the_option_the_value_and_the_rule(argv, message, capsys):
     with pytest.raises(UsageError) as caught:
         parse(*argv)
-    assert said.lower() in str(caught.value).lower()
+    assert message.lower() in str(caught.value).lower()
     assert "\n" not in str(caught.value)
-    assert capsys.readouterr().err == "", "tyro's own box would come on top"
+    assert capsys.readouterr().err == "", "tyro's own box is not printed"
 
 
-def test_a_mistake_that_is_not_looked_for_is_told_in_tyros_words_without_its_box():
+def test_any_other_mistake_is_explained_by_tyro_on_one_line():
     with pytest.raises(UsageError) as caught:
         parse("a", "--pair", "1")
     assert str(caught.value) == "Missing value for argument '--pair'. Expected 2 values; see qwen2vl try --help"
@@ -113,7 +113,7 @@ class StrictOptions(CommonOptions):
     """Settings that check themselves."""
 
 
-def test_settings_that_refuse_a_value_have_the_last_word():
+def test_a_value_that_the_settings_refuse_is_explained_by_them():
     with pytest.raises(UsageError, match=r"^size is 0: it must be at least 1; see qwen2vl try --help"):
         parse_options(StrictOptions, ["--inner.size", "0"], "qwen2vl try")
 

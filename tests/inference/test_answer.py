@@ -27,14 +27,14 @@ def answer_to(chat, photo):
     return make
 
 
-def test_the_last_image_is_meant_unless_the_words_name_another(answer_to):
+def test_a_place_is_on_the_last_image_unless_the_words_name_another(answer_to):
     sizes = [(100, 100), (200, 100), (300, 100)]
     answer = answer_to(f"{BOX} but in Picture 1 {BOX} and Picture 9 {BOX}", sizes)
     assert [box.image_index for box in answer.boxes] == [2, 0, 2]
     assert [box.xyxy_px[0] for box in answer.boxes] == [30, 10, 30]
 
 
-def test_videos_are_counted_only_where_there_are_no_images(answer_to):
+def test_videos_count_only_if_there_are_no_images(answer_to):
     (box,) = answer_to(BOX, [(100, 100)], videos=1).boxes
     assert (box.image_index, box.xyxy_px) == (0, (10, 20, 50, 60))
     (box,) = answer_to(BOX, [], videos=1).boxes
@@ -73,7 +73,7 @@ def test_a_stop_text_over_several_tokens_never_shows():
     assert all("E" not in piece or "EN," in piece for piece in pieces)
 
 
-def test_what_only_looked_like_a_stop_text_is_shown_in_the_end():
+def test_an_incomplete_stop_text_is_shown_at_the_end():
     assert "".join(shown("a red EN", stop=["END"])) == "a red EN"
 
 
@@ -81,14 +81,14 @@ def test_the_earliest_of_several_stop_texts_counts():
     assert "".join(shown("one two three", stop=["three", "two"])) == "one "
 
 
-def test_half_characters_are_held_and_repaired_at_the_end():
+def test_incomplete_characters_are_held_back_and_replaced_at_the_end():
     ids = TOKENIZER.encode("né")
     assert len(ids) == 3
     assert shown("", ids=ids) == ["n", "", "é", ""]
     assert "".join(shown("", ids=ids[:2])) == "n\ufffd"
 
 
-def test_grounding_marks_stay_and_other_control_tokens_vanish():
+def test_marks_of_places_are_kept_and_other_control_tokens_removed():
     ids = [TOKENIZER.special(BOX_START), *TOKENIZER.encode("(1,2)"), TOKENIZER.special(BOX_END), 1, 12]
     assert "".join(shown("", ids=ids)) == f"{BOX_START}(1,2){BOX_END}"
 
@@ -97,7 +97,7 @@ def test_grounding_marks_stay_and_other_control_tokens_vanish():
 @given(st.text("abE ND", max_size=30), st.lists(st.text("abEND", min_size=1, max_size=4), max_size=3))
 def test_the_text_is_cut_exactly_before_the_first_stop_text(text, stop):
     ends = [at for at in (text.find(word) for word in stop) if at >= 0]
-    # The first one to be complete ends it, wherever another one has begun.
+    # The first stop text that is complete ends the reply, even if another one has begun earlier.
     joined = "".join(shown(text, stop=stop))
     if not ends:
         assert joined == text
@@ -133,5 +133,5 @@ def test_a_unit_of_more_than_256_tokens_is_not_a_loop():
     ],
     ids=["dotted leader", "fifteen equal lines", "numbered rows of a table", "rules of dashes"],
 )
-def test_what_pages_hold_is_not_a_loop(ids):
+def test_repetition_that_occurs_on_pages_is_not_a_loop(ids):
     assert fires_at(ids) is None
