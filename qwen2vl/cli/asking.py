@@ -68,7 +68,7 @@ def answer_once(options: ChatOptions, question: str) -> int:
 
 
 def open_chat(options: ChatOptions) -> Chat:
-    """The chat of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
+    """A chat with the model and limits of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
     return Chat(
         options.model,
         device=options.device,
@@ -83,7 +83,7 @@ def open_chat(options: ChatOptions) -> Chat:
 def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:
     """Write one file for each image with a place of the answer, or the last image unchanged if there are no places.
 
-    The first file is `path`, the next ones OUT-2.png, OUT-3.png. Raises UsageError when one cannot be written.
+    The first file is `path`, the next ones OUT-2.png, OUT-3.png. Raises Qwen2VLError when one cannot be written.
     """
     places: list[Box | Point] = [*answer.boxes, *answer.points]
     marked = sorted({place.image_index for place in places}) or [len(images) - 1]

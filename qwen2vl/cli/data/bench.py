@@ -3,7 +3,7 @@
 import json as jsonlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from qwen2vl.cli.terminal import progress
 
 if TYPE_CHECKING:
     from qwen2vl.data.lengths import Index
+    from qwen2vl.data.loader import StepData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +96,10 @@ def measure(options: BenchOptions, on_step: Callable[[int], None]) -> Measuremen
     index_s = time.perf_counter() - began
     phase = Phase(mixtures=(shares_of(index),))
     plan = Plan(index.sources, PlanConfig(phases=(phase,), budgets=budgets, packs_per_step=options.packs))
-    packs, waits = [], []
     with tempfile.TemporaryDirectory() as folder:
         reader = SampleReader(store, processor, index.caps)
         loader = StepLoader(plan, reader, Quarantine(Path(folder)), num_workers=options.num_workers)
-        requested = time.perf_counter()
-        for done, step in enumerate(loader.steps(Cursor(), options.steps), 1):
-            waits.append(time.perf_counter() - requested)
-            if done == 1:
-                began = time.perf_counter()
-            packs += [(len(p.documents), p.inputs.num_tokens, len(p.inputs.grids), len(p.failures)) for p in step.packs]
-            on_step(done)
-            time.sleep(options.step_ms / 1000)
-            requested = time.perf_counter()
-    took = requested - began
+        packs, waits, took = read_steps(loader.steps(Cursor(), options.steps), options.step_ms / 1000, on_step)
     samples, tokens, images, failures = map(sum, zip(*packs, strict=True))
     return Measurement(
         rows=len(store),
@@ -126,6 +117,27 @@ def measure(options: BenchOptions, on_step: Callable[[int], None]) -> Measuremen
         wait_share=sum(waits[1:]) / took,
         failures=failures,
     )
+
+
+def read_steps(
+    steps: Iterator["StepData"], pause_s: float, on_step: Callable[[int], None]
+) -> tuple[list[tuple[int, int, int, int]], list[float], float]:
+    """Read all steps with a pause after each.
+
+    Returns samples, tokens, media and failures of every pack, the time that each step waited for its batch, and the time
+    from the first batch to the end.
+    """
+    packs, waits = [], []
+    requested = began = time.perf_counter()
+    for done, step in enumerate(steps, 1):
+        waits.append(time.perf_counter() - requested)
+        if done == 1:
+            began = time.perf_counter()
+        packs += [(len(p.documents), p.inputs.num_tokens, len(p.inputs.grids), len(p.failures)) for p in step.packs]
+        on_step(done)
+        time.sleep(pause_s)
+        requested = time.perf_counter()
+    return packs, waits, requested - began
 
 
 def shares_of(index: "Index") -> dict[str, int]:
