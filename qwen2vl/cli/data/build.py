@@ -61,7 +61,7 @@ def run(argv: Sequence[str]) -> int:
         media=MediaSettings(),
         source=options.source,
     )
-    total = count_records(options.records)
+    total = count_lines(options.records)
     with progress("building") as show_progress:
         report = build(
             options.records,
@@ -97,7 +97,7 @@ def as_text(report: "BuildReport", store: Path) -> str:
     ))  # fmt: skip
 
 
-def count_records(files: Sequence[Path]) -> int | None:
+def count_lines(files: Sequence[Path]) -> int | None:
     """Number of lines that are not blank; None when a file is one JSON list or cannot be read, which `build` reports."""
     total = 0
     for path in files:
