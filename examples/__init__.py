@@ -1,1 +1,1 @@
-"""Images and a video that nano has never seen, and the demo that asks about them."""
+"""Held-out images and videos, which nano has never seen, and the demo that asks about them."""

@@ -1,4 +1,4 @@
-"""Nine questions about held-out files, answered by nano as you watch: `make demo`."""
+"""The demo: nano answers nine questions about held-out files, `make demo`."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,19 @@ OUTPUT = Path("demo")
 
 def main() -> None:
     console = Console(highlight=False)
-    console.print("Loading [bold]nano[/], the model that this code trained from nothing on what it draws.")
+    console.print("This is [bold]nano[/], a model that this code trained from scratch on images that it draws.")
     chat = Chat("nano")
     OUTPUT.mkdir(exist_ok=True)
     for number, example in enumerate(json.loads((FOLDER / "questions.json").read_text()), 1):
         ask(console, chat, number, example)
     console.print("\nAsk your own:  [bold].venv/bin/qwen2vl chat --image examples/scene.png --draw out.png[/]")
-    console.print("Other images like these work; photographs do not: nano has only ever seen its drawn world.")
+    console.print(
+        "Similar images work too; photographs do not, because nano has only seen images that this code draws."
+    )
 
 
 def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
-    """One question: its files, the streamed answer, and the image with what the answer points at."""
+    """Ask one question; print its files and the answer, and save the image with the places that the answer names."""
     files = [FOLDER / name for name in example["files"]]
     shown = " ".join(
         str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file) for file in files
@@ -43,12 +45,12 @@ def ask(console: Console, chat: Chat, number: int, example: dict) -> None:
         console.print(escape(piece), end="")
     console.print()
     if not example["draw_to"] and stream.answer.text != example["right"]:
-        console.print(f"   [dim]drawn as: {escape(example['right'])}[/]")
+        console.print(f"   [dim]expected: {escape(example['right'])}[/]")
     if example["draw_to"]:
         target = OUTPUT / example["draw_to"]
         with Image.open(images[-1]) as image:
             draw(image.convert("RGB"), stream.answer.boxes, stream.answer.points).save(target)
-        console.print(f"    drawn: [cyan]{target}[/]")
+        console.print(f"    saved: [cyan]{target}[/]")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Draw the example files from the held-out split of the drawn world: `python -m examples.make`.
 
-Their seeds stand in `EXAMPLES`, picked among those where the shipped nano is right (`examples.pick`; the README's table
-says how often it is); what is asked about them goes to `questions.json`, which the demo reads. Needs the fonts
-(scripts/install-fonts.sh); running the demo does not, because the files are stored.
+The seeds in `EXAMPLES` were chosen among those that the shipped nano answers correctly (`examples.pick`; the README says
+how often that is). The questions are written to `questions.json`, which the demo reads. Needs the fonts
+(scripts/install-fonts.sh); the demo does not, because the files are stored.
 """
 
 import json
@@ -18,18 +18,18 @@ from drawn_world import draw
 FOLDER = Path(__file__).resolve().parent
 FRAMES_PER_SECOND = 10
 SECONDS_PER_FRAME = 0.5
-"""The drawn frames stand for half a second each, which is how videos are sampled."""
+"""Each drawn frame is shown for half a second, which is the interval at which videos are sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One question of the demo and the files that belong to it."""
+    """One question of the demo and its files."""
 
     task: str
     seed: int
     files: tuple[str, ...]
     draw_to: str | None = None
-    """Where the demo draws the boxes of the answer."""
+    """File in which the demo saves the image with the places of the answer."""
 
 
 EXAMPLES = (

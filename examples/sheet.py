@@ -1,4 +1,4 @@
-"""One image of all examples with nano's answers drawn or written: `python -m examples.sheet` makes docs/images/answers.png."""
+"""Draw docs/images/answers.png, all examples with nano's answers: `python -m examples.sheet`."""
 
 import json
 import textwrap
@@ -15,9 +15,9 @@ OUT = FOLDER.parent / "docs" / "images" / "answers.png"
 COLUMNS, TILE, GAP = 3, 280, 16
 LANCZOS = Image.Resampling.LANCZOS
 CAPTION = 58
-"""Pixels under an image: question and answer."""
+"""Height in pixels of question and answer under an image."""
 FRAMES = 4
-"""Of a video, in reading order."""
+"""Number of frames that are shown of a video, in reading order."""
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def tile(chat: Chat, example: dict) -> Image.Image:
-    """Question, what it is about, and the answer."""
+    """One example: its images, with the places of the answer drawn on them, question and answer."""
     files = [FOLDER / name for name in example["files"]]
     if files[0].suffix == ".mp4":
         answer = chat.ask(example["question"], videos=files)
@@ -65,7 +65,7 @@ def tile(chat: Chat, example: dict) -> Image.Image:
 
 
 def beside(images: list[Image.Image]) -> Image.Image:
-    """Images two in a row."""
+    """One image with all of them, two in a row."""
     wide, high = max(image.width for image in images), max(image.height for image in images)
     columns, rows = min(2, len(images)), -(-len(images) // 2)
     grid = Image.new("RGB", (columns * wide + 2 * (columns - 1), rows * high + 2 * (rows - 1)), "white")
@@ -81,7 +81,7 @@ def picture(path: Path) -> Image.Image:
 
 
 def frames_of(path: Path) -> list[Image.Image]:
-    """A few frames of a video, evenly over its length."""
+    """FRAMES frames of a video, evenly spaced over its length."""
     import av
 
     with av.open(str(path)) as container:

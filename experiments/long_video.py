@@ -92,6 +92,7 @@ def answer(video: Path, model: str | None, limits: str) -> dict[str, Any]:
     if limits == "published":
         ours = chat.processor.settings
         chat.processor.settings = replace(MediaSettings(), image_mean=ours.image_mean, image_std=ours.image_std)
+    chat.model  # noqa: B018  reads the weights, which is not timed
     began = time.perf_counter()
     prepared = chat.processor.prepare(
         question_messages("What happens in the video?", videos=[video]), with_digests=False

@@ -1,10 +1,10 @@
-"""Qwen2-VL whole: model, data, training, answering.
+"""The Qwen2-VL system: model, data, training, answering.
 
     from qwen2vl import Chat
     print(Chat().ask("What is this?", images=["photo.jpg"]).text)
 
-The names in `__all__` are the public ones (docs/api.md shows each); everything else is private. They are imported when
-they are first used, because torch takes seconds and `qwen2vl --version` should not.
+The names in `__all__` are public (docs/api.md describes them); everything else is private. They are imported at their
+first use, because importing torch takes seconds, which `qwen2vl --version` does not need.
 """
 
 import importlib
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "Answer": "qwen2vl.inference.answer",
     "Box": "qwen2vl.processing.grounding",
     "Chat": "qwen2vl.inference.chat",
@@ -69,6 +69,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'qwen2vl' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

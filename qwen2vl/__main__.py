@@ -1,4 +1,4 @@
-"""`python -m qwen2vl`, also what `torchrun -m qwen2vl` calls."""
+"""Entry point of `python -m qwen2vl` and `torchrun -m qwen2vl`."""
 
 import sys
 

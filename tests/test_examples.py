@@ -1,4 +1,4 @@
-"""What the demo shows: files that the drawn world makes, questions that the shipped nano answers rightly."""
+"""The demo: files that the drawn world makes, and questions that the shipped nano answers correctly."""
 
 import json
 from types import SimpleNamespace
@@ -21,17 +21,17 @@ def drawn(example: make.Example) -> Item:
         pytest.skip("fonts and words are not installed: scripts/install-fonts.sh")
 
 
-def test_the_demo_answers_rightly(tmp_path, monkeypatch, capsys):
+def test_the_demo_answers_correctly(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "OUTPUT", tmp_path)
     demo.main()
-    told = capsys.readouterr().out
-    assert "drawn as:" not in told  # which stands where an answer is another
-    assert all(question["question"] in " ".join(told.split()) for question in QUESTIONS)
+    printed = capsys.readouterr().out
+    assert "expected:" not in printed  # printed after a wrong answer
+    assert all(question["question"] in " ".join(printed.split()) for question in QUESTIONS)
     assert {path.name for path in tmp_path.iterdir()} == {each["draw_to"] for each in QUESTIONS if each["draw_to"]}
 
 
 def test_boxes_of_the_demo_are_right():
-    """Of the questions that are answered by a box or a point, which the demo draws."""
+    """For the questions whose answer is a box or a point, which the demo draws."""
     chat = Chat("nano")
     pointed = [example for example in make.EXAMPLES if example.draw_to]
     assert pointed

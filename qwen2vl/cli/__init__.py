@@ -1,4 +1,5 @@
-"""The command line, `qwen2vl <verb>`: thin. A verb checks what was typed, calls the layer below and shows the result.
+"""The command line, `qwen2vl <verb>`. A verb checks its options, calls the layer below and prints the result.
 
-`main` holds the table of verbs and turns errors into one sentence and an exit code; `options` parses strictly.
+`main` has the table of verbs and the exit codes, `options` parses strictly, `terminal` prints for people; each other
+module is a verb, but for `asking`, which does the work of `chat`, and `recipe_options`, which `train` and `plan` share.
 """

@@ -1,18 +1,74 @@
-"""`qwen2vl chat`: one question about images and videos, or a conversation."""
+"""`qwen2vl chat`: one question about images and videos, or a conversation. The work is done in `asking`."""
 
-import json as jsonlib
 import sys
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from qwen2vl.cli.chat_options import ChatOptions, sampling_of, video_options_of
-from qwen2vl.cli.options import UsageError, parse_options
-from qwen2vl.cli.replies import report, report_cost, show
-from qwen2vl.cli.terminal import working
+import tyro
+
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(CommonOptions):
+    """Ask about images and videos.
+
+    Without a question, the text that is piped in is the question; on a terminal a conversation begins.
+    """
+
+    question: Annotated[tyro.conf.Positional[str | None], optional('["QUESTION"]')] = None
+    """The question, in quotes."""
+    model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
+    """The packaged model, or the directory of a Qwen2-VL checkpoint."""
+    adapter: Annotated[Path | None, optional("DIR")] = None
+    """A LoRA adapter of that model, merged into it: answers take no longer."""
+    image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
+    """An image: path, data: URL, or https:// URL of an allowed host."""
+    video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
+    """A video, in the same forms."""
+    system: Annotated[str | None, optional("TEXT")] = None
+    """The system message, in place of "You are a helpful assistant."."""
+    draw: Annotated[Path | None, optional("OUT.png")] = None
+    """Write the image with the places that the answer names drawn on it."""
+    json: bool = False
+    """Print one JSON object in place of text."""
+    max_new_tokens: Annotated[int | None, optional("N")] = None
+    """Longest reply in tokens, 2048 unless given."""
+    temperature: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+    """0 always takes the most probable token; higher values give more varied replies."""
+    top_k: Annotated[int | None, optional("N")] = None
+    """Sample only among this number of most probable tokens."""
+    top_p: Annotated[float | None, optional("X")] = None
+    """Sample only among the most probable tokens whose probabilities add up to this."""
+    seed: Annotated[int | None, optional("N")] = None
+    """The same seed gives the same reply."""
+    stop: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")] = ()
+    """End the reply before this text."""
+    min_pixels: Annotated[int | None, optional("N")] = None
+    """Enlarge images to at least this area; 784 pixels are one token."""
+    max_pixels: Annotated[int | None, optional("N")] = None
+    """Shrink images to at most this area."""
+    fps: Annotated[float | None, optional("X")] = None
+    """Frames per second that are taken from videos, 2 unless given."""
+    dtype: Annotated[str | None, optional("fp32|bf16")] = None
+    """Precision; by default the one that suits the device."""
+    device: Annotated[str | None, optional("cpu|cuda")] = None
+    """Device that runs the model; by default a GPU if there is one."""
+    allow_host: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="HOST")] = ()
+    """A host from which images and videos may be fetched; none otherwise."""
+
+    def sampling(self) -> dict[str, Any]:
+        """The keywords of `SamplingParams` that were given."""
+        chosen = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "seed", "stop")}
+        return chosen | ({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens})
+
+    def video_options(self) -> dict[str, Any]:
+        """The keys that each video part of a message gets."""
+        return {} if self.fps is None else {"fps": self.fps}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -21,32 +77,24 @@ def run(argv: Sequence[str]) -> int:
     if question is None and not sys.stdin.isatty():
         question = sys.stdin.read()
     if question is not None and not question.strip():
-        raise UsageError(
-            'the question is empty: write one, qwen2vl chat "What is this?", or pipe one in'
-            if options.question is not None
-            else 'there is no question: write one, qwen2vl chat "What is this?", or pipe one in'
-        )
-    check_together(options, question)
-    if question is None:
-        from qwen2vl.cli.interactive import converse  # torch behind it takes seconds: after all checks
+        what = "there is no question" if options.question is None else "the question is empty"
+        raise UsageError(f'{what}: write one, qwen2vl chat "What is this?", or pipe one in')
+    check_options(options, question)
+    from qwen2vl.cli import asking  # torch behind it takes seconds: after all checks
 
-        return converse(options)
-    return answer_once(options, question)
+    return asking.converse(options) if question is None else asking.answer_once(options, question)
 
 
-def check_together(options: ChatOptions, question: str | None) -> None:
-    """What no option alone can know; looked at before anything is loaded. Raises UsageError."""
+def check_options(options: ChatOptions, question: str | None) -> None:
+    """Raises UsageError for options that do not go together and for a drawing that cannot be written."""
     if question is None and (options.json or options.draw):
         raise UsageError("--json and --draw need a question: write one, in quotes")
     if options.fps is not None and not options.video and question is not None:
         raise UsageError(f"--fps {options.fps} has an effect on videos only: name one with --video or leave --fps out")
-    if options.draw is not None:
-        check_target(options.draw, bool(options.image))
-
-
-def check_target(path: Path, has_image: bool) -> None:
-    """Raises UsageError when a drawing could not be made or written."""
-    if not has_image:
+    path = options.draw
+    if path is None:
+        return
+    if not options.image:
         raise UsageError(f"--draw {path} needs an image to draw on: name one with --image")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(f"--draw {path} has no known ending: use one of {', '.join(IMAGE_SUFFIXES)}")
@@ -54,42 +102,3 @@ def check_target(path: Path, has_image: bool) -> None:
         raise UsageError(f"--draw {path} cannot be written: there is no directory {path.parent}, make it first")
     if path.is_dir():
         raise UsageError(f"--draw {path} is a directory: name a file")
-
-
-def answer_once(options: ChatOptions, question: str) -> int:
-    """Prepare first, load the weights then: a wrong file is told at once and not after minutes of loading."""
-    from qwen2vl.cli.drawing import write_drawings
-    from qwen2vl.inference.answer import to_json
-    from qwen2vl.inference.chat import Chat, load_end_ids, question_messages
-    from qwen2vl.inference.sampling import SamplingParams
-    from qwen2vl.model.lora import load_merged
-    from qwen2vl.processing.processor import load_processor
-    from qwen2vl.processing.sources import read_image
-
-    params = SamplingParams.from_keywords(sampling_of(options))
-    processor = load_processor(options.model, options.min_pixels, options.max_pixels, options.allow_host)
-    with working("reading images and videos"):
-        images: list[Any] = list(options.image)
-        if options.draw is not None:  # the drawing needs the same images again
-            images = [read_image(image, processor.settings, processor.allowed_hosts) for image in images]
-        messages = question_messages(question, images, list(options.video), options.system, video_options_of(options))
-        prepared = processor.prepare(messages, with_digests=False)
-    with working(f"loading {options.model}"):
-        end_ids = load_end_ids(options.model, processor.tokenizer)
-        model = load_merged(options.model, options.adapter, device=options.device, dtype=options.dtype)
-    stream = Chat.from_parts(model, processor, end_ids).stream_prepared(prepared, params)
-    started, code = time.monotonic(), 0
-    try:
-        show(stream, f"reading the prompt, {prepared.inputs.num_tokens} tokens", quiet=options.json)
-    except KeyboardInterrupt:
-        stream.close()
-        code = 130
-    answer = stream.answer
-    drawn = [] if options.draw is None else write_drawings(options.draw, images, answer)
-    if options.json:
-        print(jsonlib.dumps({"model": options.model, **to_json(answer), "drawn": [str(path) for path in drawn]}))
-    else:
-        report(answer, drawn)
-    if options.verbose:
-        report_cost(answer, time.monotonic() - started)
-    return code

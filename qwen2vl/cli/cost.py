@@ -1,4 +1,4 @@
-"""`qwen2vl cost`: what images and videos will cost, from their headers alone; no model is loaded."""
+"""`qwen2vl cost`: tokens, work and memory of images and videos, from their headers alone; no model is loaded."""
 
 import json as jsonlib
 import re
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import tyro
 
@@ -18,16 +18,12 @@ from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.resize import choose_num_frames
 
 CLIP_FPS = 30.0
-"""Rate of a video that is only given as WxHxSECONDS."""
-MARKS = 2
-"""Tokens around every image and video: its start and its end."""
-_SIZE = re.compile(r"(\d+)x(\d+)", re.ASCII)
-_CLIP = re.compile(r"(\d+)x(\d+)x(\d+(?:\.\d+)?)", re.ASCII)
+"""Frames per second of a video that is given as WxHxSECONDS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostOptions(CommonOptions):
-    """Tokens, work and memory of images and videos, before anything is asked about them."""
+    """Tokens, work and memory of images and videos, before you ask about them."""
 
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
     """An image."""
@@ -38,112 +34,123 @@ class CostOptions(CommonOptions):
     clip: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="WxHxSECONDS")] = ()
     """A video of this size and length at 30 frames per second, as 1280x720x60."""
     model: Annotated[str, tyro.conf.arg(metavar="2b|7b|72b|nano|DIR")] = "nano"
-    """The model that is to be asked: a published size, the packaged one, or a checkpoint directory."""
+    """The model that you will ask: a published size, the packaged model, or a checkpoint directory."""
     json: bool = False
     """Print one JSON object in place of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of one image or video, or of all together."""
+    """Cost of one image or video, or of several in one prompt."""
 
     tokens: int
-    """In the decoder, without the marks of start and end."""
+    """Tokens in the decoder, without the start and end token of each item."""
     prompt_tokens: int
-    """With them."""
+    """Tokens in the decoder, with the start and end token of each item."""
     tower_tflops: float
     prefill_tflops: float
-    """Decoder over these tokens alone, without any text."""
+    """Work of the decoder over these tokens, without any text."""
     pixel_bytes: int
-    """Patches on their way to the model, one byte a channel."""
+    """Size of the patches that are copied to the device, one byte a channel."""
     kv_bytes: int
-    """Keys and values in the cache, in bf16."""
+    """Size of keys and values in the cache, in bf16."""
+
+    @classmethod
+    def of(cls, plans: Sequence[MediaPlan], config: Qwen2VLConfig) -> Self:
+        """Cost of all items in one prompt. Attention sees them together, so prefill is more than the sum of its parts."""
+        tokens = sum(plan.num_tokens for plan in plans)
+        prompt_tokens = tokens + 2 * len(plans)
+        return cls(
+            tokens=tokens,
+            prompt_tokens=prompt_tokens,
+            tower_tflops=sum(plan.tower_flops for plan in plans) / 1e12,
+            prefill_tflops=decoder_flops(config, prompt_tokens) / 1e12,
+            pixel_bytes=sum(plan.pixel_bytes for plan in plans),
+            kv_bytes=sum(plan.kv_bytes for plan in plans),
+        )
+
+    def columns(self) -> tuple[str, ...]:
+        """The numbers as text for a row of the table."""
+        work = [
+            f"{tflops:.3g} TFLOP" if tflops >= 0.1 else f"{tflops * 1000:.3g} GFLOP"
+            for tflops in (self.tower_tflops, self.prefill_tflops)
+        ]
+        sizes = [f"{size / 1e6:.2f} MB" for size in (self.pixel_bytes, self.kv_bytes)]
+        return (f"{self.tokens:,}", f"{self.prompt_tokens:,}", *work, *sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class CostItem:
+    """One image or video of the command line."""
+
     name: str
+    """Path or size as it was typed."""
     kind: str
     original_size: tuple[int, int]
+    """Width and height in pixels."""
     plan: MediaPlan
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(CostOptions, argv, "qwen2vl cost")
-    config, settings = model_of(options.model)
+    if options.model in NAMED:
+        config = Qwen2VLConfig.named(options.model)
+        settings = MediaSettings.load("nano") if options.model == "nano" else MediaSettings()
+    else:
+        config, settings = Qwen2VLConfig.load(options.model), MediaSettings.load(options.model)
     items = list_items(options, config, settings)
     if not items:
-        raise UsageError("nothing to reckon: give --image FILE, --video FILE, --size WxH or --clip WxHxSECONDS")
-    total = total_cost([item.plan for item in items], config)
+        raise UsageError(
+            "there is no image or video: give --image FILE, --video FILE, --size WxH or --clip WxHxSECONDS"
+        )
+    total = Cost.of([item.plan for item in items], config)
     if options.json:
-        print(jsonlib.dumps({"model": options.model, **asdict(total), "items": [as_json(i, config) for i in items]}))
+        content = [item_json(item, config) for item in items]
+        print(jsonlib.dumps({"model": options.model, **asdict(total), "items": content}))
     else:
         print_table(options.model, items, total, config)
     return 0
 
 
-def model_of(name: str) -> tuple[Qwen2VLConfig, MediaSettings]:
-    """Numbers of a model and its limits for images. Raises ConfigError."""
-    if name in NAMED:
-        return Qwen2VLConfig.named(name), MediaSettings.load("nano") if name == "nano" else MediaSettings()
-    return Qwen2VLConfig.load(name), MediaSettings.load(name)
-
-
-def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSettings) -> list[Item]:
-    """Everything that was named: images, videos, sizes, clips. Raises MediaError, UsageError."""
-    items = []
-    for name in options.image:
-        items.append(image_item(name, image_header(name, settings), config, settings))
+def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSettings) -> list[CostItem]:
+    """Every image, video, size and clip of the command line, in this order. Raises MediaError, UsageError."""
+    images = [(name, image_header(name, settings)) for name in options.image]
+    items = [make_item(name, size, config, settings) for name, size in images]
     for name in options.video:
         from qwen2vl.processing.video import video_header  # brings FFmpeg, which images do not need
 
         header = video_header(name, settings)
-        items.append(video_item(name, (header.width, header.height), header.frames, header.fps, config, settings))
+        frames = choose_num_frames(header.frames, header.fps, settings)
+        items.append(make_item(name, (header.width, header.height), config, settings, frames))
     for name in options.size:
-        width, height = parse(name, "--size", _SIZE, "640x480")
-        items.append(image_item(name, (int(width), int(height)), config, settings))
+        width, height = numbers_in(name, "--size", "640x480", r"(\d+)x(\d+)")
+        items.append(make_item(name, (int(width), int(height)), config, settings))
     for name in options.clip:
-        width, height, seconds = parse(name, "--clip", _CLIP, "1280x720x60")
-        frames = max(1, round(float(seconds) * CLIP_FPS))
-        items.append(video_item(name, (int(width), int(height)), frames, CLIP_FPS, config, settings))
+        width, height, seconds = numbers_in(name, "--clip", "1280x720x60", r"(\d+)x(\d+)x(\d+(?:\.\d+)?)")
+        frames = choose_num_frames(max(1, round(float(seconds) * CLIP_FPS)), CLIP_FPS, settings)
+        items.append(make_item(name, (int(width), int(height)), config, settings, frames))
     return items
 
 
-def parse(text: str, option: str, form: re.Pattern[str], example: str) -> tuple[str, ...]:
-    found = form.fullmatch(text)
+def make_item(
+    name: str, size: tuple[int, int], config: Qwen2VLConfig, settings: MediaSettings, num_frames: int | None = None
+) -> CostItem:
+    """An image, or a video of which `num_frames` frames are taken. Raises MediaError for a size that is refused."""
+    width, height = size
+    plan = plan_media(height, width, config=config, settings=settings, num_frames=num_frames)
+    return CostItem(name=name, kind="image" if num_frames is None else "video", original_size=size, plan=plan)
+
+
+def numbers_in(text: str, option: str, example: str, form: str) -> tuple[str, ...]:
+    """The numbers in the value of an option. Raises UsageError when it does not match `form`."""
+    found = re.fullmatch(form, text, re.ASCII)
     if not found:
         raise UsageError(f'{option} is "{text}": it must look like {example}')
     return found.groups()
 
 
-def image_item(name: str, size: tuple[int, int], config: Qwen2VLConfig, settings: MediaSettings) -> Item:
-    plan = plan_media(size[1], size[0], config=config, settings=settings)
-    return Item(name=name, kind="image", original_size=size, plan=plan)
-
-
-def video_item(
-    name: str, size: tuple[int, int], frames: int, fps: float, config: Qwen2VLConfig, settings: MediaSettings
-) -> Item:
-    chosen = choose_num_frames(frames, fps, settings)
-    plan = plan_media(size[1], size[0], config=config, settings=settings, num_frames=chosen)
-    return Item(name=name, kind="video", original_size=size, plan=plan)
-
-
-def total_cost(plans: Sequence[MediaPlan], config: Qwen2VLConfig) -> Cost:
-    """Of all of them in one prompt: attention sees them together, so prefill is more than the sum of its parts."""
-    tokens = sum(plan.num_tokens for plan in plans)
-    prompt_tokens = tokens + MARKS * len(plans)
-    return Cost(
-        tokens=tokens,
-        prompt_tokens=prompt_tokens,
-        tower_tflops=sum(plan.tower_flops for plan in plans) / 1e12,
-        prefill_tflops=decoder_flops(config, prompt_tokens) / 1e12,
-        pixel_bytes=sum(plan.pixel_bytes for plan in plans),
-        kv_bytes=sum(plan.kv_bytes for plan in plans),
-    )
-
-
-def as_json(item: Item, config: Qwen2VLConfig) -> dict[str, Any]:
+def item_json(item: CostItem, config: Qwen2VLConfig) -> dict[str, Any]:
+    """Plain data of one item with the keys that `docs/cli.md` lists."""
     plan = item.plan
     return {
         "name": item.name,
@@ -152,12 +159,13 @@ def as_json(item: Item, config: Qwen2VLConfig) -> dict[str, Any]:
         "resized": (plan.width, plan.height),
         "num_frames": plan.num_frames,
         "grid": plan.grid,
-        **asdict(total_cost([plan], config)),
+        **asdict(Cost.of([plan], config)),
     }
 
 
-def print_table(model: str, items: Sequence[Item], total: Cost, config: Qwen2VLConfig) -> None:
-    from rich.console import Console
+def print_table(model: str, items: Sequence[CostItem], total: Cost, config: Qwen2VLConfig) -> None:
+    """Print a row for each item, and one for all of them if there are several."""
+    from rich.console import Console  # 0.1 s that --json does not need
     from rich.table import Table
 
     table = Table(title=f"cost with {model}", title_justify="left")
@@ -166,28 +174,12 @@ def print_table(model: str, items: Sequence[Item], total: Cost, config: Qwen2VLC
         table.add_column(heading, justify="right", no_wrap=True)
     for item in items:
         plan = item.plan
-        row = (
-            by(item.original_size), by((plan.width, plan.height)), str(plan.num_frames), by(plan.grid),
-            *figures(total_cost([plan], config)),
-        )  # fmt: skip
-        table.add_row(Path(item.name).name[:60], *row)
+        original, resized, grid = (
+            "x".join(map(str, sizes)) for sizes in (item.original_size, (plan.width, plan.height), plan.grid)
+        )
+        columns = (original, resized, str(plan.num_frames), grid, *Cost.of([plan], config).columns())
+        table.add_row(Path(item.name).name[:60], *columns)
     if len(items) > 1:
         table.add_section()
-        table.add_row("all", "", "", "", "", *figures(total))
-    width = None if sys.stdout.isatty() else 150
-    Console(width=width).print(table)
-
-
-def figures(cost: Cost) -> tuple[str, ...]:
-    return (
-        f"{cost.tokens:,}", f"{cost.prompt_tokens:,}", work(cost.tower_tflops), work(cost.prefill_tflops),
-        f"{cost.pixel_bytes / 1e6:.2f} MB", f"{cost.kv_bytes / 1e6:.2f} MB",
-    )  # fmt: skip
-
-
-def work(tflops: float) -> str:
-    return f"{tflops:.3g} TFLOP" if tflops >= 0.1 else f"{tflops * 1000:.3g} GFLOP"
-
-
-def by(numbers: Sequence[int]) -> str:
-    return "x".join(map(str, numbers))
+        table.add_row("all", "", "", "", "", *total.columns())
+    Console(width=None if sys.stdout.isatty() else 150).print(table)

@@ -1,4 +1,4 @@
-"""`qwen2vl env`: what this program runs on."""
+"""`qwen2vl env`: versions and devices of this machine, for bug reports."""
 
 import json as jsonlib
 import os
@@ -11,12 +11,10 @@ from typing import Any
 from qwen2vl import __version__
 from qwen2vl.cli.options import CommonOptions, parse_options
 
-PACKAGES = ("torch", "numpy", "pillow", "safetensors", "tokenizers", "av", "tyro", "rich", "transformers")
-
 
 @dataclass(frozen=True, kw_only=True)
 class EnvOptions(CommonOptions):
-    """Versions and devices, for reports of faults."""
+    """Versions and devices, for bug reports."""
 
     json: bool = False
     """Print one JSON object."""
@@ -34,10 +32,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def environment() -> dict[str, Any]:
-    import torch  # seconds, so only when asked
+    """Facts by name; None as the version of a library that is not installed."""
+    import torch  # takes seconds, which the help does not need
 
     versions: dict[str, str | None] = {}
-    for package in PACKAGES:
+    for package in ("torch", "numpy", "pillow", "safetensors", "tokenizers", "av", "tyro", "rich", "transformers"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -3,8 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
+from qwen2vl.cli.terminal import progress
 from qwen2vl.common.files import write_atomically
 from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.items import count_items, read_items
@@ -59,8 +59,10 @@ def run(argv: Sequence[str]) -> int:
     if partial and partial.results:
         print(f"resuming after {len(partial.results)} of {total} answers", file=sys.stderr)
     try:
-        with shown_progress(total) as tell:
-            results = answer_exam(chat, options.exam, tasks, partial=partial, on_progress=tell)
+        with progress("answering") as show:
+            results = answer_exam(
+                chat, options.exam, tasks, partial=partial, on_progress=lambda done: show(done, total)
+            )
     except KeyboardInterrupt:
         if partial:
             print("stopped; the same command resumes", file=sys.stderr)
@@ -105,25 +107,3 @@ def answer_line(result: Judged) -> str:
     """One line of the file of answers."""
     fields = {name: getattr(result, name) for name in ("id", "task", "score", "text", "truth")}
     return json.dumps(fields | {"score": round(result.score, 4)}) + "\n"
-
-
-@contextmanager
-def shown_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function (items done) that moves a bar, or prints a line for each tenth in a pipe."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("answering", total=total)
-            yield lambda done: bar.update(task, completed=done)
-        return
-    told = 0
-
-    def tell(done: int) -> None:
-        nonlocal told
-        if 10 * done // total > told:
-            told = 10 * done // total
-            print(f"answering: {done} of {total}", file=sys.stderr, flush=True)
-
-    yield tell

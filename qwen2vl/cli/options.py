@@ -1,26 +1,23 @@
-"""Parsing what was typed into a frozen dataclass, strictly: unknown options name the valid ones.
+"""Parser from command-line words to a frozen dataclass, strict: what is unknown is refused with the valid names.
 
-tyro does the work; its parse errors, which fill a box of several lines, become one sentence here.
+tyro parses. What it refuses it reports in a box of several lines; here the mistake becomes one sentence that names the
+option, the value and the rule. tyro's own text is used only for mistakes that `find_mistake` does not know.
 """
 
+import contextlib
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from itertools import takewhile
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
-from tyro import _errors  # its structured parse errors; tyro has no public door to them yet
 
 from qwen2vl.common.errors import Qwen2VLError
 
 T = TypeVar("T")
-
-_POSITIONAL = get_args(tyro.conf.Positional[int])[1]
-
-
-def told_as(metavar: str) -> Any:
-    """An option without a default of its own: the help shows this word for its value, and no "default: None"."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
 
 
 class UsageError(Qwen2VLError):
@@ -29,93 +26,169 @@ class UsageError(Qwen2VLError):
 
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """What every verb takes."""
+    """Options of every verb."""
 
     debug: bool = False
     """Show the traceback of an error."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Tell more about what is done, on stderr."""
+    """Show more about what is done, on stderr."""
+
+
+def optional(metavar: str) -> Any:
+    """Mark of an option whose default is None: the help shows `metavar` for its value and no default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
 
 
 def require_at_least(name: str, value: float, least: float) -> None:
-    """Raises UsageError for a number under the least that has a meaning."""
+    """Raises UsageError if the value of the option `name` is below `least`."""
     if not value >= least:
         raise UsageError(f"{name} is {value}: it must be at least {least}")
 
 
 def parse_options(options: type[T], argv: Sequence[str], prog: str) -> T:
     """An instance of `options`, a dataclass with a docstring under each field. Raises UsageError; --help exits."""
-    names = list_options(options)
-    for word in argv[: argv.index("--")] if "--" in argv else argv:
+    arguments = list_arguments(options)
+    switches = {name for argument in arguments if argument.kinds == {bool} for name in argument.names}
+    for word in takewhile(lambda word: word != "--", argv):
         name, equals, value = word.partition("=")
-        if equals and names.get(name) is bool:
+        if equals and name in switches:  # tyro would take the value for the next positional argument
             raise UsageError(f'{name} takes no value, but "{value}" was given: leave it out')
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(options, args=list(argv), prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+    raise UsageError(f"{find_mistake(argv, arguments) or text_of_box(box.getvalue())}; see {prog} --help")
 
-    def refuse(event: _errors.ParseErrorEvent) -> None:
-        if isinstance(event, _errors.InstantiationFailure) and event.argument is not None:
-            name = shown(event.argument)
-            raise UsageError(f'{name} is "{given(name, argv)}": it must be {rule_of(names.get(name))}')
-        raise UsageError(f"{describe(event, list(names))}; see {prog} --help")
 
-    with _errors.on_parse_error(refuse):
-        return tyro.cli(options, args=list(argv), prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """An option or a positional argument of a verb."""
+
+    names: tuple[str, ...]
+    """Names as they are typed, "--verbose" and "-v"; for a positional argument, the word that the help shows."""
+    kinds: frozenset[Any]
+    """Types of its value without None: {int} for `int | None` and for `tuple[int, ...]`."""
+    is_positional: bool
+    is_required: bool
+    takes_many: bool
+    """Takes all values that follow it, `--tasks a b`."""
+
+    def rule_broken_by(self, value: str) -> str | None:
+        """What the value must be, if it is not; only numbers and choices are checked."""
+        if all(get_origin(kind) is Literal for kind in self.kinds):
+            choices = [choice for kind in self.kinds for choice in get_args(kind)]
+            return None if value in choices else f"one of {', '.join(choices)}"
+        if not self.kinds <= {int, float}:
+            return None
+        number, rule = (float, "a number") if float in self.kinds else (int, "a whole number")
+        try:
+            number(value)
+        except ValueError:
+            return rule
+        return None
 
 
-def list_options(options: Any, prefix: str = "") -> dict[str, Any]:
-    """Every option as it is typed, with the type of its value; the fields of a dataclass inside get dotted names."""
-    found: dict[str, Any] = {}
+def list_arguments(options: Any, prefix: str = "") -> list[Argument]:
+    """All arguments of a dataclass of options; the fields of a dataclass inside it get dotted names."""
+    found: list[Argument] = []
     for field in fields(options):
         kind, *marks = get_args(field.type) if get_origin(field.type) is Annotated else (field.type,)
-        if _POSITIONAL in marks:
-            continue
-        named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
+        settings = {"name": None, "metavar": None, "aliases": None}
+        for mark in marks:
+            settings |= {key: getattr(mark, key) for key in settings if getattr(mark, key, None) is not None}
+        name = field.name if settings["name"] is None else settings["name"]
         if is_dataclass(kind):
-            found |= list_options(kind, f"{prefix}{named}." if named else prefix)
-        else:
-            found["--" + f"{prefix}{named}".replace("_", "-")] = kind
+            found += list_arguments(kind, f"{prefix}{name}." if name else prefix)
+            continue
+        is_positional = tyro.conf.Positional in marks
+        option = "--" + f"{prefix}{name}".replace("_", "-")
+        argument = Argument(
+            names=(settings["metavar"] or name,) if is_positional else (option, *(settings["aliases"] or ())),
+            kinds=frozenset(value_kinds(kind)),
+            is_positional=is_positional,
+            is_required=field.default is MISSING and field.default_factory is MISSING,
+            takes_many=get_origin(kind) is tuple and tyro.conf.UseAppendAction not in marks,
+        )
+        found.append(argument)
     return found
 
 
-def describe(event: _errors.ParseErrorEvent, valid: Sequence[str]) -> str:
-    """One clause that names the thing, the value and the rule."""
-    match event:
-        case _errors.UnrecognizedArgs(tokens=tokens) | _errors.MissingArgs(unrecognized_tokens=[_, *_] as tokens):
-            word = next((token for token in tokens if token.startswith("-")), None)
-            if word is None:
-                return f'"{tokens[0]}" is too much: put a text of several words in quotes'
-            plain = ", ".join(name for name in valid if "." not in name)
-            dotted = " and dotted settings" if any("." in name for name in valid) else ""
-            return f"{word.partition('=')[0]} is not an option{nearest(word, valid)}: valid are {plain}{dotted}"
-        case _errors.InvalidChoice(argument=argument, value=value, choices=choices):
-            return f'{shown(argument)} is "{value}": it must be one of {", ".join(choices)}'
-        case _errors.BadValue(argument=argument):
-            return f"{shown(argument)} has no value: write one after it"
-        case _errors.MissingArgs(missing_arguments=missing):
-            return f"{', '.join(shown(found.arg) for found in missing)} is missing: give it"
-    return "the options do not fit together: give each as the help says"
+def value_kinds(kind: Any) -> Iterator[Any]:
+    """The types in `int | None`, `tuple[int, ...]` and the like, without None."""
+    if get_args(kind) and get_origin(kind) is not Literal:
+        for inner in get_args(kind):
+            yield from value_kinds(inner)
+    elif kind not in (type(None), ...):
+        yield kind
 
 
-def shown(argument: Any) -> str:
-    """The name of an option as it is typed, of a positional as the help shows it."""
-    lowered = argument.lowered
-    return str(lowered.metavar) if argument.is_positional() else max(lowered.name_or_flags, key=len)
+def find_mistake(argv: Sequence[str], arguments: Sequence[Argument]) -> str | None:
+    """The first mistake in a command line, as one clause, or None if there is none that is looked for here."""
+    options = {name: argument for argument in arguments if not argument.is_positional for name in argument.names}
+    positional = [argument for argument in arguments if argument.is_positional]
+    given = set[Argument]()
+    for name, values in split_words(argv, options):
+        if name and name not in options:
+            return f"{name} is not an option{valid_options(name, list(options))}"
+        if not name and not positional:
+            return f'"{values[0]}" is too much: put a text of several words in quotes'
+        argument = options[name] if name else positional[0]
+        if argument.is_positional and not argument.takes_many:
+            positional = positional[1:]
+        if not values and not argument.takes_many and argument.kinds != {bool}:
+            return f"{name} has no value: write one after it"
+        for value in values:
+            if rule := argument.rule_broken_by(value):
+                return f'{argument.names[0]} is "{value}": it must be {rule}'
+        given.add(argument)
+    missing = [argument.names[0] for argument in arguments if argument.is_required and argument not in given]
+    return f"{', '.join(missing)} is missing: give it" if missing else None
 
 
-def given(name: str, argv: Sequence[str]) -> str:
-    """What was typed as the value of an option, the last time if several."""
-    for at in range(len(argv) - 1, -1, -1):
-        typed, equals, value = argv[at].partition("=")
-        if typed.replace("_", "-") == name:
-            return value if equals else (argv[at + 1] if at + 1 < len(argv) else "")
-    return ""
+def split_words(argv: Sequence[str], options: Mapping[str, Argument]) -> Iterator[tuple[str, list[str]]]:
+    """Every option with its values, and every positional word as ("", [word])."""
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            yield from (("", [free]) for free in words)
+            return
+        if not is_option(word):
+            yield "", [word]
+            continue
+        name, equals, value = word.partition("=")
+        name = name.replace("_", "-")
+        argument = options.get(name)
+        if equals or argument is None or argument.kinds == {bool}:
+            yield name, [value] if equals else []
+            continue
+        values = list(takewhile(lambda word: not is_option(word), words))
+        values = values if argument.takes_many else values[:1]
+        del words[: len(values)]
+        yield name, values
 
 
-def rule_of(kind: Any) -> str:
-    """What a value must be, from its type: int, float | None."""
-    kinds = get_args(kind) or (kind,)
-    return "a whole number" if int in kinds else "a number" if float in kinds else "of the form that the help shows"
+def is_option(word: str) -> bool:
+    """True for "--size" and "-v", False for "-3" and "-"."""
+    return re.match(r"-[^\d.]", word) is not None
 
 
-def nearest(word: str, valid: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word.partition("=")[0], valid, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def valid_options(word: str, names: Sequence[str]) -> str:
+    """The end of a sentence that refuses an option: a similar name, and all without a dot."""
+    similar = difflib.get_close_matches(word, names, n=1)
+    plain = ", ".join(name for name in names if name.startswith("--") and "." not in name)
+    return (
+        (f" (did you mean {similar[0]}?)" if similar else "")
+        + f": valid are {plain}"
+        + (" and dotted settings" if any("." in name for name in names) else "")
+    )
+
+
+def text_of_box(box: str) -> str:
+    """What tyro says in the first part of its box, on one line and without the title."""
+    lines = takewhile(lambda line: "──" not in line, box.splitlines()[1:])
+    text = " ".join(" ".join(lines).replace("│", " ").split()).rstrip(".")
+    return re.sub(r"^Error parsing (?!--)\S+: ", "", text) or "the options do not fit together"

@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
+from qwen2vl.cli.terminal import progress
 from qwen2vl.training.run import run_recipe
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -35,8 +36,13 @@ def run(argv: Sequence[str]) -> int:
     options, recipe, run_dir = parse_recipe(argv, "train", TrainOptions)
     if not options.max_minutes > 0:
         raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
-    with shown_progress() as show:
-        on_step = stopping_at(began + 60 * options.max_minutes, show)
+    with progress("training", line_every=PLAIN_EVERY) if leads() else nullcontext(lambda *figures: None) as show:
+
+        def show_step(line: dict[str, Any]) -> None:
+            minutes = (time.monotonic() - began) / 60
+            show(line["step"], line["steps"], f"{summary(line)}  {minutes:.1f} min")
+
+        on_step = stopping_at(began + 60 * options.max_minutes, show_step)
         done = run_recipe(recipe, run_dir, on_step, options.num_workers, options.max_steps)
     if leads():
         print(
@@ -61,32 +67,6 @@ def stopping_at(end: float, on_step: OnStep) -> OnStep:
             signal.raise_signal(signal.SIGTERM)
 
     return tell
-
-
-@contextmanager
-def shown_progress() -> Iterator[OnStep]:
-    """Gives a function that takes one step's metrics and shows them: a bar on a terminal, lines in a pipe."""
-    if not leads():
-        yield lambda line: None
-        return
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("reading the first step", total=None)
-            yield lambda line: bar.update(task, completed=line["step"], total=line["steps"], description=summary(line))
-        return
-    began = time.monotonic()
-
-    def tell(line: dict[str, Any]) -> None:
-        if line["step"] % PLAIN_EVERY == 0 or line["step"] == line["steps"]:
-            minutes = (time.monotonic() - began) / 60
-            of = f"{line['step']}/{line['steps']}"
-            print(f"step {of}  {summary(line)}  {minutes:.1f} min", file=sys.stderr, flush=True)
-
-    yield tell
 
 
 def summary(line: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""Answering: from a conversation to a reply, streamed, alone or in a batch.
+"""Answering: from a conversation to a reply, streamed or whole, alone or in a batch.
 
-Read a request in this order: `chat` (what users call), `generate` (the loop), `sampling` (the next token), `replies`
-(tokens to text, and when to stop), `answer` (what comes back). `session` keeps keys and values between turns.
+A request goes through `chat` (what users call), `generate` (the loop), `sampling` (the next token) and `answer` (tokens
+to text, when to end, the result). `session` keeps keys and values between turns.
 """
 
 from qwen2vl.inference.answer import Answer, Usage

@@ -1,90 +1,205 @@
-"""What comes back: text, places on the original images, why it ended, what it cost, and what really held."""
+"""One answer, from its first token to what the caller gets.
 
-from collections.abc import Sequence
+    tokens --Reply.accept--> text that is certain, the reason to end --Reply.to_answer--> Answer
+
+`Reply` is the state while the model runs, `Answer` the result. A reply ends, in this order of checks, with an end token
+("stop"), a stop text ("stop"), a loop ("repetition") or at the limit of new tokens or of the context ("length").
+"interrupted" means that the caller stopped it.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from qwen2vl.inference.replies import FinishReason, Reply
-from qwen2vl.inference.sampling import SamplingParams
+import numpy as np
+
+from qwen2vl.inference.sampling import Sampler, SamplingParams
 from qwen2vl.processing.grounding import Box, Point, parse_places
 from qwen2vl.processing.processor import MediaInfo
+from qwen2vl.processing.tokenizer import StreamDecoder, Tokenizer
+from qwen2vl.spec.inputs import ModelInputs
+
+FinishReason = Literal["stop", "length", "repetition", "interrupted"]
+
+LONGEST_UNIT = 256
+FEWEST_ROUNDS = 16
+FEWEST_TOKENS = 256
+"""The rule of `LoopDetector`, in tokens and copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one request."""
+    """Number of tokens of one request."""
 
     prompt_tokens: int
-    """The whole prompt, visual and cached tokens included."""
+    """The whole prompt, including visual and cached tokens."""
     completion_tokens: int
-    """Tokens that the model chose, the end token included."""
+    """Tokens that the model chose, including the end token."""
     visual_tokens: int
-    """Placeholders of images and videos in the prompt, without the two that mark start and end of each."""
+    """Placeholders of images and videos in the prompt, without the start and end token of each."""
     cached_tokens: int = 0
     """Tokens of the prompt whose keys and values were kept from an earlier turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A reply of the model."""
+    """The answer of the model to one request."""
 
     text: str
-    """Marks of references and boxes included, end tokens not."""
+    """The reply, with the marks of references and boxes and without end tokens."""
     boxes: tuple[Box, ...]
-    """Places that the text names, in pixels of the original image.
+    """Boxes that the text names, in pixels of the original image.
 
     `image_index` counts the images of the conversation from 0. Markup does not say which image it means:
-    "Picture 2" in the words before it decides, else it is the last one. Where there are videos only, they are counted.
+    "Picture 2" in the words before it decides, otherwise it is the last image. If there are only videos, they are counted.
     """
     points: tuple[Point, ...]
+    """Points that the text names, in the same form."""
     finish_reason: FinishReason
-    """"stop", "length", "repetition" (see `replies.LoopDetector`) or "interrupted"."""
+    """"stop", "length", "repetition" (see `LoopDetector`) or "interrupted"."""
     usage: Usage
     settings: SamplingParams
-    """The settings that really held: seed filled in, limits cut to the context."""
+    """The settings that were in effect: with the seed that was used, and with limits cut to the context."""
     media_sizes: tuple[MediaInfo, ...]
-    """What became of every image and video, in textual order."""
+    """Size, grid and tokens of every image and video, in textual order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys that `docs/cli.md` lists."""
+        return {
+            "text": self.text,
+            "boxes": [asdict(box) for box in self.boxes],
+            "points": [asdict(point) for point in self.points],
+            "finish_reason": self.finish_reason,
+            "usage": asdict(self.usage),
+            "settings": asdict(self.settings),
+            "media": [
+                {
+                    "kind": info.kind,
+                    "original_size": info.original_size,
+                    "resized": info.resized,
+                    "grid": info.grid,
+                    "num_tokens": info.num_tokens,
+                    "num_frames": info.num_frames,
+                    "timestamps_s": info.timestamps_s,
+                }
+                for info in self.media_sizes
+            ],
+        }
 
 
-def build_answer(text: str, reply: Reply, media: Sequence[MediaInfo], cached_tokens: int = 0) -> Answer:
-    """The answer of a reply that has ended, or was left before: then it counts as interrupted."""
-    images = [info.original_size for info in media if info.kind == "image"]
-    places = parse_places(text, images or [info.original_size for info in media])
-    return Answer(
-        text=text,
-        boxes=places.boxes,
-        points=places.points,
-        finish_reason=reply.finish_reason or "interrupted",
-        usage=Usage(
-            prompt_tokens=reply.prompt.num_tokens,
-            completion_tokens=len(reply.ids),
-            visual_tokens=sum(info.num_tokens for info in media),
-            cached_tokens=cached_tokens,
-        ),
-        settings=reply.settings,
-        media_sizes=tuple(media),
-    )
+class Reply:
+    """The reply to one prompt while the model produces it."""
+
+    def __init__(
+        self, prompt: ModelInputs, settings: SamplingParams, tokenizer: Tokenizer, end_ids: Collection[int]
+    ) -> None:
+        """`settings` must come from `SamplingParams.effective`."""
+        self.prompt = prompt
+        self.settings = settings
+        self.sampler = Sampler(settings, prompt.ids)
+        self.ids: list[int] = []
+        """Tokens of the reply, including the end token."""
+        self.finish_reason: FinishReason | None = None
+        self._end_ids = frozenset(end_ids)
+        self._text = StoppingText(tokenizer, settings.stop)
+        self._loops = LoopDetector()
+        self._first_position = int(prompt.positions.max()) + 1
+
+    @property
+    def position(self) -> int:
+        """Position of the newest token, equal on all three axes [paper 3.4]."""
+        return self._first_position + len(self.ids) - 1
+
+    def accept(self, id: int) -> str:
+        """Take the next token; returns the text that becomes certain with it, which may be empty."""
+        assert self.finish_reason is None, "the reply has ended"
+        self.ids.append(id)
+        if id in self._end_ids:
+            self.finish_reason = "stop"
+            return self._text.finish()
+        piece = self._text.push(id)
+        if self._text.is_stopped:
+            self.finish_reason = "stop"
+        elif self.settings.detect_repetition and self._loops.push(id):
+            self.finish_reason = "repetition"
+        elif len(self.ids) >= self.settings.max_new_tokens:
+            self.finish_reason = "length"
+        return piece + self._text.finish() if self.finish_reason else piece
+
+    def to_answer(self, text: str, media: Sequence[MediaInfo], cached_tokens: int = 0) -> Answer:
+        """The result. A reply that has not ended counts as interrupted."""
+        images = [info.original_size for info in media if info.kind == "image"]
+        places = parse_places(text, images or [info.original_size for info in media])
+        return Answer(
+            text=text,
+            boxes=places.boxes,
+            points=places.points,
+            finish_reason=self.finish_reason or "interrupted",
+            usage=Usage(
+                prompt_tokens=self.prompt.num_tokens,
+                completion_tokens=len(self.ids),
+                visual_tokens=sum(info.num_tokens for info in media),
+                cached_tokens=cached_tokens,
+            ),
+            settings=self.settings,
+            media_sizes=tuple(media),
+        )
 
 
-def to_json(answer: Answer) -> dict[str, Any]:
-    """Plain data with the keys that `docs/cli.md` lists."""
-    return {
-        "text": answer.text,
-        "boxes": [asdict(box) for box in answer.boxes],
-        "points": [asdict(point) for point in answer.points],
-        "finish_reason": answer.finish_reason,
-        "usage": asdict(answer.usage),
-        "settings": asdict(answer.settings),
-        "media": [
-            {
-                "kind": info.kind,
-                "original_size": info.original_size,
-                "resized": info.resized,
-                "grid": info.grid,
-                "num_tokens": info.num_tokens,
-                "num_frames": info.num_frames,
-                "timestamps_s": info.timestamps_s,
-            }
-            for info in answer.media_sizes
-        ],
-    }
+class StoppingText:
+    """Decoder from ids to text that ends before a stop text.
+
+    Text that could be the beginning of a stop text is held back until the next tokens decide.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        self._decoder = StreamDecoder(tokenizer)
+        self._stop = tuple(stop)
+        self._held = ""
+        self.is_stopped = False
+
+    def push(self, id: int) -> str:
+        """Text that becomes certain with this id. A stop text and everything after it never appear."""
+        return self._release(self._decoder.push(id), at_end=False)
+
+    def finish(self) -> str:
+        """Text that was held back; call it after the last id."""
+        return "" if self.is_stopped else self._release(self._decoder.finish(), at_end=True)
+
+    def _release(self, new: str, *, at_end: bool) -> str:
+        text = self._held + new
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self.is_stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = 0 if at_end else max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` with which `stop` begins: "red E" and "END" give 1."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+class LoopDetector:
+    """Detector of replies that repeat themselves without end, as happens when pages are read.
+
+    The rule: the reply ends with at least 16 copies of one unit of at most 256 tokens, without a gap, and the copies
+    fill at least 256 tokens. One token must be repeated 256 times, a line of 20 tokens 16 times. Rules of dashes, dotted
+    leaders, runs of empty cells and a refrain stay below that. Costs a comparison of 256 numbers per token.
+    """
+
+    def __init__(self) -> None:
+        self._recent = np.full(LONGEST_UNIT, -1, np.int64)  # newest first
+        self._runs = np.zeros(LONGEST_UNIT, np.int64)  # [p-1]: newest tokens in a row equal to the one p before
+        units = np.arange(1, LONGEST_UNIT + 1)
+        self._needed = np.maximum(FEWEST_TOKENS, FEWEST_ROUNDS * units) - units
+
+    def push(self, id: int) -> bool:
+        """True if the reply, with this token, ends in a loop."""
+        self._runs = np.where(self._recent == id, self._runs + 1, 0)
+        self._recent = np.roll(self._recent, 1)
+        self._recent[0] = id
+        return bool((self._runs >= self._needed).any())

@@ -1,23 +1,26 @@
-"""`Chat`: a model and its processor, and the four ways to ask them. It keeps nothing between requests.
+"""`Chat`: a model with its processor, and four ways to ask it. It keeps nothing between requests; `Session` does.
 
-`Session` (session.py) is the one that remembers.
+    messages --processor--> Prepared --Reply--> generate --pieces of text--> Stream --> Answer
+
+Constructing a `Chat` checks the files of the checkpoint. The tensors are read when the first request runs, so an error
+in that request (a missing image, a wrong setting) is reported before minutes of loading.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from qwen2vl.common.errors import ConfigError, LengthError, MediaError, MessageError
-from qwen2vl.inference.answer import Answer, build_answer
-from qwen2vl.inference.generate import generate, new_cache, room_for_reply
-from qwen2vl.inference.replies import Reply
+from qwen2vl.inference.answer import Answer, Reply
+from qwen2vl.inference.generate import generate, new_cache
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
-from qwen2vl.model.lora import load_merged
+from qwen2vl.model.lora import check_merged
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.processing.processor import Conversation, MediaInfo, Prepared, Processor, load_processor
+from qwen2vl.processing.processor import Conversation, Prepared, Processor, load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.hub_config import read_json
@@ -25,17 +28,17 @@ from qwen2vl.spec.tokens import ENDOFTEXT, IM_END
 
 
 class Stream:
-    """Pieces of a reply as they become certain; afterwards `answer`. The pieces joined are the answer's text.
+    """Iterator over the pieces of a reply; afterwards `answer`. The pieces joined are the answer's text.
 
-    Ctrl-C while the model works goes on to the caller as KeyboardInterrupt; `answer` then holds the text so far with
-    the finish reason "interrupted", as it does after `close`.
+    Ctrl-C while the model runs reaches the caller as KeyboardInterrupt; `answer` then holds the text so far with the
+    finish reason "interrupted", as it does after `close`.
     """
 
     def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer]) -> None:
-        """`finish` makes the answer out of the text that was shown."""
+        """`finish` makes the answer from the text of all pieces that were returned."""
         self._pieces = pieces
         self._finish = finish
-        self._shown: list[str] = []
+        self._returned: list[str] = []
         self._answer: Answer | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -47,7 +50,7 @@ class Stream:
         try:
             for piece in self._pieces:
                 if piece:
-                    self._shown.append(piece)
+                    self._returned.append(piece)
                     return piece
         except KeyboardInterrupt:
             self.close()
@@ -56,9 +59,9 @@ class Stream:
         raise StopIteration
 
     def close(self) -> None:
-        """End now and keep the text so far; no effect on a stream that has ended."""
+        """End the reply and keep the text so far; no effect on a stream that has ended."""
         if self._answer is None:
-            self._answer = self._finish("".join(self._shown))
+            self._answer = self._finish("".join(self._returned))
 
     @property
     def answer(self) -> Answer:
@@ -82,21 +85,28 @@ class Chat:
         allowed_hosts: Sequence[str] = (),
         adapter: str | Path | None = None,
     ) -> None:
-        """Load the packaged "nano" or a checkpoint directory, with the LoRA adapter of a directory folded in.
+        """Open the packaged "nano" or a checkpoint directory, with the LoRA adapter of a directory merged into it.
 
-        Raises ConfigError, CheckpointError.
+        Checks every file: configs, names and shapes of all tensors, room on the device. Tensors are read by the first
+        request. Raises ConfigError, CheckpointError.
         """
         self.processor = load_processor(source, min_pixels, max_pixels, allowed_hosts)
         self.end_ids = load_end_ids(source, self.processor.tokenizer)
-        self.model = load_merged(source, adapter, device=device, dtype=dtype)
+        self._read_model = check_merged(source, adapter, device, dtype)
 
     @classmethod
     def from_parts(cls, model: Qwen2VL, processor: Processor, end_ids: Sequence[int] | None = None) -> Self:
-        """A chat from what is already in memory; end tokens are the published ones unless given."""
+        """A chat with a model that is in memory already; None = the end tokens of the published checkpoints."""
         chat = cls.__new__(cls)
-        chat.model, chat.processor = model, processor
-        chat.end_ids = default_end_ids(processor.tokenizer) if end_ids is None else tuple(end_ids)
+        chat.processor = processor
+        chat.end_ids = published_end_ids(processor.tokenizer) if end_ids is None else tuple(end_ids)
+        chat._read_model = lambda: model
         return chat
+
+    @cached_property
+    def model(self) -> Qwen2VL:
+        """The model with its weights. The first access reads them. Raises CheckpointError."""
+        return self._read_model()
 
     def ask(
         self,
@@ -106,14 +116,14 @@ class Chat:
         system: str | None = None,
         **sampling: Any,
     ) -> Answer:
-        """One question about images and videos, which stand before it in this order. Nothing is remembered.
+        """Answer one question; in the prompt, images come first, then videos, then the question.
 
         `sampling` are the fields of SamplingParams. Raises MessageError, MediaError, LengthError, ConfigError.
         """
         return self.chat(question_messages(question, images, videos, system), **sampling)
 
     def chat(self, messages: Conversation, **sampling: Any) -> Answer:
-        """The next turn of a whole conversation. Raises like `ask`."""
+        """Answer the last message of a conversation. Raises the errors of `ask`."""
         return self.stream(messages, **sampling).answer
 
     def stream(self, messages: Conversation, **sampling: Any) -> Stream:
@@ -123,33 +133,22 @@ class Chat:
         return self.stream_prepared(self.processor.prepare(messages, with_digests=False), params)
 
     def stream_prepared(self, prepared: Prepared, params: SamplingParams) -> Stream:
-        """Like `stream`, for what the processor has prepared before."""
+        """Like `stream`, for a conversation that the processor has prepared."""
         reply = self.new_reply(prepared, params)
-        return self.stream_reply(reply, prepared.media, new_cache(self.model, [reply]))
+        return Stream(self.run_reply(reply), lambda text: reply.to_answer(text, prepared.media))
 
-    def stream_reply(
-        self,
-        reply: Reply,
-        media: Sequence[MediaInfo],
-        cache: KVCache,
-        ended: Callable[[Answer], None] = lambda answer: None,
-    ) -> Stream:
-        """Run one reply. What the cache holds of its prompt is not computed again; `ended` is told the answer."""
-        cached_tokens = cache.lengths[0]
-        pieces = (piece for _, piece in generate(self.model, [reply], cache, self.processor.tokenizer.size))
-
-        def finish(text: str) -> Answer:
-            answer = build_answer(text, reply, media, cached_tokens)
-            ended(answer)
-            return answer
-
-        return Stream(pieces, finish)
+    def run_reply(self, reply: Reply, cache: KVCache | None = None) -> Iterator[str]:
+        """Run the model for one reply; yields text. Tokens of the prompt that `cache` holds are not computed again."""
+        if cache is None:
+            cache = new_cache(self.model, [reply])
+        for _, piece in generate(self.model, [reply], cache, self.processor.tokenizer.size):
+            yield piece
 
     def batch(self, conversations: Sequence[Conversation], batch_size: int = 16, **sampling: Any) -> list[Answer]:
-        """Answers to many conversations, `batch_size` at a time, in their order; each as `chat` would give it.
+        """Answer many conversations, `batch_size` at a time; each answer is the one that `chat` would give.
 
-        Exactly so in fp32; in bf16 the last bits of sums depend on how many rows stand together. All of a group are
-        read before the model runs. Errors name the conversation, counted from 0.
+        That is exact in fp32; in bf16 the last bits of sums depend on the number of rows in a product. All files of a
+        group are read before the model runs. Errors name the conversation, counted from 0.
         """
         params = SamplingParams.from_keywords(sampling)
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -173,14 +172,20 @@ class Chat:
         for i, piece in generate(self.model, replies, new_cache(self.model, replies), self.processor.tokenizer.size):
             texts[i].append(piece)
         return [
-            build_answer("".join(pieces), reply, one.media)
+            reply.to_answer("".join(pieces), one.media)
             for pieces, reply, one in zip(texts, replies, prepared, strict=True)
         ]
 
     def new_reply(self, prepared: Prepared, params: SamplingParams) -> Reply:
-        """The reply to one prompt, not begun. Raises LengthError when the prompt does not fit the context."""
-        room = room_for_reply(prepared.inputs.num_tokens, self.model.config)
-        return Reply(prepared.inputs, params.effective(room), self.processor.tokenizer, self.end_ids)
+        """The reply to one prompt, with no tokens yet. Raises LengthError when the prompt does not fit the context."""
+        num_tokens, context = prepared.inputs.num_tokens, self.processor.config.text.max_position_embeddings
+        if num_tokens >= context:
+            raise LengthError(
+                f"the prompt has {num_tokens} tokens but the context holds {context}: "
+                "ask with smaller images (max_pixels), fewer frames (fps) or less text"
+            )
+        settings = params.effective(context - num_tokens)
+        return Reply(prepared.inputs, settings, self.processor.tokenizer, self.end_ids)
 
 
 def question_messages(
@@ -190,7 +195,7 @@ def question_messages(
     system: str | None = None,
     video_options: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """The message form of one question: images, videos, then the text. Raises MessageError when a list is none."""
+    """The message form of one question: images, videos, then the text. Raises MessageError if images is not a list."""
     for name, value in (("images", images), ("videos", videos)):
         if not isinstance(value, list | tuple):
             raise MessageError(f"{name} is of type {type(value).__name__}: give a list, [{name[:-1]}]")
@@ -202,43 +207,41 @@ def question_messages(
 
 
 def check_conversation(messages: Conversation) -> None:
-    """There must be something to answer: a user who says something, or the result of an action. Raises MessageError.
+    """Raises MessageError unless the last message is a user's question or the result of an action.
 
-    Only what can be seen at a glance; the form of messages is checked where they are parsed.
+    The form of the messages is checked where they are parsed.
     """
     last = messages[-1] if isinstance(messages, Sequence) and messages else None
     if not isinstance(last, dict) or "content" not in last:
         return
     if last.get("role") == "function":
-        return  # the result of an action: the model goes on after it
+        return  # the result of an action: the model continues after it
     if last.get("role") != "user":
         raise MessageError(
             f'the last message has the role {last.get("role")!r}: a conversation must end with a message of the "user"'
         )
-    content = last["content"]
-    parts = [{"text": content}] if isinstance(content, str) else content
-    if isinstance(parts, list | tuple) and not any(_says_something(part) for part in parts):
+    parts = [{"text": last["content"]}] if isinstance(last["content"], str) else last["content"]
+    if not isinstance(parts, list | tuple):
+        return
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    if not any(text.strip() if isinstance(text, str) else text is not None for text in texts):
         raise MessageError("the question is empty: ask something in words")
 
 
-def _says_something(part: Any) -> bool:
-    text = part.get("text") if isinstance(part, dict) else None
-    return bool(text.strip()) if isinstance(text, str) else text is not None
-
-
-def default_end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+def published_end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """End tokens of the published checkpoints."""
     return (tokenizer.special(IM_END), tokenizer.special(ENDOFTEXT))
 
 
 def load_end_ids(source: str | Path, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """End tokens of `generation_config.json`; the published two when the file is missing or names none.
+    """End tokens of `generation_config.json`; the published ones when the file is missing or names none.
 
     Nothing else of that file is used. Raises ConfigError.
     """
     path = resolve_source(source) / "generation_config.json"
     named = read_json(path).get("eos_token_id") if path.exists() else None
     if named is None:
-        return default_end_ids(tokenizer)
+        return published_end_ids(tokenizer)
     ids = named if isinstance(named, list) else [named]
     if not ids or not all(type(id) is int and 0 <= id < tokenizer.size for id in ids):
         raise ConfigError(

@@ -1,8 +1,8 @@
-"""The generation loop, one for a single document and for many.
+"""The generation loop, for one reply or many.
 
-    prompts --packed rows, prefill--> last row of each --choose--> new token of each --one row per document--> ...
+    prompts --prefill, packed rows--> logits after each prompt --choose--> new tokens --decode, one row per reply--> ...
 
-There is no padding: a document that ends leaves the row. Logits are computed only at the rows that are sampled.
+There is no padding: a reply that has ended is left out of the next row. Logits are computed only where a token is chosen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from qwen2vl.common.errors import LengthError
-from qwen2vl.inference.replies import Reply
+from qwen2vl.inference.answer import Reply
 from qwen2vl.inference.sampling import choose
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -20,16 +19,17 @@ from qwen2vl.spec.inputs import ModelInputs, pack
 from qwen2vl.spec.positions import visual_spans
 
 MAX_PREFILL_TOKENS = 8192
-"""Prompts go through together up to this many tokens, so activations do not grow with the number of prompts."""
+"""Prompts are packed into rows of up to this many tokens, so activations do not grow with the number of prompts."""
 ROOM = 256
-"""Tokens by which a cache is made longer at once: growing copies it."""
+"""Free tokens in a new or enlarged cache. Enlarging copies the cache, so it is done in large steps."""
 
 
 def generate(model: Qwen2VL, replies: Sequence[Reply], cache: KVCache, vocabulary: int) -> Iterator[tuple[int, str]]:
-    """Answer all of them; yields (number of the reply, text that became certain, maybe empty) token by token.
+    """Complete all replies; yields (index of the reply, text that became certain, possibly empty) for every token.
 
-    Sequence i of the cache belongs to reply i; what it already holds is not computed again. May be closed at any time:
-    the replies then keep what they have. Raises Qwen2VLError when the model gives values that are not numbers.
+    Sequence i of the cache belongs to reply i; tokens that it already holds are not computed again. The generator can be
+    closed at any time: the replies then keep their tokens. `vocabulary` is the number of ids that can be chosen. Raises
+    Qwen2VLError when the model gives values that are not numbers.
     """
     for group in prefill_groups(replies, cache):
         chosen = choose(prefill(model, replies, group, cache), [replies[i].sampler for i in group], vocabulary)
@@ -41,36 +41,25 @@ def generate(model: Qwen2VL, replies: Sequence[Reply], cache: KVCache, vocabular
             yield i, replies[i].accept(id)
 
 
-def room_for_reply(num_tokens: int, config: Qwen2VLConfig) -> int:
-    """Tokens that the context leaves after a prompt. Raises LengthError when that is none."""
-    context = config.text.max_position_embeddings
-    if num_tokens >= context:
-        raise LengthError(
-            f"the prompt has {num_tokens} tokens but the context holds {context}: "
-            "ask with smaller images (max_pixels), fewer frames (fps) or less text"
-        )
-    return context - num_tokens
-
-
 @torch.inference_mode()
 def new_cache(model: Qwen2VL, replies: Sequence[Reply]) -> KVCache:
-    """An empty cache with room for the prompts and the first tokens of their replies."""
+    """An empty cache with room for the prompts and the first tokens of the replies."""
     longest = max(reply.prompt.num_tokens + min(reply.settings.max_new_tokens, ROOM) for reply in replies)
     return KVCache(model.config.text, len(replies), longest, device=model.device, dtype=model.dtype)
 
 
 def prefill_groups(replies: Sequence[Reply], cache: KVCache) -> list[list[int]]:
-    """Which prompts go through together."""
+    """Indices of the replies, grouped into the rows in which their prompts are computed."""
     groups: list[list[int]] = []
     size = 0
     for i, reply in enumerate(replies):
-        fresh = reply.prompt.num_tokens - cache.lengths[i]
-        if groups and size + fresh <= MAX_PREFILL_TOKENS:
+        new = reply.prompt.num_tokens - cache.lengths[i]
+        if groups and size + new <= MAX_PREFILL_TOKENS:
             groups[-1].append(i)
-            size += fresh
+            size += new
         else:
             groups.append([i])
-            size = fresh
+            size = new
     return groups
 
 
@@ -102,9 +91,9 @@ def decode(model: Qwen2VL, replies: Sequence[Reply], running: Sequence[int], cac
 
 
 def tail(prompt: ModelInputs, begin: int, config: Qwen2VLConfig) -> ModelInputs:
-    """The prompt without its first `begin` tokens and their images and videos; the positions stay what they were.
+    """The prompt without its first `begin` tokens and their images and videos; positions are unchanged.
 
-    `begin` must not lie inside the placeholders of an image or video.
+    `begin` must not be inside the placeholders of an image or video.
     """
     if begin == 0:
         return prompt

@@ -1,9 +1,10 @@
-"""The next token from logits. Greedy is greedy; a checkpoint's own sampling defaults are never used.
+"""Settings of a reply, and the choice of the next token from logits.
 
-    logits [V] --repetition penalty--> --temperature--> --top k--> --top p--> one draw from the request's own generator
+    logits [V] --repetition penalty--> --temperature--> --top k--> --top p--> one sample from the request's own generator
 
-Every request has a generator of its own, on the CPU, so what it draws depends on its seed alone and not on the device,
-on its neighbours in a batch or on what was asked before.
+Decoding is greedy unless a temperature is given; the sampling defaults of a checkpoint are never used. Every request has
+its own generator on the CPU, so its tokens depend on its seed and not on the device, on the other requests in a batch or
+on earlier requests. Shape legend: V = vocabulary, S = replies.
 """
 
 import logging
@@ -23,24 +24,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How a reply is chosen and when it ends at the latest. Raises ConfigError for values out of range."""
+    """Settings of one reply. Raises ConfigError for values out of range."""
 
     max_new_tokens: int = 2048
-    """The context may leave room for fewer."""
+    """Upper limit; the context may leave room for fewer."""
     temperature: float = 0.0
-    """0 = greedy: the likeliest token always. Callers may pass None for it."""
+    """0 = greedy: always the most probable token. `from_keywords` accepts None for it."""
     top_k: int | None = None
-    """Draw among this many likeliest tokens only."""
+    """Sample only among this number of most probable tokens."""
     top_p: float | None = None
-    """Draw among the likeliest tokens that together reach this probability, at least one."""
+    """Sample only among the most probable tokens whose probabilities add up to this, at least one token."""
     repetition_penalty: float = 1.0
-    """Over 1: logits of tokens that prompt or reply hold are divided by it (multiplied where negative). 1 = off."""
+    """Above 1: logits of tokens in the prompt or reply are divided by it (multiplied if negative). 1 = off."""
     seed: int | None = None
-    """None = a fresh one for each reply that is drawn, told in its settings, so it can be had again."""
+    """None = a random seed for each sampled reply; `Answer.settings` has it, so the reply can be repeated."""
     stop: tuple[str, ...] = ()
-    """The reply ends right before the first of these texts."""
+    """The reply ends before the first of these texts."""
     detect_repetition: bool = True
-    """End replies that go round in circles, see `replies.LoopDetector`."""
+    """End replies that repeat themselves, see `LoopDetector`."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -65,7 +66,7 @@ class SamplingParams:
 
     @classmethod
     def from_keywords(cls, keywords: dict[str, Any]) -> Self:
-        """Settings from what a caller passed; `stop` may be one text or a list.
+        """Settings from the keyword arguments of a caller; `stop` may be one text or a list.
 
         Raises ConfigError, naming the valid keywords when one is unknown.
         """
@@ -80,7 +81,7 @@ class SamplingParams:
         return cls(**{**keywords, **forms})
 
     def effective(self, room: int) -> "SamplingParams":
-        """What really holds for one reply with room for so many tokens: seed drawn, what has no effect left out."""
+        """Settings in effect for one reply with room for `room` tokens: seed chosen, settings without effect cleared."""
         limit = min(self.max_new_tokens, room)
         if self.temperature == 0:
             if self.top_k is not None or self.top_p is not None:
@@ -103,10 +104,10 @@ def _are_texts(value: Any) -> bool:
 
 
 class Sampler:
-    """Chooses the tokens of one reply."""
+    """Choice of the tokens of one reply."""
 
     def __init__(self, params: SamplingParams, prompt_ids: Tensor) -> None:
-        """`params` as `effective` gives them: with a seed where they draw."""
+        """`params` must come from `SamplingParams.effective`: they have a seed if the temperature is above 0."""
         self.params = params
         self.is_plain = params.temperature == 0 and params.repetition_penalty == 1
         self._generator = torch.Generator()
@@ -115,7 +116,7 @@ class Sampler:
         self._seen = set(prompt_ids.tolist()) if params.repetition_penalty != 1 else set()
 
     def pick(self, logits_V: Tensor) -> int:
-        """One id from float32 logits on the CPU."""
+        """Choose one id from float32 logits [V] on the CPU."""
         logits_V = penalise(logits_V, self._seen, self.params.repetition_penalty)
         if self.params.temperature == 0:
             chosen = int(logits_V.argmax())
@@ -128,7 +129,7 @@ class Sampler:
 
 
 def penalise(logits_V: Tensor, seen: set[int], penalty: float) -> Tensor:
-    """Push down tokens that were there before; the rule of the published generation settings."""
+    """Logits with lower values for tokens that occurred before, by the rule of the published generation settings."""
     if penalty == 1 or not seen:
         return logits_V
     where = torch.tensor(sorted(seen))
@@ -137,9 +138,9 @@ def penalise(logits_V: Tensor, seen: set[int], penalty: float) -> Tensor:
 
 
 def truncated(logits_V: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
-    """Probabilities, zero outside the likeliest `top_k` and outside the nucleus of `top_p`, not normalised again.
+    """Probabilities, zero outside the `top_k` most probable ids and outside the nucleus of `top_p`; not normalised again.
 
-    Probabilities (0.5, 0.3, 0.2) with top_p 0.7 keep the first two: the one that passes the mark stays in.
+    With top_p 0.7, probabilities (0.5, 0.3, 0.2) keep the first two: the one that passes 0.7 is kept.
     """
     if top_k is not None and top_k < len(logits_V):
         lowest = logits_V.topk(top_k).values[-1]
@@ -153,7 +154,7 @@ def truncated(logits_V: Tensor, top_k: int | None, top_p: float | None) -> Tenso
 
 
 def choose(logits_SV: Tensor, samplers: Sequence[Sampler], vocabulary: int) -> list[int]:
-    """One id for each row; ids from `vocabulary` on are padding of the head and never chosen.
+    """Choose one id for each row; ids from `vocabulary` on are padding of the head and never chosen.
 
     Raises Qwen2VLError when a row holds values that are not numbers.
     """

@@ -1,7 +1,7 @@
-"""A conversation that goes on: keys and values of earlier turns stay, the tower sees each image and video once.
+"""A conversation of several turns: keys and values of earlier turns are kept, and the tower sees each image once.
 
-What may be kept is decided by comparison, never by trust: the longest common beginning of the old and the new ids, cut
-where an image or video is not the very same one, byte for byte. The rest is computed anew.
+What can be kept is found by comparison: the longest common beginning of the old and the new ids, cut at the first image
+or video whose pixels are not identical. Everything after it is computed again.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from qwen2vl.common.arrays import Ints
 from qwen2vl.inference.answer import Answer
 from qwen2vl.inference.chat import Chat, Stream, check_conversation, question_messages
 from qwen2vl.inference.generate import ROOM
@@ -24,18 +24,18 @@ from qwen2vl.spec.positions import visual_spans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedRow:
-    """What the slots of a cache hold."""
+    """The tokens whose keys and values are in a cache."""
 
-    ids: NDArray[np.int64]
+    ids: Ints
     digests: tuple[str, ...]
-    """Of the images and videos in the row, in textual order."""
+    """`MediaInfo.digest` of every image and video in the row, in textual order."""
 
 
 def common_prefix(old: CachedRow, new: Prepared, config: Qwen2VLConfig) -> int:
-    """How many tokens of the new prompt an old row stands for; never all of them, since the last one gives the logits.
+    """Number of leading tokens of the new prompt that are in the cache; at least the last token is always computed.
 
-    The ids alone do not tell images apart: all placeholders are equal. An image whose digest differs, and all after
-    it, is new; one that is cut by the end of what is common is new as well.
+    The ids alone do not distinguish images, because all placeholders are equal. The prefix ends before the first image
+    whose digest differs, and before an image that lies only partly in it.
     """
     ids = new.inputs.ids.numpy()
     length = min(len(old.ids), len(ids) - 1)
@@ -43,8 +43,8 @@ def common_prefix(old: CachedRow, new: Prepared, config: Qwen2VLConfig) -> int:
     common = int(differs[0]) if len(differs) else length
     spans = visual_spans(ids, new.inputs.grids.tolist(), config)
     for number, (begin, end, _) in enumerate(spans):
-        is_known = number < len(old.digests) and old.digests[number] == new.media[number].digest
-        if begin < common and (end > common or not is_known):
+        is_cached = number < len(old.digests) and old.digests[number] == new.media[number].digest
+        if begin < common and (end > common or not is_cached):
             return begin
     return common
 
@@ -58,7 +58,7 @@ class Session:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was said and shown."""
+        """Forget all messages and media."""
         self.messages: list[dict[str, Any]] = []
         self.last: Answer | None = None
         self._row = CachedRow(ids=np.zeros(0, np.int64), digests=())
@@ -73,9 +73,9 @@ class Session:
         video_options: dict[str, Any] | None = None,
         **sampling: Any,
     ) -> Stream:
-        """The next turn. It joins the conversation when its stream ends or is closed or interrupted, not before.
+        """The next turn. It is added to the conversation when its stream ends, is closed or is interrupted.
 
-        Raises MessageError, MediaError, LengthError, ConfigError.
+        Raises MessageError, MediaError, LengthError, ConfigError; the conversation is unchanged then.
         """
         params = SamplingParams.from_keywords(sampling)
         system = self._system if not self.messages else None
@@ -84,19 +84,21 @@ class Session:
         prepared = self._chat.processor.prepare(messages, earlier=self._prepared)
         reply = self._chat.new_reply(prepared, params)
         cache = self._cache_for(prepared)
+        cached_tokens = cache.lengths[0]
 
-        def ended(answer: Answer) -> None:
-            if reply.ids:  # else the prompt itself was interrupted, and only what was kept of it is in the cache
+        def finish(text: str) -> Answer:
+            if reply.ids:  # otherwise the prompt was interrupted, and the cache holds only what was kept of it
                 # The newest token was chosen but has not gone through the model.
-                self._remember(np.concatenate([prepared.inputs.ids.numpy(), reply.ids[:-1]]), prepared)
+                self._set_row(np.concatenate([prepared.inputs.ids.numpy(), reply.ids[:-1]]), prepared)
             self._prepared = prepared
-            self.messages = [*messages, {"role": "assistant", "content": answer.text}]
-            self.last = answer
+            self.messages = [*messages, {"role": "assistant", "content": text}]
+            self.last = reply.to_answer(text, prepared.media, cached_tokens)
+            return self.last
 
-        return self._chat.stream_reply(reply, prepared.media, cache, ended)
+        return Stream(self._chat.run_reply(reply, cache), finish)
 
     def _cache_for(self, prepared: Prepared) -> KVCache:
-        """The cache, cut down to what it has in common with the new prompt."""
+        """The cache, cut to the tokens that the new prompt begins with."""
         model = self._chat.model
         if self._cache is None:
             with torch.inference_mode():
@@ -104,8 +106,8 @@ class Session:
                 self._cache = KVCache(model.config.text, 1, room, device=model.device, dtype=model.dtype)
         common = common_prefix(self._row, prepared, model.config)
         self._cache.truncate(0, common)
-        self._remember(prepared.inputs.ids.numpy()[:common], prepared)
+        self._set_row(prepared.inputs.ids.numpy()[:common], prepared)
         return self._cache
 
-    def _remember(self, ids: NDArray[np.int64], prepared: Prepared) -> None:
+    def _set_row(self, ids: Ints, prepared: Prepared) -> None:
         self._row = CachedRow(ids=ids, digests=tuple(info.digest for info in prepared.media))

@@ -11,6 +11,7 @@ import torch
 
 from qwen2vl.cli import terminal
 from qwen2vl.cli.main import main
+from qwen2vl.model.checkpoint.tensor_files import StoredTensor
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +42,16 @@ def run(capsys, monkeypatch):
         return Result(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def no_tensor_can_be_read(monkeypatch):
+    """Headers of checkpoints can be read, their data cannot."""
+
+    def read(stored):
+        raise AssertionError(f"{stored.name} was read")
+
+    monkeypatch.setattr(StoredTensor, "read", read)
 
 
 @pytest.fixture(scope="session")

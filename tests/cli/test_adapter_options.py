@@ -1,4 +1,4 @@
-"""`chat --adapter` and `convert --adapter`: an adapter that unteaches the taught model what it says of the red dot."""
+"""`chat --adapter` and `convert --adapter`, with an adapter that changes what the taught model says about the red dot."""
 
 import pytest
 import torch
@@ -27,7 +27,9 @@ def ask(run, files):
     )
 
 
-def test_chat_and_export_answer_alike_and_unlike_the_base(run, ask, taught_directory, adapter, tmp_path, photo):
+def test_chat_and_export_give_the_same_answer_which_is_not_that_of_the_base(
+    run, ask, taught_directory, adapter, tmp_path, photo
+):
     plain, adapted = ask(taught_directory), ask(taught_directory, "--adapter", adapter)
     assert (plain.code, adapted.code) == (0, 0)
     assert plain.out != adapted.out
@@ -41,7 +43,7 @@ def test_chat_and_export_answer_alike_and_unlike_the_base(run, ask, taught_direc
     assert texts[0] == texts[1]
 
 
-def test_exported_logits(run, taught_directory, adapter, tmp_path):
+def test_logits_of_the_export_are_those_of_the_adapted_model(run, taught_directory, adapter, tmp_path):
     assert run("convert", taught_directory, "--adapter", adapter, "--out", tmp_path / "new").code == 0
     model = load_model(taught_directory, device="cpu", dtype="fp32")
     load_adapter(model, adapter)
@@ -53,7 +55,7 @@ def test_exported_logits(run, taught_directory, adapter, tmp_path):
         torch.testing.assert_close(exported(inputs).logits, expected, atol=1e-5 * scale, rtol=0)
 
 
-def test_wrong_adapters(run, ask, taught_directory, adapter, tmp_path):
+def test_adapters_that_do_not_fit_are_refused(run, ask, taught_directory, adapter, tmp_path):
     result = ask(taught_directory, "--adapter", tmp_path)
     assert (result.code, result.out) == (2, "")
     assert "has no adapter_config.json: give the directory of an adapter" in result.err

@@ -1,4 +1,4 @@
-"""docs/cli.md has a section for every verb, with its options and the keys of its JSON, no more and no fewer."""
+"""docs/cli.md has a section for every verb, with exactly its options and the keys of its JSON."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen2vl.cli.main import VERBS
-from qwen2vl.cli.options import CommonOptions, list_options
+from qwen2vl.cli.options import CommonOptions, list_arguments
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import nano
 from qwen2vl.recipes.nano import nano_processor
@@ -20,7 +20,7 @@ SECTIONS = dict(re.findall(r"^##+ ([\w-]+(?: [\w-]+)?)\n(.*?)(?=^##|\Z)", TEXT, 
 
 
 def list_modules():
-    """Module by verb; of a verb that is a package, by verb and sub-verb."""
+    """Module of every verb; for a package of verbs, that of each verb in it, as "data build"."""
     found = {}
     for name, verb in VERBS.items():
         if importlib.util.find_spec(verb.module).submodule_search_locations is None:
@@ -56,16 +56,16 @@ def test_every_verb_has_its_section():
 
 
 @pytest.mark.parametrize("verb", MODULES)
-def test_options(verb):
-    """Dotted settings of recipes are told of by the help."""
+def test_the_options_are_those_of_the_program(verb):
+    """Dotted settings of recipes are listed by the help only."""
     module = importlib.import_module(MODULES[verb])
     classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, CommonOptions)]
     options = max(classes, key=lambda c: len(c.mro()))  # the others are its bases
-    names = {name for name in list_options(options) if "." not in name}
-    assert documented_options(verb) == names - {"--debug", "--verbose"}
+    names = {argument.names[0] for argument in list_arguments(options) if not argument.is_positional}
+    assert documented_options(verb) == {name for name in names if "." not in name} - {"--debug", "--verbose"}
 
 
-def test_keys_of_chat(run, taught_directory, files, tmp_path):
+def test_the_keys_are_those_of_chat(run, taught_directory, files, tmp_path):
     common = ["chat", "--model", taught_directory, "--image", files / "photo.png", "--json"]
     found = set()
     for argv in (["Where?", "--draw", tmp_path / "out.png"], ["Point"]):
@@ -73,18 +73,18 @@ def test_keys_of_chat(run, taught_directory, files, tmp_path):
     assert found - {"boxes", "points"} == documented_keys("chat")
 
 
-def test_keys_of_cost(run):
+def test_the_keys_are_those_of_cost(run):
     assert keys_of(json.loads(run("cost", "--size", "64x64", "--json").out)) == documented_keys("cost")
 
 
-def test_keys_of_plan(run, tmp_path, monkeypatch):
+def test_the_keys_are_those_of_plan(run, tmp_path, monkeypatch):
     store = build_store(tmp_path, nano_processor(), 2)
     stage = replace(nano.STAGES[0], steps=2, phases=(Phase(mixtures=({"pairs": 1},)),))
     monkeypatch.setattr(nano, "STAGES", (stage,))
-    told = json.loads(run("plan", "nano", "--store", store.path, "--run-dir", tmp_path / "run", "--json").out)
-    assert keys_of(told) == documented_keys("plan")
+    printed = json.loads(run("plan", "nano", "--store", store.path, "--run-dir", tmp_path / "run", "--json").out)
+    assert keys_of(printed) == documented_keys("plan")
 
 
-def test_keys_of_env(run):
+def test_the_keys_are_those_of_env(run):
     found = keys_of(json.loads(run("env", "--json").out))
     assert {key.replace("[]", "") for key in documented_keys("env")} == {key.replace("[]", "") for key in found}

@@ -3,7 +3,7 @@ import torch
 from qwen2vl import load_model
 
 
-def test_a_checkpoint_in_another_precision_and_in_several_files(run, taught_directory, tmp_path):
+def test_a_checkpoint_is_written_in_another_precision_and_in_several_files(run, taught_directory, tmp_path):
     result = run(
         "convert", taught_directory, "--out", tmp_path / "small", "--dtype", "bf16", "--max-shard-size", "200KB"
     )
@@ -14,7 +14,7 @@ def test_a_checkpoint_in_another_precision_and_in_several_files(run, taught_dire
         assert torch.equal(one.bfloat16().float(), other), name
 
 
-def test_what_was_converted_answers(run, taught_directory, tmp_path, files):
+def test_a_converted_checkpoint_gives_the_same_answer(run, taught_directory, tmp_path, files):
     assert run("convert", taught_directory, "--out", tmp_path / "same").code == 0
     answer = [
         run("chat", "--model", model, "--image", files / "photo.png", "Where?").out

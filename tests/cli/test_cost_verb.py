@@ -16,53 +16,55 @@ def cost(run, *argv):
     return json.loads(result.out)
 
 
-def test_the_reference_image(run):
-    told = cost(run, "--size", "224x224", "--model", "2b")
-    assert (told["tokens"], told["prompt_tokens"]) == (64, 66)
-    assert told["kv_bytes"] == 64 * 28672
-    assert told["pixel_bytes"] == 256 * 1176
-    (item,) = told["items"]
+def test_224x224_is_64_tokens(run):
+    printed = cost(run, "--size", "224x224", "--model", "2b")
+    assert (printed["tokens"], printed["prompt_tokens"]) == (64, 66)
+    assert printed["kv_bytes"] == 64 * 28672
+    assert printed["pixel_bytes"] == 256 * 1176
+    (item,) = printed["items"]
     assert (item["kind"], item["resized"], item["grid"], item["num_frames"]) == ("image", [224, 224], [1, 16, 16], 1)
 
 
 @pytest.mark.parametrize("model", ["2b", "7b", "72b", "nano"])
-def test_it_is_plan_media(run, model):
-    told = cost(run, "--size", "1920x1080", "--model", model)
+def test_the_numbers_are_those_of_plan_media(run, model):
+    printed = cost(run, "--size", "1920x1080", "--model", model)
     plan = plan_media(1080, 1920, config=Qwen2VLConfig.named(model))
     if model != "nano":
-        assert told["tokens"] == plan.num_tokens
-        assert told["tower_tflops"] == pytest.approx(plan.tower_flops / 1e12)
+        assert printed["tokens"] == plan.num_tokens
+        assert printed["tower_tflops"] == pytest.approx(plan.tower_flops / 1e12)
 
 
-def test_a_video_of_ten_minutes_stays_under_its_cap(run):
-    told = cost(run, "--clip", "1280x720x600", "--model", "7b")
-    (item,) = told["items"]
+def test_a_video_of_ten_minutes_has_at_most_16384_tokens(run):
+    printed = cost(run, "--clip", "1280x720x600", "--model", "7b")
+    (item,) = printed["items"]
     assert item["num_frames"] == 768
-    assert 0 < told["tokens"] <= 16384
+    assert 0 < printed["tokens"] <= 16384
 
 
-def test_several_add_up(run, files):
-    told = cost(
+def test_the_total_is_the_sum_of_the_items(run, files):
+    printed = cost(
         run, "--image", files / "photo.png", "--video", files / "video.mp4", "--size", "56x56", "--clip", "56x56x2.5"
     )
-    assert [item["kind"] for item in told["items"]] == ["image", "video", "image", "video"]
+    assert [item["kind"] for item in printed["items"]] == ["image", "video", "image", "video"]
     for key in ("tokens", "prompt_tokens", "tower_tflops", "pixel_bytes", "kv_bytes"):
-        assert told[key] == pytest.approx(sum(item[key] for item in told["items"]))
-    assert told["prompt_tokens"] == told["tokens"] + 2 * 4
+        assert printed[key] == pytest.approx(sum(item[key] for item in printed["items"]))
+    assert printed["prompt_tokens"] == printed["tokens"] + 2 * 4
 
 
-def test_the_preview_is_what_chat_then_has(run, files, taught_directory):
-    told = cost(run, "--image", files / "photo.png", "--video", files / "video.mp4", "--model", taught_directory)
+def test_sizes_and_tokens_are_those_that_chat_uses(run, files, taught_directory):
+    printed = cost(run, "--image", files / "photo.png", "--video", files / "video.mp4", "--model", taught_directory)
     processor = load_processor(taught_directory)
     media = [{"type": "image", "image": str(files / "photo.png")}, {"type": "video", "video": str(files / "video.mp4")}]
     prepared = processor.prepare([{"role": "user", "content": media}])
-    assert [item["tokens"] for item in told["items"]] == [info.num_tokens for info in prepared.media]
-    assert [tuple(item["grid"]) for item in told["items"]] == [info.grid for info in prepared.media]
-    assert [tuple(item["original_size"]) for item in told["items"]] == [info.original_size for info in prepared.media]
-    assert told["pixel_bytes"] == prepared.inputs.patches.numel()
+    assert [item["tokens"] for item in printed["items"]] == [info.num_tokens for info in prepared.media]
+    assert [tuple(item["grid"]) for item in printed["items"]] == [info.grid for info in prepared.media]
+    assert [tuple(item["original_size"]) for item in printed["items"]] == [
+        info.original_size for info in prepared.media
+    ]
+    assert printed["pixel_bytes"] == prepared.inputs.patches.numel()
 
 
-def test_the_table(run, files):
+def test_the_table_has_a_row_for_each_item_and_for_all(run, files):
     result = run("cost", "--image", files / "photo.png", "--size", "224x224", "--model", "2b")
     assert result.code == 0
     for text in ("photo.png", "140x84", "1x16x16", "0.338 TFLOP", "64", "66", "all"):

@@ -1,4 +1,4 @@
-"""Stores from the command line: built, checked, shown and timed, and every wrong use in one sentence."""
+"""The verbs of `qwen2vl data`, and one sentence for every wrong use of them."""
 
 import base64
 import io
@@ -99,8 +99,8 @@ def store(run, tmp_path, lines):
     return tmp_path / "store"
 
 
-class Seen(HTMLParser):
-    """What a browser would make of a page: its elements, images, and tokens with their classes."""
+class ParsedPage(HTMLParser):
+    """The elements, images and tokens with their classes that a browser would find in a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -136,10 +136,10 @@ class Seen(HTMLParser):
 def shown(run, store, out, *more):
     result = run("data", "show", store, "--out", out, *more)
     assert (result.code, result.out) == (0, f"{out}\n"), result.err
-    return Seen(out.read_text())
+    return ParsedPage(out.read_text())
 
 
-def test_help_of_every_sub_verb(run):
+def test_every_verb_of_data_has_help(run):
     assert run("data").code == 2
     listed = run("data", "--help")
     assert listed.code == 0
@@ -151,7 +151,7 @@ def test_help_of_every_sub_verb(run):
         assert f"usage: qwen2vl data {name}" in help_of_one.out
 
 
-def test_a_build_tells_what_it_did_and_the_same_again_skips_it(run, tmp_path, lines):
+def test_a_build_reports_its_rows_and_the_same_command_skips_them(run, tmp_path, lines):
     result = build(run, lines, out=tmp_path / "store")
     assert result.code == 0
     assert re.fullmatch(
@@ -163,7 +163,7 @@ def test_a_build_tells_what_it_did_and_the_same_again_skips_it(run, tmp_path, li
     assert "6 rows, new 0, parts skipped 1," in again.out
 
 
-def test_rejected_records_are_told_of(run, tmp_path):
+def test_rejected_records_are_reported(run, tmp_path):
     lines = write_lines(tmp_path / "some.jsonl", [*records_in(tmp_path), "", "{", "[1]", "3", '{"id": "x"}'])
     result = run(
         "data", "build", lines, "--out", tmp_path / "store", "--tokenizer", "nano", "--max-rejected", 0.5, "--json"
@@ -178,7 +178,7 @@ def test_rejected_records_are_told_of(run, tmp_path):
     assert f"rejected, all in {tmp_path}/store/rejected.jsonl:\n  {lines} line 8, record: is not JSON" in words
 
 
-def test_halves_of_characters_and_endless_brackets_are_rejected(run, tmp_path):
+def test_broken_characters_and_very_deep_brackets_are_rejected(run, tmp_path):
     bad = [record("half \ud800", "Hello"), record("say", "half \udc00"), "[" * 100_000]
     lines = write_lines(tmp_path / "some.jsonl", [record("fine", "Hello"), *bad])
     result = build(run, lines, out=tmp_path / "store", max_rejected=0.9)
@@ -194,7 +194,7 @@ def test_records_in_forms_of_other_projects_get_a_source(run, tmp_path):
     assert list(Store(tmp_path / "one").sources) == ["given"]
 
 
-def test_a_json_list_is_built_too_and_media_start_from_the_root(run, tmp_path, lines):
+def test_a_json_list_is_built_with_paths_relative_to_the_media_root(run, tmp_path, lines):
     (tmp_path / "apart").mkdir()
     file = tmp_path / "apart" / "list.json"
     file.write_text(json.dumps(records_in(tmp_path)))
@@ -257,11 +257,11 @@ def test_text_of_records_never_becomes_html(run, store, tmp_path):
     assert page.text(lambda kinds: "supervised" in kinds) == f"{EVIL}<|im_end|>"
 
 
-def test_a_packed_row_of_many_documents(store):
+def test_a_packed_row_shows_all_its_documents(store):
     processor, opened = load_processor(), Store(store)
     pack = SampleReader(opened, processor).pack(PackRequest(step=0, rows=(5, 2, 3, 1)))
     text = page("A row", [show_row(pack.inputs, processor.tokenizer, titles_of(opened, pack))])
-    seen = Seen(text)
+    seen = ParsedPage(text)
     assert seen.titles == ["page", "video", "text", "two"]
     assert text.count('<section class="document">') == 4
     assert len(seen.images) == 1 + 4 + 2
@@ -275,7 +275,7 @@ def test_a_packed_row_of_many_documents(store):
     assert "b.png: 64x120 pixels" in text
 
 
-def test_what_cannot_be_read_is_shown_as_silence(run, store, tmp_path):
+def test_a_record_that_cannot_be_read_is_shown_with_the_reason(run, store, tmp_path):
     (tmp_path / "b.png").unlink()
     page = shown(run, store, tmp_path / "a.html", "--row", 1)
     assert "could not be read, so it is silence: there is no file" in (tmp_path / "a.html").read_text()
@@ -289,7 +289,7 @@ def test_records_are_chosen_by_source_and_spread_evenly(run, store, tmp_path):
     assert shown(run, store, tmp_path / "a.html", "--row", 3, "--id", "one").titles == ["text", "one"]
 
 
-def test_bench_measures(run, store):
+def test_bench_measures_reading_and_waiting(run, store):
     options = ("--tokens", 200, "--packs", 2, "--steps", 3, "--step-ms", 1, "--num-workers", 0)
     result = run("data", "bench", store, *options, "--json")
     assert result.code == 0, result.err
@@ -341,7 +341,7 @@ def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["bild"], ['"bild" is nothing that data can do', "build, check, show, bench, draw"]),
+        (["bild"], ['"bild" is not a verb of data', "build, check, show, bench, draw"]),
         (["build", "{folder}/none.jsonl", "--out", "{new}", "--tokenizer", "nano"], ["there is no file", "none.jsonl"]),
         (["build", "{lines}", "--out", "{new}", "--tokenizer", "{folder}"], ["neither tokenizer.json nor"]),
         (["build", "{lines}", "--out", "{new}"], ["--tokenizer is missing"]),
@@ -365,12 +365,12 @@ def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeyp
         (["bench", "{store}", "--tokens", "8", "--steps", "2"], ["no record of the store fits", "--tokens"]),
     ],
 )
-def test_wrong_use(run, store, lines, tmp_path, argv, said):
+def test_wrong_options_are_refused(run, store, lines, tmp_path, argv, said):
     places = {"folder": tmp_path, "new": tmp_path / "new", "lines": lines, "store": store}
     refused(run("data", *(word.format(**places) for word in argv)), *said)
 
 
-def test_too_many_unusable_records(run, tmp_path):
+def test_too_many_unusable_records_are_an_error(run, tmp_path):
     lines = write_lines(tmp_path / "some.jsonl", [*records_in(tmp_path), "{"])
     result = build(run, lines, out=tmp_path / "store")
     assert result.code == 2
@@ -378,7 +378,7 @@ def test_too_many_unusable_records(run, tmp_path):
     assert f"{lines} line 7, record: is not JSON" in result.err
 
 
-def test_a_store_of_another_tokenizer(run, store, taught_directory, lines):
+def test_a_store_of_another_tokenizer_is_refused(run, store, taught_directory, lines):
     refused(run("data", "show", store, "--model", taught_directory), "another tokenizer")
     refused(run("data", "build", lines, "--out", store, "--tokenizer", taught_directory), "another tokenizer")
 

@@ -1,10 +1,11 @@
-"""The conversation on a terminal, its lines given one by one."""
+"""A conversation on a terminal, with given lines in place of typed ones."""
 
 import builtins
 import sys
 
 import pytest
 
+from qwen2vl.cli import terminal
 from qwen2vl.cli.main import main
 
 
@@ -31,7 +32,7 @@ def talk(capsys, monkeypatch, taught_directory):
     return call
 
 
-def test_questions_images_and_cost(talk, files):
+def test_questions_commands_and_cost_in_one_conversation(talk, files):
     code, out, err = talk(
         [
             f"/image {files / 'photo.png'}",
@@ -55,22 +56,28 @@ def test_questions_images_and_cost(talk, files):
     assert len(costs) == 2
     assert all("of 1024 tokens, 15 of them visual" in line for line in costs)
     assert "all forgotten" in err
-    assert "nothing said yet" in err
+    assert "no question asked yet" in err
     assert "never" not in out
 
 
-def test_images_and_videos_from_the_command_line(talk, files):
+def test_files_of_the_command_line_are_shown_with_the_first_question(talk, files):
     code, out, err = talk(["Where?"], "--image", files / "photo.png")
     assert (code, out) == (0, "red dot\nred dot: (14,17)-(70,50) px\n")
     code, _, err = talk(["/video " + str(files / "video.mp4"), "/cost"])
     assert code == 0
     assert "96x64 pixels, 2.0 s" in err
     assert "waiting: 0 images, 1 videos" in err
-    code, _, err = talk(["Where?"], "--image", files / "notes.txt")
-    assert code == 2
 
 
-def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
+def test_a_wrong_file_on_the_command_line_is_reported_before_any_tensor_is_read(talk, files, no_tensor_can_be_read):
+    for option, name in (("--image", "notes.txt"), ("--image", "missing.png"), ("--video", "notes.mp4")):
+        code, out, err = talk(["Where?"], option, files / name)
+        assert (code, out) == (2, "")
+        assert name in err
+        assert "is ready" not in err
+
+
+def test_an_error_is_printed_and_the_conversation_continues(talk, files):
     code, out, err = talk(
         [
             "/draw",
@@ -86,28 +93,30 @@ def test_what_cannot_be_done_is_told_and_the_conversation_goes_on(talk, files):
     )
     assert code == 0
     assert out == "red dot\nred dot: (14,17)-(70,50) px\n"
-    for said in ("/draw is not a command: valid are /image", "supported image format", "damaged", "context holds 1024"):
-        assert said in err
+    for message in (
+        "/draw is not a command: valid are /image",
+        "supported image format",
+        "damaged",
+        "context holds 1024",
+    ):
+        assert message in err
     assert "/reset" in err
 
 
-def test_options_that_need_a_question(talk):
+def test_json_needs_a_question(talk):
     code, _, err = talk([], "--json")
     assert code == 2
     assert "need a question" in err
 
 
-def test_control_c_in_a_reply_goes_back_to_the_prompt(talk, monkeypatch):
-    from qwen2vl.cli import replies
-    from qwen2vl.cli.terminal import ReadableText
-
-    class Interrupted(ReadableText):
+def test_control_c_in_a_reply_returns_to_the_prompt(talk, monkeypatch):
+    class Interrupted(terminal.ReadableText):
         def push(self, piece):
             if "dear" in piece:
                 raise KeyboardInterrupt
             return super().push(piece)
 
-    monkeypatch.setattr(replies, "ReadableText", Interrupted)
+    monkeypatch.setattr(terminal, "ReadableText", Interrupted)
     code, out, err = talk(["Greet", "/cost"])
     assert code == 0
     assert out == "Good day,\n"

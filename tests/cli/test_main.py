@@ -18,7 +18,7 @@ def test_help_lists_every_verb(run):
     assert run().code == 2
 
 
-def test_version(run):
+def test_version_is_printed(run):
     assert run("--version").out == f"qwen2vl {__version__}\n"
 
 
@@ -29,7 +29,7 @@ def test_every_verb_has_help(run, verb):
     assert f"usage: qwen2vl {verb}" in result.out
 
 
-def test_env(run):
+def test_env_prints_the_versions(run):
     result = run("env")
     assert result.code == 0
     assert f"qwen2vl: {__version__}" in result.out
@@ -47,7 +47,7 @@ def verb_that(monkeypatch, error):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (KeyError("x"), 1, "a fault of this program (KeyError): run it again with --debug"),
         (MemoryError(), 1, "the memory is not enough: use --max-pixels"),
@@ -55,11 +55,11 @@ def verb_that(monkeypatch, error):
         (SystemExit(0), 0, ""),
     ],
 )
-def test_errors_become_exit_codes(run, monkeypatch, error, code, said):
+def test_errors_become_exit_codes(run, monkeypatch, error, code, message):
     verb_that(monkeypatch, error)
     result = run("break")
     assert result.code == code
-    assert said in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
 
 
@@ -74,7 +74,7 @@ def test_nothing_heavy_is_imported_for_help_and_version():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
-def test_a_reader_that_leaves_is_no_fault():
+def test_a_reader_that_leaves_is_not_an_error():
     command = f"{sys.executable} -m qwen2vl env | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr

@@ -1,11 +1,11 @@
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 import tyro
 from torch.distributed.run import get_args_parser
 
-from qwen2vl.cli.options import CommonOptions, UsageError, list_options, parse_options, told_as
+from qwen2vl.cli.options import CommonOptions, UsageError, list_arguments, optional, parse_options
 from qwen2vl.cli.recipe_options import with_settings
 from qwen2vl.cli.train import TrainOptions
 from qwen2vl.recipes import RECIPES
@@ -25,37 +25,45 @@ class Options(CommonOptions):
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WHAT")]
     """What to do."""
-    size: Annotated[int | None, told_as("N")] = None
+    size: Annotated[int | None, optional("N")] = None
     """Size."""
     name: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Names."""
+    kinds: tuple[Literal["tower", "decoder"], ...] = ()
+    """Several choices."""
+    pair: tuple[int, int] = (1, 2)
+    """Exactly two numbers."""
     inner: Inner = field(default_factory=Inner)
     """Settings."""
     flat: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
-    """Settings without a name of their own."""
+    """Settings whose names have no prefix."""
 
 
 def parse(*argv):
     return parse_options(Options, argv, "qwen2vl try")
 
 
-def test_values_arrive_typed():
+def test_values_have_the_types_of_the_fields():
     options = parse("this", "--size", "3", "--name", "a", "--name=b", "--inner.num-steps", "7", "--rate", "1", "-v")
     assert (options.what, options.size, options.name, options.verbose) == ("this", 3, ("a", "b"), True)
     assert options.inner == Inner(num_steps=7)
     assert options.flat == Inner(rate=1.0)
     assert parse("--", "--this").what == "--this"
+    assert parse("--kinds", "tower", "decoder", "--pair", "3", "4", "--", "this").kinds == ("tower", "decoder")
     assert parse("this", "--size", "-3").size == -3
 
 
 def test_every_option_is_listed_as_it_is_typed():
-    assert list(list_options(Options)) == [
-        "--debug", "--verbose", "--size", "--name", "--inner.num-steps", "--inner.rate", "--num-steps", "--rate",
+    arguments = list_arguments(Options)
+    assert [argument.names for argument in arguments if argument.is_positional] == [("WHAT",)]
+    assert [name for argument in arguments if not argument.is_positional for name in argument.names] == [
+        "--debug", "--verbose", "-v", "--size", "--name", "--kinds", "--pair",
+        "--inner.num-steps", "--inner.rate", "--num-steps", "--rate",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         ([], "what is missing: give it; see qwen2vl try --help"),
         (["a", "--sise", "3"], "--sise is not an option (did you mean --size?): valid are --debug, --verbose"),
@@ -66,20 +74,53 @@ def test_every_option_is_listed_as_it_is_typed():
         (["a", "--size=three"], '--size is "three": it must be a whole number'),
         (["a", "--inner.rate", "fast"], '--inner.rate is "fast": it must be a number'),
         (["a", "--size"], "--size has no value: write one after it"),
+        (["a", "--size", "--debug"], "--size has no value: write one after it"),
+        (["--size", "3", "--name", "b"], "what is missing: give it"),
+        (["a", "--kinds", "tower", "merger"], '--kinds is "merger": it must be one of tower, decoder'),
+        (["a", "--kinds", "tower", "--pair", "1", "x"], '--pair is "x": it must be a whole number'),
         (["a", "--debug=no"], '--debug takes no value, but "no" was given'),
     ],
 )
-def test_one_sentence_names_the_thing_the_value_and_the_rule(argv, said, capsys):
+def test_a_mistake_is_one_sentence_with_the_option_the_value_and_the_rule(argv, message, capsys):
     with pytest.raises(UsageError) as caught:
         parse(*argv)
-    assert said.lower() in str(caught.value).lower()
+    assert message.lower() in str(caught.value).lower()
     assert "\n" not in str(caught.value)
-    assert capsys.readouterr().err == "", "tyro's own box would come on top"
+    assert capsys.readouterr().err == "", "tyro's own box is not printed"
+
+
+def test_any_other_mistake_is_explained_by_tyro_on_one_line():
+    with pytest.raises(UsageError) as caught:
+        parse("a", "--pair", "1")
+    assert str(caught.value) == "Missing value for argument '--pair'. Expected 2 values; see qwen2vl try --help"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strict:
+    size: int = 1
+    """Size."""
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}: it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrictOptions(CommonOptions):
+    """Try."""
+
+    inner: Strict = field(default_factory=Strict)
+    """Settings that check themselves."""
+
+
+def test_a_value_that_the_settings_refuse_is_explained_by_them():
+    with pytest.raises(UsageError, match=r"^size is 0: it must be at least 1; see qwen2vl try --help"):
+        parse_options(StrictOptions, ["--inner.size", "0"], "qwen2vl try")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_torchrun_takes_no_option_of_a_recipe_for_its_own(recipe):
-    """It completes beginnings of its own options even behind the module's name: --start was one, "ambiguous"."""
+def test_torchrun_takes_no_option_of_a_recipe_for_one_of_its_own(recipe):
+    """It completes abbreviations of its options even after the name of the module, so --start was "ambiguous"."""
     theirs = get_args_parser()._option_string_actions
-    ours = list_options(with_settings(TrainOptions, recipe))
+    ours = [name for argument in list_arguments(with_settings(TrainOptions, recipe)) for name in argument.names]
     assert [(one, other) for one in ours for other in theirs if other.startswith(one)] == []

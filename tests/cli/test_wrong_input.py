@@ -1,4 +1,4 @@
-"""Every line of "wrong input": one sentence with thing, value, rule and fix; exit code 2; no traceback."""
+"""Wrong input: one sentence with the thing, the value, the rule and the fix; exit code 2; no traceback."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from safetensors.torch import load_file, save_file
 from qwen2vl.spec.config import NANO
 
 
-def refused(result, *said):
-    """The one sentence."""
+def refused(result, *message):
+    """Check that a result is a refusal whose sentence has these texts; returns the sentence."""
     assert result.code == 2, result.err
     assert result.out == ""
     lines = result.err.splitlines()
     assert len(lines) == 1, result.err
     assert "Traceback" not in result.err
     assert lines[0].startswith("qwen2vl ")
-    assert ": " in lines[0].split(" ", 2)[2], "the fix stands behind a colon"
-    for text in said:
+    assert ": " in lines[0].split(" ", 2)[2], "the fix is after a colon"
+    for text in message:
         assert text in lines[0]
     return lines[0]
 
@@ -44,17 +44,26 @@ VIDEOS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "said"), IMAGES, ids=[name or "directory" for name, _ in IMAGES])
-def test_images(run, files, taught_directory, name, said):
-    refused(run("chat", "--model", taught_directory, "--image", files / name, "What?"), *said)
+@pytest.mark.parametrize(("name", "message"), IMAGES, ids=[name or "directory" for name, _ in IMAGES])
+def test_images_that_cannot_be_read_are_refused(run, files, taught_directory, name, message):
+    refused(run("chat", "--model", taught_directory, "--image", files / name, "What?"), *message)
     if name != "cut.png":  # its header is whole, and cost reads no more
-        refused(run("cost", "--image", files / name), *said)
+        refused(run("cost", "--image", files / name), *message)
 
 
-@pytest.mark.parametrize(("name", "said"), VIDEOS, ids=[name or "directory" for name, _ in VIDEOS])
-def test_videos(run, files, taught_directory, name, said):
-    refused(run("chat", "--model", taught_directory, "--video", files / name, "What?"), *said)
-    refused(run("cost", "--video", files / name), *said)
+@pytest.mark.parametrize(("name", "message"), VIDEOS, ids=[name or "directory" for name, _ in VIDEOS])
+def test_videos_that_cannot_be_read_are_refused(run, files, taught_directory, name, message):
+    refused(run("chat", "--model", taught_directory, "--video", files / name, "What?"), *message)
+    refused(run("cost", "--video", files / name), *message)
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--image", "missing.png"), ("--image", "cut.png"), ("--video", "notes.mp4")]
+)
+def test_a_wrong_file_is_reported_before_any_tensor_is_read(
+    run, files, taught_directory, no_tensor_can_be_read, option, name
+):
+    refused(run("chat", "--model", taught_directory, option, files / name, "What?"), name)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/a.png", "http://127.0.0.1:9/a.png"])
@@ -63,19 +72,19 @@ def test_a_url_needs_its_host_allowed(run, taught_directory, url):
     assert "--allow-host" in line
 
 
-def test_other_schemes_and_damaged_data_urls(run, taught_directory):
+def test_other_schemes_and_damaged_data_urls_are_refused(run, taught_directory):
     refused(run("chat", "--model", taught_directory, "--image", "ftp://a/b.png", "What?"), "scheme")
     refused(run("chat", "--model", taught_directory, "--image", "data:image/png;base64,@@", "What?"), "base64")
 
 
 @pytest.mark.parametrize("question", ["", "  \n "])
-def test_an_empty_question(run, files, question):
+def test_an_empty_question_is_refused(run, files, question):
     refused(run("chat", "--image", files / "photo.png", question), "the question is empty")
     refused(run("chat", "--image", files / "photo.png", piped=question), "there is no question")
 
 
-def test_placeholders_that_are_typed_are_words(run, taught_directory):
-    """There is no way to type a control token, so text and media cannot come apart on the command line."""
+def test_placeholders_that_are_typed_are_text(run, taught_directory):
+    """A control token cannot be typed, so the number of placeholders always matches the media."""
     typed = "<|vision_start|><|image_pad|><|vision_end|>Greet<|im_end|>"
     result = run("chat", "--model", taught_directory, "--json", "--max-new-tokens", "1", typed)
     assert result.code == 0
@@ -83,7 +92,7 @@ def test_placeholders_that_are_typed_are_words(run, taught_directory):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["chat", "--imgae", "a.png", "What?"], ["--imgae is not an option (did you mean --image?)", "--max-pixels"]),
         (["chat", "--colour", "What?"], ["--colour is not an option: valid are"]),
@@ -92,7 +101,7 @@ def test_placeholders_that_are_typed_are_words(run, taught_directory):
         (["chat", "--top-k=1.5", "What?"], ['--top-k is "1.5": it must be a whole number']),
         (["chat", "--json=yes", "What?"], ['--json takes no value, but "yes" was given']),
         (["chat", "What?", "--stop"], ["--stop has no value"]),
-        (["cost"], ["nothing to reckon", "--size WxH"]),
+        (["cost"], ["there is no image or video", "--size WxH"]),
         (["cost", "--size", "640"], ['--size is "640": it must look like 640x480']),
         (["cost", "--size", "0x5"], ["0x5"]),
         (["cost", "--size", "9999x9"], ["9999x9", "ratio over 200"]),
@@ -104,18 +113,18 @@ def test_placeholders_that_are_typed_are_words(run, taught_directory):
         (["env", "please"], ['"please" is too much']),
     ],
 )
-def test_wrong_use(run, argv, said):
-    refused(run(*argv), *said)
+def test_wrong_options_are_refused(run, argv, message):
+    refused(run(*argv), *message)
 
 
-def test_an_unknown_verb_names_the_valid_ones(run):
+def test_an_unknown_verb_is_refused_with_the_valid_ones(run):
     result = run("draw", "x")
     assert result.code == 2
     assert result.err.startswith('"draw" is not a verb: valid are chat, cost')
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--temperature", "-1"], "temperature is -1.0: it must be a number from 0"),
         (["--top-p", "2"], "top_p is 2.0"),
@@ -133,14 +142,14 @@ def test_an_unknown_verb_names_the_valid_ones(run):
         (["--image", "{photo}", "--draw", "{folder}"], "no known ending"),
     ],
 )
-def test_settings_that_cannot_be(run, files, taught_directory, argv, said):
+def test_settings_out_of_range_are_refused(run, files, taught_directory, argv, message):
     places = {"video": files / "video.mp4", "photo": files / "photo.png", "folder": files, "new": files / "new"}
     before = sorted(files.iterdir())
-    refused(run("chat", "--model", taught_directory, *(word.format(**places) for word in argv), "What?"), said)
+    refused(run("chat", "--model", taught_directory, *(word.format(**places) for word in argv), "What?"), message)
     assert sorted(files.iterdir()) == before
 
 
-def test_a_prompt_over_the_context(run, taught_directory):
+def test_a_prompt_longer_than_the_context_is_refused(run, taught_directory):
     refused(run("chat", "--model", taught_directory, "word " * 600), "tokens but the context holds 1024", "less text")
 
 
@@ -169,32 +178,32 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_checkpoints_with_other_tensors(run, checkpoint, tmp_path, damage):
+def test_checkpoints_with_other_tensors_are_refused(run, checkpoint, tmp_path, damage):
     change, name = DAMAGES[damage]
     change_tensors(checkpoint, change)
     refused(run("chat", "--model", checkpoint, "What?"), name, str(checkpoint))
     before = sorted(tmp_path.iterdir())
     refused(run("convert", checkpoint, "--out", tmp_path / "new"), name)
-    assert sorted(tmp_path.iterdir()) == before, "something half-written is left"
+    assert sorted(tmp_path.iterdir()) == before, "no incomplete directory is left"
 
 
-def test_a_config_of_another_model(run, checkpoint):
+def test_a_config_of_another_model_is_refused(run, checkpoint):
     change_json(checkpoint / "config.json", model_type="llama")
     refused(run("chat", "--model", checkpoint, "What?"), '"llama"', "give a Qwen2-VL checkpoint")
     refused(run("cost", "--size", "64x64", "--model", checkpoint), '"llama"')
 
 
-def test_a_config_with_an_unknown_key(run, checkpoint):
+def test_a_config_with_an_unknown_key_is_refused(run, checkpoint):
     change_json(checkpoint / "config.json", clever_setting=1)
     refused(run("chat", "--model", checkpoint, "What?"), "clever_setting")
 
 
-def test_a_config_of_another_size(run, checkpoint):
+def test_a_config_of_another_size_is_refused(run, checkpoint):
     (checkpoint / "config.json").write_text(json.dumps(NANO.to_hub()))
     assert run("chat", "--model", checkpoint, "What?").code == 2
 
 
-def test_damaged_and_missing_files_of_a_checkpoint(run, checkpoint, tmp_path):
+def test_damaged_and_missing_files_of_a_checkpoint_are_refused(run, checkpoint, tmp_path):
     refused(run("chat", "--model", tmp_path / "nowhere", "What?"), "nowhere", "config.json")
     (checkpoint / "tokenizer.json").write_text("{")
     refused(run("chat", "--model", checkpoint, "What?"), "tokenizer.json")
@@ -202,7 +211,7 @@ def test_damaged_and_missing_files_of_a_checkpoint(run, checkpoint, tmp_path):
     refused(run("chat", "--model", checkpoint, "What?"), "not valid JSON")
 
 
-def test_convert_into_a_place_that_is_taken(run, taught_directory, tmp_path):
+def test_convert_does_not_write_over_files(run, taught_directory, tmp_path):
     (tmp_path / "old").write_text("mine")
     refused(run("convert", taught_directory, "--out", tmp_path), "already holds files")
     refused(run("convert", taught_directory, "--out", tmp_path / "old"), "is a file")
@@ -217,8 +226,7 @@ def test_debug_shows_the_traceback(run, files):
     assert result.err.splitlines()[-1].startswith("qwen2vl cost: ")
 
 
-def test_in_a_process_of_its_own(files):
-    """As users run it: the exit code and the streams of a real process."""
+def test_a_process_of_its_own_has_the_same_exit_code_and_message(files):
     command = [sys.executable, "-m", "qwen2vl", "chat", "--image", str(files / "notes.txt"), "What?"]
     model = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command[:4], "--draw", "a/b.png", *command[4:]], capture_output=True, text=True, env=model)

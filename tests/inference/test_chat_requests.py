@@ -1,10 +1,14 @@
 """Chat: ask, chat, stream and batch on the taught model."""
 
+import copy
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from qwen2vl.common.errors import CheckpointError, ConfigError, LengthError, MediaError, MessageError
-from qwen2vl.inference import Chat, SamplingParams
+from qwen2vl.common.errors import CheckpointError, ConfigError, LengthError, MediaError, MessageError, Qwen2VLError
+from qwen2vl.inference import Chat, SamplingParams, Session
 from qwen2vl.inference.chat import load_end_ids
 
 
@@ -40,11 +44,11 @@ def test_boxes_are_on_the_original_and_not_on_the_resized_image(chat, photo):
     assert answer.boxes[0].xyxy_px == pytest.approx((56, 67.2, 280, 201.6))
 
 
-def test_text_alone(chat):
+def test_a_question_without_media_is_answered(chat):
     assert chat.ask("Greet").text == "Good day, dear world. END of it."
 
 
-def test_images_stand_before_videos_before_the_question(chat, photo):
+def test_media_are_listed_images_first_then_videos(chat, photo):
     answer = chat.ask("Where?", images=[photo], videos=[[photo, photo]], system="Be brief.", max_new_tokens=2)
     assert [info.kind for info in answer.media_sizes] == ["image", "video"]
     assert answer.usage.visual_tokens == 15 + answer.media_sizes[1].num_tokens
@@ -67,8 +71,8 @@ def test_a_closed_stream_keeps_the_text_so_far(chat):
     assert list(stream) == []
 
 
-def test_an_interrupt_keeps_the_text_so_far_and_goes_on(chat):
-    """Ctrl-C may come in the midst of a forward pass."""
+def test_an_interrupt_reaches_the_caller_and_keeps_the_text_so_far(chat):
+    """Ctrl-C can come during a forward pass."""
     stream = chat.stream(user("Greet"))
     shown = [next(stream), next(stream)]
 
@@ -92,20 +96,20 @@ def test_batch_equals_one_by_one_in_order(chat, photo):
     for batch_size in (2, 16):
         together = chat.batch(conversations, batch_size=batch_size, **options)
         assert together == single
-    assert len({answer.usage.completion_tokens for answer in single}) > 2, "they must leave the row at different times"
+    assert len({answer.usage.completion_tokens for answer in single}) > 2, "replies must end at different steps"
     assert chat.batch([]) == []
 
 
-def test_same_seed_same_text_alone_and_in_a_batch(chat, photo):
+def test_the_same_seed_gives_the_same_text_alone_and_in_a_batch(chat, photo):
     conversations = [user("Hm?"), user("Where?", photo), user("Hm, hm?")]
     options = {"temperature": 3.0, "top_p": 0.95, "top_k": 50, "seed": 11, "max_new_tokens": 25}
     single = [chat.chat(messages, **options).text for messages in conversations]
-    torch.rand(5)  # a generator of the process must not matter
+    torch.rand(5)  # the global generator must have no effect
     assert [answer.text for answer in chat.batch(conversations, **options)] == single
     assert chat.chat(conversations[0], **{**options, "seed": 12}).text != single[0]
 
 
-def test_a_seed_that_was_drawn_is_told_and_repeats_the_answer(chat):
+def test_the_settings_of_an_answer_have_the_seed_that_repeats_it(chat):
     options = {"temperature": 3.0, "max_new_tokens": 25}
     answer = chat.ask("Hm?", **options)
     assert answer.settings.seed is not None
@@ -128,7 +132,7 @@ def test_a_conversation_may_end_with_the_result_of_an_action(chat):
     assert answer.usage.prompt_tokens > chat.processor(user("Greet")).num_tokens
 
 
-def test_length_and_context(chat):
+def test_a_reply_ends_at_the_limit_and_at_the_context(chat):
     answer = chat.ask("Loop", max_new_tokens=5)
     assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 5)
     answer = chat.ask("Loop " * 150, max_new_tokens=5000, detect_repetition=False)
@@ -150,14 +154,14 @@ def test_a_prompt_over_the_context_names_both_lengths_before_the_model_runs(chat
     assert not ran
 
 
-def test_loops_end_with_a_reason(chat):
+def test_a_loop_ends_with_the_reason_repetition(chat):
     answer = chat.ask("Loop", max_new_tokens=900)
     assert answer.finish_reason == "repetition"
     assert 256 <= answer.usage.completion_tokens < 400
     assert chat.ask("Loop", max_new_tokens=400, detect_repetition=False).finish_reason == "length"
 
 
-def test_stop_texts_cut_before_them(chat):
+def test_a_reply_ends_before_a_stop_text(chat):
     answer = chat.ask("Greet", stop="END")
     assert (answer.text, answer.finish_reason) == ("Good day, dear world. ", "stop")
     assert chat.ask("Greet", stop=["nothing", "ay, de"]).text == "Good d"
@@ -181,7 +185,7 @@ def test_end_tokens_come_from_the_generation_config(chat, taught_directory, tmp_
             load_end_ids(tmp_path, tokenizer)
 
 
-def test_chat_from_a_directory(taught_directory, photo):
+def test_a_chat_from_a_directory_has_its_own_limits(taught_directory, photo):
     chat = Chat(taught_directory, device="cpu", dtype="fp32", max_pixels=56 * 56)
     answer = chat.ask("Where?", images=[photo])
     assert answer.media_sizes[0].resized[0] * answer.media_sizes[0].resized[1] <= 56 * 56
@@ -189,6 +193,68 @@ def test_chat_from_a_directory(taught_directory, photo):
         chat.ask("Where?", images=["https://example.com/a.png"])
     with pytest.raises((ConfigError, CheckpointError)):
         Chat(taught_directory / "nowhere")
+
+
+@pytest.fixture
+def checkpoint(taught_directory, tmp_path):
+    """A copy that a test can damage."""
+    return shutil.copytree(taught_directory, tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("damage", ["missing", "extra", "misshapen"])
+def test_the_constructor_refuses_tensors_that_do_not_fit(checkpoint, damage):
+    file, name = checkpoint / "model.safetensors", "model.norm.weight"
+    tensors = load_file(file)
+    if damage == "missing":
+        del tensors[name]
+    else:
+        tensors[name if damage == "misshapen" else "other"] = torch.zeros(3)
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match="other" if damage == "extra" else name):
+        Chat(checkpoint)
+
+
+def test_the_constructor_refuses_another_device_precision_or_adapter(checkpoint, tmp_path):
+    for keywords, message in (({"device": "tpu"}, "device"), ({"dtype": "int3"}, "dtype")):
+        with pytest.raises(ConfigError, match=message):
+            Chat(checkpoint, **keywords)
+    with pytest.raises(CheckpointError, match=r"has no adapter_config\.json"):
+        Chat(checkpoint, adapter=tmp_path)
+
+
+def test_wrong_requests_are_refused_before_any_tensor_is_read(checkpoint, photo):
+    """The file of tensors is removed after the constructor has checked it, so reading one is another error."""
+    chat = Chat(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    wrong = [
+        ({"images": [str(checkpoint / "missing.png")]}, MediaError, "there is no file"),
+        ({"images": [photo, str(checkpoint / "config.json")]}, MediaError, "supported image format"),
+        ({"videos": [str(checkpoint / "missing.mp4")]}, MediaError, "there is no file"),
+        ({"temperature": -1}, ConfigError, "temperature is -1"),
+        ({"system": "word " * 600}, LengthError, "the context holds 1024"),
+    ]
+    for keywords, error, message in wrong:
+        with pytest.raises(error, match=message):
+            chat.ask("Where?", **keywords)
+        with pytest.raises(error, match=message):
+            Session(chat, keywords.pop("system", None)).ask("Where?", **keywords)
+    with pytest.raises(MediaError, match="conversation 1"):
+        chat.batch([user("Greet"), user("Where?", str(checkpoint / "missing.png"))])
+    stream = chat.stream(user("Where?", photo))
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        next(stream)
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        chat.model  # noqa: B018  the first access reads the tensors
+
+
+def test_the_model_is_read_once_and_equals_the_files(checkpoint, taught_model):
+    chat = Chat(checkpoint, device="cpu", dtype="fp32")
+    model = chat.model
+    shutil.rmtree(checkpoint)
+    assert chat.ask("Greet").text == "Good day, dear world. END of it."
+    assert chat.model is model
+    for one, other in zip(model.parameters(), taught_model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("question", ["", "  \n"])
@@ -205,7 +271,7 @@ def test_a_conversation_must_end_with_the_user(chat):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "said"),
+    ("keywords", "message"),
     [
         ({"temprature": 1}, "unknown setting temprature: valid are max_new_tokens, temperature"),
         ({"temperature": -1}, "temperature is -1: it must be a number from 0"),
@@ -221,14 +287,14 @@ def test_a_conversation_must_end_with_the_user(chat):
         ({"detect_repetition": 1}, "detect_repetition is 1"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(chat, keywords, said):
-    with pytest.raises(ConfigError, match=said):
+def test_wrong_settings_are_refused_with_their_name(chat, keywords, message):
+    with pytest.raises(ConfigError, match=message):
         chat.ask("Greet", **keywords)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         chat.batch([user("Greet")], **keywords)
 
 
-def test_wrong_forms_are_refused(chat, photo):
+def test_arguments_of_other_types_are_refused(chat, photo):
     with pytest.raises(MessageError, match="images is of type Image: give a list"):
         chat.ask("Where?", images=photo)
     with pytest.raises(MessageError, match="videos is of type str: give a list"):
@@ -239,11 +305,7 @@ def test_wrong_forms_are_refused(chat, photo):
         chat.batch([user("Greet"), [{"role": "user", "content": "Hm?", "name": "x"}]])
 
 
-def test_values_that_are_not_numbers_are_told(chat, taught_processor):
-    import copy
-
-    from qwen2vl.common.errors import Qwen2VLError
-
+def test_logits_that_are_not_numbers_are_an_error(chat, taught_processor):
     broken = copy.deepcopy(chat.model)
     with torch.no_grad():
         broken.model.norm.weight[0] = float("nan")

@@ -1,11 +1,11 @@
-"""The loop: cached = full, positions, tails of prompts."""
+"""The generation loop: with a cache as without, alone as together, and the tail of a prompt."""
 
 import numpy as np
 import pytest
 import torch
 
+from qwen2vl.inference.answer import Reply
 from qwen2vl.inference.generate import decode, generate, new_cache, prefill, prefill_groups, tail
-from qwen2vl.inference.replies import Reply
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.spec.inputs import ModelInputs
 
@@ -37,7 +37,7 @@ def replies_to(chat, prompts, count=12):
 
 
 def continued(prompt, ids) -> ModelInputs:
-    """The prompt with tokens behind it, as if it had been written so."""
+    """The prompt with the tokens of a reply at its end."""
     after = int(prompt.positions.max()) + 1 + torch.arange(len(ids))
     return ModelInputs(
         ids=torch.cat([prompt.ids, torch.tensor(ids)]),
@@ -49,7 +49,7 @@ def continued(prompt, ids) -> ModelInputs:
 
 
 def test_steps_over_the_cache_equal_the_whole_row(chat, prompts):
-    """Also the test of positions: a video's largest axis is time, and the reply goes on after it."""
+    """Also a test of positions: for a video the largest position is on the time axis, and the reply continues after it."""
     replies = replies_to(chat, prompts)
     cache = new_cache(chat.model, replies)
     steps = [prefill(chat.model, replies, range(len(replies)), cache)]
@@ -63,7 +63,7 @@ def test_steps_over_the_cache_equal_the_whole_row(chat, prompts):
         torch.testing.assert_close(torch.stack([step[number] for step in steps]), whole, atol=2e-4, rtol=0)
 
 
-def test_replies_that_end_leave_the_row_and_the_others_go_on(chat, prompts):
+def test_replies_that_end_do_not_change_the_others(chat, prompts):
     alone = []
     for prompt in prompts:
         (reply,) = replies_to(chat, [prompt])
@@ -85,7 +85,7 @@ def test_a_cache_that_is_too_small_grows(chat, prompts):
     assert small.capacity > prompts[0].num_tokens + 1
 
 
-def test_prompts_go_through_in_groups_of_bounded_size(chat, prompts, monkeypatch):
+def test_prompts_are_computed_in_groups_of_bounded_size(chat, prompts, monkeypatch):
     from qwen2vl.inference import generate as module
 
     replies = replies_to(chat, prompts)
@@ -101,7 +101,7 @@ def test_prompts_go_through_in_groups_of_bounded_size(chat, prompts, monkeypatch
     torch.testing.assert_close(apart, together, atol=1e-4, rtol=0)
 
 
-def test_the_tail_of_a_prompt_has_the_media_that_begin_in_it(chat, prompts):
+def test_the_tail_of_a_prompt_has_only_its_own_media(chat, prompts):
     prompt, config = prompts[3], chat.model.config
     pads = ((prompt.ids == config.tokens.image_pad) | (prompt.ids == config.tokens.video_pad)).tolist()
     begin = pads.index(True)

@@ -17,7 +17,7 @@ def sampler(prompt=(), **keywords):
     return Sampler(SamplingParams(**keywords).effective(100), torch.tensor(prompt, dtype=torch.int64))
 
 
-def test_greedy_takes_the_likeliest_and_never_padding_of_the_head():
+def test_greedy_chooses_the_most_probable_id_and_never_padding_of_the_head():
     rows = torch.stack([LOGITS, LOGITS.flip(0)])
     assert choose(rows, [sampler(), sampler()], vocabulary=5) == [4, 0]
     assert choose(rows, [sampler(), sampler()], vocabulary=4) == [0, 0]
@@ -25,13 +25,13 @@ def test_greedy_takes_the_likeliest_and_never_padding_of_the_head():
     assert drawn == {0, 1, 2, 3}
 
 
-def test_greedy_and_drawing_rows_in_one_step():
+def test_greedy_and_sampled_rows_can_share_a_step():
     rows = torch.stack([LOGITS, LOGITS])
     alone = choose(LOGITS[None], [sampler(temperature=1.0, seed=5)], vocabulary=5)
     assert choose(rows, [sampler(), sampler(temperature=1.0, seed=5)], vocabulary=5) == [4, *alone]
 
 
-def test_draws_follow_the_probabilities():
+def test_samples_follow_the_probabilities():
     one = sampler(temperature=0.7, seed=0)
     counts = Counter(one.pick(LOGITS) for _ in range(4000))
     for id, probability in enumerate((LOGITS / 0.7).softmax(0).tolist()):
@@ -40,7 +40,7 @@ def test_draws_follow_the_probabilities():
 
 def test_repetition_penalty_divides_positive_and_multiplies_negative_logits():
     assert penalise(LOGITS, {0, 3}, 2.0).tolist() == [1.0, 1.0, 0.5, -2.0, 3.0]
-    assert LOGITS[0] == 2.0, "the logits that came in stay as they are"
+    assert LOGITS[0] == 2.0, "the argument is not changed"
     one = sampler(prompt=[4], repetition_penalty=2.0)
     assert [one.pick(LOGITS) for _ in range(3)] == [0, 4, 4], (
         "both 3.0 of the prompt's and 2.0 of the reply's are halved"
@@ -63,15 +63,15 @@ def test_top_k_and_top_p_keep_what_their_definitions_say():
     st.floats(0.01, 1.0),
     st.floats(0.1, 3.0),
 )
-def test_a_draw_is_always_among_those_that_are_left(logits, top_k, top_p, temperature):
+def test_a_sample_is_always_among_the_ids_that_are_left(logits, top_k, top_p, temperature):
     row = torch.tensor(logits)
     one = sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=1)
     allowed = truncated(row / temperature, top_k, top_p) > 0
-    assert row[allowed].max() > row.max() - 1e-4, "the likeliest, or one that rounding makes as likely, is left"
+    assert row[allowed].max() > row.max() - 1e-4, "the most probable id, or one that is equal after rounding, is left"
     assert all(allowed[one.pick(row)] for _ in range(5))
 
 
-def test_effective_settings_tell_what_holds(caplog):
+def test_effective_settings_are_those_that_have_an_effect(caplog):
     with caplog.at_level(logging.WARNING):
         effective = SamplingParams(top_p=0.5, seed=3).effective(10)
     assert "no effect at temperature 0" in caplog.text
@@ -81,7 +81,7 @@ def test_effective_settings_tell_what_holds(caplog):
     assert SamplingParams(temperature=1.0, seed=3).effective(10).seed == 3
 
 
-def test_keywords_have_the_forms_that_callers_use():
+def test_keywords_accept_the_forms_that_callers_use():
     assert SamplingParams.from_keywords({"stop": "END", "temperature": None}) == SamplingParams(stop=("END",))
     assert SamplingParams.from_keywords({"stop": None}).stop == ()
     assert SamplingParams.from_keywords({"stop": ["a", "b"]}).stop == ("a", "b")

@@ -1,4 +1,4 @@
-"""A conversation over several turns: what is kept, and that it changes nothing."""
+"""A conversation of several turns: what is kept between them, and that it does not change answers."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ def image_of(seed, height=84, width=112):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-class Watched:
-    """Counts patches that go through the tower and keeps the logits of the head."""
+class Recorder:
+    """Records the number of patches in each run of the tower and the logits of each step."""
 
     def __init__(self, model):
         self.patches, self.logits = [], []
@@ -31,29 +31,29 @@ class Watched:
 
 
 @pytest.fixture
-def watched(chat):
-    watched = Watched(chat.model)
-    yield watched
-    watched.stop()
+def recorder(chat):
+    recorder = Recorder(chat.model)
+    yield recorder
+    recorder.stop()
 
 
-def test_the_tower_sees_each_image_once_and_the_logits_are_those_without_a_cache(chat, watched):
+def test_the_tower_sees_each_image_once_and_logits_equal_those_without_a_cache(chat, recorder):
     session = Session(chat, system="Be brief.")
     video = [image_of(seed, 56, 56) for seed in range(4)]
     turns = [("Greet", [image_of(1)], []), ("and this?", [image_of(2, 56, 140)], [video]), ("sure?", [], [])]
     for number, (question, images, videos) in enumerate(turns):
-        before = len(watched.patches)
+        before = len(recorder.patches)
         stream = session.ask(question, images, videos, max_new_tokens=6)
-        kept, begin = stream.answer, len(watched.logits) - stream.answer.usage.completion_tokens
-        ran = watched.patches[before:]
+        kept, begin = stream.answer, len(recorder.logits) - stream.answer.usage.completion_tokens
+        ran = recorder.patches[before:]
         assert ran == [[6 * 8], [4 * 10 + 2 * 4 * 4], []][number]
         assert (kept.usage.cached_tokens > 0) == (number > 0)
-        logits = torch.cat(watched.logits[begin:])
+        logits = torch.cat(recorder.logits[begin:])
         fresh = chat.chat(session.messages[:-1], max_new_tokens=6)
         assert fresh.text == kept.text
         assert fresh.usage.prompt_tokens == kept.usage.prompt_tokens
         assert fresh.boxes == kept.boxes
-        torch.testing.assert_close(logits, torch.cat(watched.logits[-len(logits) :]), atol=2e-4, rtol=0)
+        torch.testing.assert_close(logits, torch.cat(recorder.logits[-len(logits) :]), atol=2e-4, rtol=0)
     assert kept.usage.cached_tokens > kept.usage.prompt_tokens // 2
 
 
@@ -67,8 +67,8 @@ def test_files_are_opened_once(chat, photo, tmp_path):
     assert second.media_sizes[0].original_size == photo.size
 
 
-def test_another_image_of_the_same_size_is_not_taken_for_the_first(chat, watched):
-    """Ids are equal: only the digests tell them apart."""
+def test_another_image_of_the_same_size_is_not_taken_from_the_cache(chat, recorder):
+    """The ids are equal: only the digests differ."""
     one, two = image_of(1), image_of(2)
     session = Session(chat)
     session.ask("What?", [one], max_new_tokens=3).answer  # noqa: B018  reading it runs the stream
@@ -76,11 +76,11 @@ def test_another_image_of_the_same_size_is_not_taken_for_the_first(chat, watched
     session._prepared = None
     answer = session.ask("sure?", max_new_tokens=6).answer
     assert answer.usage.cached_tokens < 40
-    assert watched.patches == [48, 48]
+    assert recorder.patches == [48, 48]
     assert answer.text == chat.chat(session.messages[:-1], max_new_tokens=6).text
 
 
-def test_reset_forgets(chat, photo):
+def test_reset_forgets_messages_and_cache(chat, photo):
     session = Session(chat)
     first = session.ask("Where?", [photo]).answer
     session.reset()
@@ -90,7 +90,7 @@ def test_reset_forgets(chat, photo):
     assert again.usage.cached_tokens == 0
 
 
-def test_a_turn_that_is_interrupted_in_the_prompt_or_in_the_reply_leaves_a_sound_cache(chat, photo):
+def test_an_interrupted_turn_leaves_a_valid_cache(chat, photo):
     for broken_layer_call in (1, 4):  # within the prompt; within the reply
         session = Session(chat)
         session.ask("Where?", [photo], max_new_tokens=4).answer  # noqa: B018
@@ -115,7 +115,7 @@ def test_a_turn_that_is_interrupted_in_the_prompt_or_in_the_reply_leaves_a_sound
         assert third.text == chat.chat(session.messages[:-1], max_new_tokens=8).text
 
 
-def test_a_turn_that_is_refused_leaves_the_conversation_as_it_was(chat, photo):
+def test_a_refused_turn_leaves_the_conversation_unchanged(chat, photo):
     session = Session(chat)
     session.ask("Where?", [photo], max_new_tokens=4).answer  # noqa: B018
     before = list(session.messages)
@@ -130,8 +130,8 @@ def test_a_turn_that_is_refused_leaves_the_conversation_as_it_was(chat, photo):
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_what_is_kept_is_common_and_never_ends_in_an_image(taught_processor, data):
-    """Two conversations out of few words and few images; the digests decide where ids cannot."""
+def test_the_common_prefix_is_equal_and_never_ends_inside_an_image(taught_processor, data):
+    """Two random conversations of few words and few images; digests decide where ids are equal."""
     parts = st.one_of(st.sampled_from(["Hm", "word", "red dot"]), st.integers(0, 2))
 
     def prepared(chosen):

@@ -1,9 +1,9 @@
-"""`qwen2vl data bench`: how fast a store is read, and how long a trainer would wait for it. No model is loaded."""
+"""`qwen2vl data bench`: speed of reading a store, and the time that training would wait for it. No model is loaded."""
 
 import json as jsonlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 
 if TYPE_CHECKING:
     from qwen2vl.data.lengths import Index
-
-PERIOD = 1000
-"""The shares of the sources add up to about so much: finer ones change nothing that is measured here."""
+    from qwen2vl.data.loader import StepData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,45 +25,45 @@ class BenchOptions(CommonOptions):
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
-    """The model whose sizes of images hold: nano, or a checkpoint directory."""
+    """The model whose image sizes are used: nano, or a checkpoint directory."""
     tokens: int = 8192
-    """What a pack holds at most, text and visual."""
+    """Largest number of tokens in a pack, text and visual."""
     packs: int = 4
-    """Packs a step."""
+    """Packs in a step."""
     step_ms: float = 200.0
-    """How long the model is taken to compute a step, in milliseconds; 0 measures how fast reading can be."""
+    """Assumed time of one step of the model, in milliseconds; 0 measures the speed of reading alone."""
     steps: int = 50
-    """Steps to run."""
+    """Number of steps."""
     num_workers: int = 1
-    """Processes that read; 0 reads between the steps."""
+    """Number of reading processes; 0 reads between the steps."""
     json: bool = False
     """Print one JSON object in place of the lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What was found. Rates count from the first batch on."""
+class Measurement:
+    """Result of a run of the pipeline. Rates do not count the time before the first batch."""
 
     rows: int
     lowered: int
-    """Samples brought under the budget by lower pixel limits."""
+    """Samples whose images were reduced to fit the budget."""
     refused: int
     """Samples that do not fit in a pack."""
     index_s: float
     first_batch_s: float
-    """From the start of the processes that read to the first batch."""
+    """Time from the start of the reading processes to the first batch."""
     steps: int
     samples_per_s: float
     packs_per_s: float
     tokens_per_s: float
     images_per_s: float
-    """Images and videos."""
+    """Images and videos per second."""
     fill: float
     """Share of the token budget that the packs use."""
     wait_ms: float
-    """That the trainer waited for a step after the first, on average."""
+    """Mean time that a step after the first waited for its batch."""
     wait_share: float
-    """Of the time."""
+    """Share of the time that was spent waiting."""
     failures: int
     """Samples that could not be read."""
 
@@ -74,14 +72,15 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(BenchOptions, argv, "qwen2vl data bench")
     for name, least in (("tokens", 1), ("packs", 1), ("step_ms", 0), ("steps", 2), ("num_workers", 0)):
         require_at_least("--" + name.replace("_", "-"), getattr(options, name), least)
-    with counting("reading") as tell:
-        measured = measure(options, lambda done: tell(done, options.steps))
-    print(jsonlib.dumps(asdict(measured)) if options.json else in_words(measured))
+    with progress("reading") as show:
+        result = measure(options, lambda done: show(done, options.steps))
+    print(jsonlib.dumps(asdict(result)) if options.json else as_text(result))
     return 0
 
 
-def measure(options: BenchOptions, tell: Callable[[int], None]) -> Measured:
-    """Run the pipeline. Raises ConfigError, UsageError."""
+def measure(options: BenchOptions, on_step: Callable[[int], None]) -> Measurement:
+    """Run the pipeline; `on_step` gets the number of finished steps. Raises ConfigError, UsageError."""
+    # Here, because stores need pyarrow, an optional package.
     from qwen2vl.data.lengths import index_store
     from qwen2vl.data.loader import StepLoader
     from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
@@ -97,22 +96,12 @@ def measure(options: BenchOptions, tell: Callable[[int], None]) -> Measured:
     index_s = time.perf_counter() - began
     phase = Phase(mixtures=(shares_of(index),))
     plan = Plan(index.sources, PlanConfig(phases=(phase,), budgets=budgets, packs_per_step=options.packs))
-    packs, waits = [], []
     with tempfile.TemporaryDirectory() as folder:
         reader = SampleReader(store, processor, index.caps)
         loader = StepLoader(plan, reader, Quarantine(Path(folder)), num_workers=options.num_workers)
-        asked = time.perf_counter()
-        for done, step in enumerate(loader.steps(Cursor(), options.steps), 1):
-            waits.append(time.perf_counter() - asked)
-            if done == 1:
-                began = time.perf_counter()
-            packs += [(len(p.documents), p.inputs.num_tokens, len(p.inputs.grids), len(p.failures)) for p in step.packs]
-            tell(done)
-            time.sleep(options.step_ms / 1000)
-            asked = time.perf_counter()
-    took = asked - began
+        packs, waits, took = read_steps(loader.steps(Cursor(), options.steps), options.step_ms / 1000, on_step)
     samples, tokens, images, failures = map(sum, zip(*packs, strict=True))
-    return Measured(
+    return Measurement(
         rows=len(store),
         lowered=len(index.caps),
         refused=len(index.refused),
@@ -130,23 +119,47 @@ def measure(options: BenchOptions, tell: Callable[[int], None]) -> Measured:
     )
 
 
+def read_steps(
+    steps: Iterator["StepData"], pause_s: float, on_step: Callable[[int], None]
+) -> tuple[list[tuple[int, int, int, int]], list[float], float]:
+    """Read all steps with a pause after each.
+
+    Returns samples, tokens, media and failures of every pack, the time that each step waited for its batch, and the time
+    from the first batch to the end.
+    """
+    packs, waits = [], []
+    requested = began = time.perf_counter()
+    for done, step in enumerate(steps, 1):
+        waits.append(time.perf_counter() - requested)
+        if done == 1:
+            began = time.perf_counter()
+        packs += [(len(p.documents), p.inputs.num_tokens, len(p.inputs.grids), len(p.failures)) for p in step.packs]
+        on_step(done)
+        time.sleep(pause_s)
+        requested = time.perf_counter()
+    return packs, waits, requested - began
+
+
 def shares_of(index: "Index") -> dict[str, int]:
-    """Sources in proportion to their samples. Raises UsageError when none can be used."""
+    """Shares of the sources in a mixture, about 1000 in total, in proportion to their samples.
+
+    Raises UsageError when no sample can be used.
+    """
     sizes = {name: len(lengths) for name, lengths in index.sources.items() if len(lengths)}
     if not sizes:
         reason = next(iter(index.refused.values()), "the store is empty")
         raise UsageError(f"no record of the store fits in a pack ({reason}): give a larger --tokens")
     total = sum(sizes.values())
-    return {name: max(1, round(PERIOD * size / total)) for name, size in sizes.items()}
+    return {name: max(1, round(1000 * size / total)) for name, size in sizes.items()}
 
 
-def in_words(measured: Measured) -> str:
+def as_text(result: Measurement) -> str:
     return "\n".join((
-        f"{measured.rows} rows, {measured.lowered} at lower pixel limits, {measured.refused} refused",
-        f"index in {measured.index_s:.2f} s, first batch after {measured.first_batch_s:.2f} s",
-        f"{measured.samples_per_s:.1f} samples/s, {measured.packs_per_s:.2f} packs/s, "
-        f"{measured.tokens_per_s:.0f} tokens/s, {measured.images_per_s:.1f} images and videos/s",
-        f"packs {measured.fill:.1%} full",
-        f"waited {measured.wait_ms:.1f} ms a step, {measured.wait_share:.1%} of the time",
-        f"{measured.failures} samples could not be read",
+        f"{result.rows} rows, {result.lowered} at lower pixel limits, {result.refused} refused",
+        f"index in {result.index_s:.2f} s, first batch after {result.first_batch_s:.2f} s",
+        f"{result.samples_per_s:.1f} samples/s, {result.packs_per_s:.2f} packs/s, "
+        f"{result.tokens_per_s:.0f} tokens/s, {result.images_per_s:.1f} images and videos/s",
+        f"packs {result.fill:.1%} full",
+        f"waited {result.wait_ms:.1f} ms a step, {result.wait_share:.1%} of the time",
+        f"{result.failures} samples could not be read",
     ))  # fmt: skip

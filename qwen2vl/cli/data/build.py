@@ -1,4 +1,4 @@
-"""`qwen2vl data build`: files of records into a store. The same command again goes on where it stopped."""
+"""`qwen2vl data build`: build a store from files of records. The same command again continues where it stopped."""
 
 import json as jsonlib
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least, told_as
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
+from qwen2vl.cli.terminal import progress
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.media_settings import MediaSettings
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from qwen2vl.data.build import BuildReport
 
 SHOWN = 3
-"""Rejected records that are told of; all stand in the store's rejected.jsonl."""
+"""Number of rejected records that are printed; rejected.jsonl in the store lists all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions(CommonOptions):
-    """Check, probe and tokenise records, and add them to a store. What is in the store already is not done again."""
+    """Check and tokenise records and add them to a store. Records that are in the store already are skipped."""
 
-    records: Annotated[tyro.conf.Positional[tuple[Path, ...]], told_as("RECORDS...")]
+    records: Annotated[tyro.conf.Positional[tuple[Path, ...]], optional("RECORDS...")]
     """Files of records: one JSON object a line, or one JSON list."""
     out: Annotated[Path, tyro.conf.arg(metavar="STORE")]
-    """The folder of the store, which is made if it is not there."""
+    """The folder of the store, created if it does not exist."""
     tokenizer: Annotated[str, tyro.conf.arg(metavar="nano|DIR")]
-    """The tokenizer of the model that is to be trained: nano's, or of a checkpoint directory."""
-    media_root: Annotated[Path | None, told_as("DIR")] = None
-    """Where paths of images and videos start from; the folder of each file of records unless given."""
-    source: Annotated[str | None, told_as("NAME")] = None
-    """Source of records in the forms of other projects, which name none; the name of their file unless given."""
+    """The tokenizer of the model to be trained: nano's, or that of a checkpoint directory."""
+    media_root: Annotated[Path | None, optional("DIR")] = None
+    """The folder that paths of images and videos are relative to; that of each file of records unless given."""
+    source: Annotated[str | None, optional("NAME")] = None
+    """Source of records in the forms of other projects, which have none; the name of their file unless given."""
     num_workers: int = 1
-    """Processes that build."""
+    """Number of processes."""
     max_rejected: float = 0.05
-    """Share of records that may be unusable; over it the build ends with an error."""
+    """Share of records that may be unusable; above it the build ends with an error."""
     json: bool = False
     """Print one JSON object in place of the summary."""
 
@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
     require_at_least("--num-workers", options.num_workers, 1)
     if options.media_root is not None and not options.media_root.is_dir():
         raise UsageError(f'--media-root is "{options.media_root}", which is no folder: check the path')
-    from qwen2vl.data.build import Settings, build
+    from qwen2vl.data.build import Settings, build  # needs pyarrow, an optional package
 
     settings = Settings(
         store=options.out,
@@ -61,20 +61,21 @@ def run(argv: Sequence[str]) -> int:
         media=MediaSettings(),
         source=options.source,
     )
-    total = count_records(options.records)
-    with counting("building") as tell:
+    total = count_lines(options.records)
+    with progress("building") as show_progress:
         report = build(
             options.records,
             settings,
             num_workers=options.num_workers,
             max_rejected=options.max_rejected,
-            on_progress=lambda records, bad: tell(records, total, f"{bad} rejected"),
+            on_progress=lambda records, bad: show_progress(records, total, f"{bad} rejected"),
         )
-    print(jsonlib.dumps(as_json(report, options.out)) if options.json else in_words(report, options.out))
+    print(jsonlib.dumps(as_json(report, options.out)) if options.json else as_text(report, options.out))
     return 0
 
 
 def as_json(report: "BuildReport", store: Path) -> dict[str, Any]:
+    """Plain data with the keys that `docs/cli.md` lists."""
     return {
         "version": report.version,
         "rows": report.rows,
@@ -86,7 +87,7 @@ def as_json(report: "BuildReport", store: Path) -> dict[str, Any]:
     }
 
 
-def in_words(report: "BuildReport", store: Path) -> str:
+def as_text(report: "BuildReport", store: Path) -> str:
     bad = [f"  {entry.file} line {entry.line}, {entry.field}: {entry.reason}" for entry in report.rejected[:SHOWN]]
     return "\n".join((
         f"{store}: {report.rows} rows, new {report.new_rows}, parts skipped {report.skipped_parts}, "
@@ -96,8 +97,8 @@ def in_words(report: "BuildReport", store: Path) -> str:
     ))  # fmt: skip
 
 
-def count_records(files: Sequence[Path]) -> int | None:
-    """Lines that are not blank; None when a file is one JSON list or cannot be read, of which `build` will tell."""
+def count_lines(files: Sequence[Path]) -> int | None:
+    """Number of lines that are not blank; None when a file is one JSON list or cannot be read, which `build` reports."""
     total = 0
     for path in files:
         try:

@@ -1,4 +1,4 @@
-"""`qwen2vl data check`: whether a store is what was written, and what it holds."""
+"""`qwen2vl data check`: compare a store with its checksums and count its rows."""
 
 import json as jsonlib
 from collections import Counter
@@ -15,7 +15,7 @@ from qwen2vl.cli.terminal import working
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(CommonOptions):
-    """Read a whole store and compare it with its checksums. Exit code 0 when it is sound, 1 when it is not."""
+    """Read a whole store and compare it with its checksums. Exit code 0 when it is sound, 1 when it is damaged."""
 
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store."""
@@ -25,7 +25,7 @@ class CheckOptions(CommonOptions):
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(CheckOptions, argv, "qwen2vl data check")
-    from qwen2vl.data.store import Store
+    from qwen2vl.data.store import Store  # needs pyarrow, an optional package
 
     store = Store(options.store)
     with working(f"reading {options.store}"):
@@ -45,11 +45,12 @@ def run(argv: Sequence[str]) -> int:
     if options.json:
         print(jsonlib.dumps(report))
     else:
-        tell(options.store, report)
+        print_report(options.store, report)
     return 1 if problems else 0
 
 
-def tell(store: Path, report: dict[str, Any]) -> None:
+def print_report(store: Path, report: dict[str, Any]) -> None:
+    """Print the verdict, the problems, and the rows of each source and kind."""
     size = f"rows {report['rows']}, images and videos {report['media']}, parts {report['parts']}"
     verdict = "is sound" if report["sound"] else "is damaged"
     print(f"{store} {verdict}: {size}, version {report['version']}")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
     if options.html_screens:
         sources |= {f"{HTML_SCREEN}@0": options.html_screens}
     seed = prepared.records_seed if options.seed is None else options.seed
-    with counting("drawing") as tell:
+    with progress("drawing") as tell:
         draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
     prepared.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")

@@ -14,7 +14,7 @@ import tyro
 from drawn_world.exam_tasks import DRAWERS, makers
 from drawn_world.item import Item
 from qwen2vl.cli.options import CommonOptions, parse_options
-from qwen2vl.cli.terminal import counting
+from qwen2vl.cli.terminal import progress
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.items import ExamItem, write_items
 
@@ -32,7 +32,7 @@ class DrawExamOptions(CommonOptions):
 def run(argv: Sequence[str]) -> int:
     options = parse_options(DrawExamOptions, argv, "qwen2vl data draw-exam")
     drawers = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS
-    with counting("drawing") as tell:
+    with progress("drawing") as tell:
         sizes = write_items(options.out, draw_items(drawers, options.items, on_progress=tell))
     print("\n".join(f"{task}: {size / 1e6:.2f} MB" for task, size in sizes.items()))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(options.out)}")

@@ -1,4 +1,4 @@
-"""`qwen2vl data show`: records of a store as the model sees them, as an HTML page."""
+"""`qwen2vl data show`: write an HTML page of records as the model sees them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,37 +7,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options, require_at_least, told_as
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
 from qwen2vl.common.files import write_atomically
 
 if TYPE_CHECKING:
     from qwen2vl.data.store import Store
 
-MOST_NAMED = 20
-"""Sources that an error lists."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(CommonOptions):
-    """Write a page with every token of some records, its position, whether it is learnt, and the resized images."""
+    """Write a page with every token of some records, its position, whether it is supervised, and the resized images."""
 
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """The folder of the store, or of a run with --step."""
-    step: Annotated[int | None, told_as("N")] = None
-    """Of a run: show the packed rows that this step trained on, from 1."""
+    step: Annotated[int | None, optional("N")] = None
+    """For a run: show the packed rows of this training step, counted from 1."""
     row: Annotated[tyro.conf.UseAppendAction[tuple[int, ...]], tyro.conf.arg(metavar="N")] = ()
-    """A row to show, from 0."""
+    """A row to show, counted from 0."""
     id: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ID")] = ()
     """A record to show."""
-    source: Annotated[str | None, told_as("NAME")] = None
-    """Without --row and --id: choose among the records of this source."""
+    source: Annotated[str | None, optional("NAME")] = None
+    """Without --row and --id: only records of this source."""
     limit: int = 10
-    """Without --row and --id: so many records, spread evenly."""
+    """Without --row and --id: number of records, spread evenly over the store."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
-    """The model whose sizes of images hold: nano, or a checkpoint directory."""
-    min_pixels: Annotated[int | None, told_as("N")] = None
+    """The model whose image sizes are used: nano, or a checkpoint directory."""
+    min_pixels: Annotated[int | None, optional("N")] = None
     """Enlarge images to at least this area; 784 pixels are one token."""
-    max_pixels: Annotated[int | None, told_as("N")] = None
+    max_pixels: Annotated[int | None, optional("N")] = None
     """Shrink images to at most this area."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.html")] = Path("samples.html")
     """The page to write."""
@@ -52,6 +49,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f'the folder of "{options.out}" does not exist: create it first')
     if options.step is not None:
         return show_step(options)
+    # Here, because stores need pyarrow, an optional package.
     from qwen2vl.data.samples import PackRequest, SampleReader
     from qwen2vl.data.show import page, show_row, titles_of
     from qwen2vl.data.store import Store
@@ -68,7 +66,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def show_step(options: ShowOptions) -> int:
-    """The packed rows of a step of a run."""
+    """Write the page for the packed rows of one step of a run."""
+    # Here, because stores need pyarrow, an optional package.
     from qwen2vl.data.show import page, show_row, titles_of
     from qwen2vl.processing.processor import load_processor
     from qwen2vl.training.replay import replay
@@ -83,7 +82,7 @@ def show_step(options: ShowOptions) -> int:
 
 
 def chosen_rows(store: "Store", options: ShowOptions) -> list[int]:
-    """Rows as they were named, or some spread evenly. Raises UsageError, ConfigError."""
+    """The rows that were named, or some spread evenly. Raises UsageError, ConfigError."""
     for row in options.row:
         if not 0 <= row < len(store):
             raise UsageError(f'--row is {row}: "{options.store}" has the rows 0 to {len(store) - 1}')
@@ -96,7 +95,7 @@ def chosen_rows(store: "Store", options: ShowOptions) -> list[int]:
         rows = store.sources[options.source].tolist()
     else:
         names = list(store.sources)
-        valid = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        valid = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UsageError(f'--source is "{options.source}", which the store does not hold: valid are {valid}')
     count = min(options.limit, len(rows))
     return [rows[place * len(rows) // count] for place in range(count)]

@@ -1,12 +1,13 @@
 """From a checkpoint directory to a model: choose device and precision, check the memory, match tensors, fill."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.model.checkpoint.names import Match, match, tensor_table
+from qwen2vl.model.checkpoint.names import Entry, Match, match, tensor_table
 from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_tensors
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec import resolve_source
@@ -29,6 +30,36 @@ def load_model(
     of a billion parameters or more, otherwise fp32; fp16 only with force_fp16. Needs memory for the model and one more
     tensor. Raises ConfigError, and CheckpointError when files or tensors do not fit or the device is too small.
     """
+    return check_model(source, device, dtype, force_fp16).read()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadModel:
+    """A model whose config and tensor headers have been checked, and whose tensors are still in their files."""
+
+    model: Qwen2VL
+    """On the meta device until `read` fills it."""
+    tensors: tuple[tuple[Entry, StoredTensor], ...]
+    device: torch.device
+    dtype: torch.dtype
+
+    def read(self) -> Qwen2VL:
+        """Fill the model. Raises CheckpointError when a file was damaged or removed after the check."""
+        for entry, stored in self.tensors:
+            tensor = stored.read().reshape(entry.shape).to(self.device, self.dtype, copy=True)
+            owner, _, leaf = entry.name.rpartition(".")  # not load_state_dict: it walks the whole module on each call
+            setattr(self.model.get_submodule(owner), leaf, nn.Parameter(tensor))
+        self.model.tie()
+        return self.model.eval()
+
+
+def check_model(
+    source: str | Path = "nano",
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    force_fp16: bool = False,
+) -> UnreadModel:
+    """Everything that `load_model` does before it reads tensors; takes the same arguments and raises the same errors."""
     config = Qwen2VLConfig.load(source)
     place = choose_device(device)
     precision = choose_dtype(dtype, config, place, force_fp16)
@@ -36,12 +67,8 @@ def load_model(
     with torch.device("meta"):
         model = Qwen2VL(config)
     stored, found = find_tensors(model, resolve_source(source))
-    for entry, name in found.tensors:
-        tensor = stored[name].read().reshape(entry.shape).to(place, precision, copy=True)
-        owner, _, leaf = entry.name.rpartition(".")  # not load_state_dict: it walks the whole module on each call
-        setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor))
-    model.tie()
-    return model.eval()
+    tensors = tuple((entry, stored[name]) for entry, name in found.tensors)
+    return UnreadModel(model=model, tensors=tensors, device=place, dtype=precision)
 
 
 def find_tensors(model: Qwen2VL, directory: Path) -> tuple[dict[str, StoredTensor], Match]:

@@ -16,7 +16,7 @@ from qwen2vl.model.lora.adapted_layers import (
     add_adapter,
     merge_adapter,
 )
-from qwen2vl.model.lora.adapter_files import adapter_edit, load_adapter, load_merged, save_adapter
+from qwen2vl.model.lora.adapter_files import adapter_edit, check_merged, load_adapter, load_merged, save_adapter
 
 __all__ = [
     "DECODER_TARGETS",
@@ -26,6 +26,7 @@ __all__ = [
     "adapter_edit",
     "adapter_state",
     "add_adapter",
+    "check_merged",
     "load_adapter",
     "load_merged",
     "merge_adapter",

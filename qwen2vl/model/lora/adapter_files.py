@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from qwen2vl.common.errors import CheckpointError, ConfigError
-from qwen2vl.model.checkpoint.load import find_tensors, load_model
+from qwen2vl.model.checkpoint.load import check_model, find_tensors
 from qwen2vl.model.checkpoint.names import match_tensors, newer_name
 from qwen2vl.model.checkpoint.save import new_directory, write_json
 from qwen2vl.model.checkpoint.tensor_files import StoredTensor, list_file, open_tensors
@@ -124,14 +124,32 @@ def load_merged(
     The adapter is checked first, so that a wrong one is refused at once and not after minutes of loading. Raises what
     `load_model` and `load_adapter` raise.
     """
+    return check_merged(source, adapter, device, dtype)()
+
+
+def check_merged(
+    source: str | Path,
+    adapter: str | Path | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> Callable[[], Qwen2VL]:
+    """Everything that `load_merged` does before it reads tensors; the function that is returned reads them, once.
+
+    Raises what `load_merged` raises, but an adapter of another base is only recognised when the tensors are read.
+    """
     if adapter is None:
-        return load_model(source, device=device, dtype=dtype)
+        return check_model(source, device, dtype).read
     with torch.device("meta"):
         find_adapter(Qwen2VL(Qwen2VLConfig.load(source)), adapter)
-    model = load_model(source, device=device, dtype=dtype)
-    load_adapter(model, adapter)
-    merge_adapter(model)
-    return model
+    unread = check_model(source, device, dtype)
+
+    def read() -> Qwen2VL:
+        model = unread.read()
+        load_adapter(model, adapter)
+        merge_adapter(model)
+        return model
+
+    return read
 
 
 def adapter_edit(source: str | Path, adapter: str | Path) -> Callable[[str, Tensor], Tensor]:

@@ -1,0 +1,215 @@
+"""Asking a model on the command line: one question, or a conversation with commands that begin with a slash.
+
+Files are opened before tensors are read, so a wrong file is reported at once and not after minutes of loading.
+"""
+
+import contextlib
+import io
+import json as jsonlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from qwen2vl.cli.chat import ChatOptions
+from qwen2vl.cli.terminal import print_places, print_stream, working
+from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.common.files import write_atomically
+from qwen2vl.inference.answer import Answer
+from qwen2vl.inference.chat import Chat, question_messages
+from qwen2vl.inference.session import Session
+from qwen2vl.processing.drawing import draw
+from qwen2vl.processing.grounding import Box, Point
+from qwen2vl.processing.sources import image_header, read_image
+from qwen2vl.processing.video import video_header
+from qwen2vl.spec.costs import kv_bytes_per_token
+
+
+def answer_once(options: ChatOptions, question: str) -> int:
+    """Answer one question; returns the exit code."""
+    chat = open_chat(options)
+    with working("reading images and videos"):
+        images: list[Any] = list(options.image)
+        if options.draw is not None:  # the drawing needs the same images again
+            images = [read_image(image, chat.processor.settings, chat.processor.allowed_hosts) for image in images]
+        messages = question_messages(question, images, options.video, options.system, options.video_options())
+        stream = chat.stream(messages, **options.sampling())
+    with working(f"loading {options.model}"):
+        chat.model  # noqa: B018  the first access reads the tensors
+    started, code = time.monotonic(), 0
+    try:
+        if options.json:
+            with working("answering"):
+                stream.answer  # noqa: B018  the first access runs the model
+        else:
+            print_stream(stream)
+    except KeyboardInterrupt:
+        stream.close()
+        code = 130
+    answer, seconds = stream.answer, time.monotonic() - started
+    drawn = [] if options.draw is None else write_drawings(options.draw, images, answer)
+    if options.json:
+        print(jsonlib.dumps({"model": options.model, **answer.to_json(), "drawn": [str(path) for path in drawn]}))
+    else:
+        print_places(answer)
+        for path in drawn:
+            print(f"drawn: {path}", file=sys.stderr)
+    if options.verbose:
+        usage, settings = answer.usage, answer.settings
+        print(
+            f"{usage.prompt_tokens} tokens in ({usage.visual_tokens} visual, {usage.cached_tokens} cached), "
+            f"{usage.completion_tokens} out, {seconds:.1f} s; temperature {settings.temperature}, seed {settings.seed}",
+            file=sys.stderr,
+        )
+    return code
+
+
+def open_chat(options: ChatOptions) -> Chat:
+    """A chat with the model and limits of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
+    return Chat(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        allowed_hosts=options.allow_host,
+        adapter=options.adapter,
+    )
+
+
+def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:
+    """Write one file for each image with a place of the answer, or the last image unchanged if there are no places.
+
+    The first file is `path`, the next ones OUT-2.png, OUT-3.png. Raises Qwen2VLError when one cannot be written.
+    """
+    places: list[Box | Point] = [*answer.boxes, *answer.points]
+    marked = sorted({place.image_index for place in places}) or [len(images) - 1]
+    targets = [path if i == 0 else path.with_stem(f"{path.stem}-{i + 1}") for i in range(len(marked))]
+    for index, target in zip(marked, targets, strict=True):
+        boxes = [box for box in answer.boxes if box.image_index == index]
+        points = [point for point in answer.points if point.image_index == index]
+        drawing = io.BytesIO()
+        draw(images[index], boxes, points).save(drawing, format=Image.registered_extensions()[target.suffix.lower()])
+        write_atomically(target, drawing.getvalue())
+    return targets
+
+
+HELP = """\
+Ask a question, or:
+  /image FILE   show an image with the next question
+  /video FILE   show a video with the next question
+  /reset        forget all messages, images and videos
+  /cost         tokens and memory so far
+  /help         this list
+  /quit         end (also Ctrl-D); Ctrl-C ends a reply and keeps its text"""
+
+
+def converse(options: ChatOptions) -> int:
+    """Run a conversation until the user ends it; returns the exit code."""
+    with contextlib.suppress(ImportError):  # does not exist on every system
+        import readline  # noqa: F401  gives input() a history and editing
+    chat = open_chat(options)
+    conversation = Conversation(chat, options)
+    with working(f"loading {options.model}"):
+        chat.model  # noqa: B018  the first access reads the tensors
+    print(f"{options.model} is ready; /help lists the commands.", file=sys.stderr)
+    while conversation.is_open:
+        try:
+            conversation.handle(input("> "))
+        except EOFError:
+            print(file=sys.stderr)
+            break
+        except KeyboardInterrupt:  # at the prompt: the line is dropped
+            print(file=sys.stderr)
+        except Qwen2VLError as error:
+            print(f"{error}", file=sys.stderr)
+    return 0
+
+
+class Conversation:
+    """A session, the files that wait for the next question, and the effect of each line that is typed."""
+
+    def __init__(self, chat: Chat, options: ChatOptions) -> None:
+        """Raises MediaError for an image or video of the options that cannot be opened."""
+        self.is_open = True
+        self._chat = chat
+        self._options = options
+        self._session = Session(chat, options.system)
+        self._images: list[str] = []
+        self._videos: list[str] = []
+        self._commands: dict[str, Callable[[str], None]] = {
+            "/image": self._attach_image,
+            "/video": self._attach_video,
+            "/reset": self._reset,
+            "/cost": self._show_cost,
+            "/help": lambda argument: print(HELP, file=sys.stderr),
+            "/quit": self._quit,
+        }
+        for path in options.image:
+            self._attach_image(path)
+        for path in options.video:
+            self._attach_video(path)
+
+    def handle(self, line: str) -> None:
+        """Run a command or ask a question. After a Qwen2VLError the conversation is unchanged, but nothing waits."""
+        line = line.strip()
+        if not line:
+            return
+        if not line.startswith("/"):
+            self._ask(line)
+            return
+        command, _, argument = line.partition(" ")
+        if command not in self._commands:
+            valid = ", ".join(self._commands)
+            raise Qwen2VLError(f"{command} is not a command: valid are {valid}; a question must not begin with a slash")
+        self._commands[command](argument.strip().strip("\"'"))
+
+    def _ask(self, question: str) -> None:
+        images, videos, self._images, self._videos = self._images, self._videos, [], []
+        options = self._options
+        with working("reading images and videos"):
+            stream = self._session.ask(question, images, videos, options.video_options(), **options.sampling())
+        try:
+            print_stream(stream)
+        except KeyboardInterrupt:
+            stream.close()
+        print_places(stream.answer)
+
+    def _attach_image(self, path: str) -> None:
+        processor = self._chat.processor
+        width, height = image_header(path, processor.settings, processor.allowed_hosts)
+        self._images.append(path)
+        print(f"{path}: {width}x{height} pixels, shown with the next question", file=sys.stderr)
+
+    def _attach_video(self, path: str) -> None:
+        processor = self._chat.processor
+        header = video_header(path, processor.settings, processor.allowed_hosts)
+        self._videos.append(path)
+        size = f"{header.width}x{header.height} pixels, {header.duration_s:.1f} s"
+        print(f"{path}: {size}, shown with the next question", file=sys.stderr)
+
+    def _reset(self, argument: str) -> None:
+        self._session.reset()
+        self._images, self._videos = [], []
+        print("all forgotten", file=sys.stderr)
+
+    def _show_cost(self, argument: str) -> None:
+        answer, config = self._session.last, self._chat.processor.config
+        waiting = f"; waiting: {len(self._images)} images, {len(self._videos)} videos"
+        if answer is None:
+            print(f"no question asked yet{waiting}", file=sys.stderr)
+            return
+        used = answer.usage.prompt_tokens + answer.usage.completion_tokens
+        size = used * kv_bytes_per_token(config, self._chat.model.dtype.itemsize) / 1e6
+        print(
+            f"{used} of {config.text.max_position_embeddings} tokens, {answer.usage.visual_tokens} of them visual; "
+            f"keys and values {size:.2f} MB; the last turn computed "
+            f"{answer.usage.prompt_tokens - answer.usage.cached_tokens} tokens of its prompt{waiting}",
+            file=sys.stderr,
+        )
+
+    def _quit(self, argument: str) -> None:
+        self.is_open = False
