@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 
 from drawn_world import palette
 from drawn_world.charts.chart_data import Chart
-from drawn_world.fonts import Face, faces, font
-from drawn_world.lettering import line_height
+from drawn_world.fonts import Face, faces
 from drawn_world.palette import Rgb
 from qwen2vl.spec.config import FACTOR
 
@@ -83,7 +82,7 @@ class Look:
     @property
     def line(self) -> int:
         """Height of a line of text."""
-        top, bottom = line_height(self.face, self.text_px)
+        top, bottom = self.face.line_edges(self.text_px)
         return bottom - top
 
 
@@ -140,7 +139,7 @@ def size_of_digits(face: Face, height: int) -> int:
     """The size in pixels at which an eight is so high (a nought is lower where digits have descenders)."""
 
     def reached(size: int) -> bool:
-        _, top, _, bottom = font(face, size).getbbox("8")
+        _, top, _, bottom = face.at(size).getbbox("8")
         return bottom - top >= height
 
     return next(filter(reached, range(8, 24)), 24)
@@ -149,16 +148,16 @@ def size_of_digits(face: Face, height: int) -> int:
 @lru_cache(maxsize=1024)
 def digit(face: Face, size: int) -> tuple[int, int]:
     """Top and bottom of a nought below the top of its line."""
-    box = font(face, size).getbbox("0")
-    top, _ = line_height(face, size)
+    box = face.at(size).getbbox("0")
+    top, _ = face.line_edges(size)
     return int(box[1]) - top, int(box[3]) - top
 
 
 @lru_cache(maxsize=8192)
 def stencil(face: Face, size: int, text: str) -> Image.Image:
     """The ink of a text, as wide as its ink and as high as a line. Shared: never draw on it."""
-    left, _, right, _ = font(face, size).getbbox(text)
-    top, bottom = line_height(face, size)
+    left, _, right, _ = face.at(size).getbbox(text)
+    top, bottom = face.line_edges(size)
     mask = Image.new("L", (max(1, int(right - left)), bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), text, font=font(face, size), fill=255)
+    ImageDraw.Draw(mask).text((-left, -top), text, font=face.at(size), fill=255)
     return mask

@@ -7,8 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.lettering import NOMINAL, ink_size
-from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, TextStyle, fit_texts, whole_tokens
 from qwen2vl.spec.config import FACTOR
 
 SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
@@ -32,7 +31,7 @@ class Geometry:
     """Values stand right behind their keys instead, where the shape allows it."""
 
 
-def draw_in_columns(rng: Random, style: Style, fields: Fields) -> Drawn:
+def draw_in_columns(rng: Random, style: TextStyle, fields: Fields) -> Drawn:
     """Every field in 28 pixels of its own, values from the seventh column on."""
     sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(fields)))
     for row, (key, value) in enumerate(fields):
@@ -41,24 +40,22 @@ def draw_in_columns(rng: Random, style: Style, fields: Fields) -> Drawn:
     return sheet.finish(rng, FACTOR)
 
 
-def draw_freely(rng: Random, style: Style, shape: str, title: str, fields: Fields, ease: float) -> Drawn:
+def draw_freely(rng: Random, style: TextStyle, shape: str, title: str, fields: Fields, ease: float) -> Drawn:
     """One letter size for all fields, from the longest of them."""
-    margin = 6 if fixed(rng, ease) else rng.randint(4, 10)
-    step = FACTOR if fixed(rng, ease) else rng.randint(22, 32)
+    margin = 6 if rng.random() < ease else rng.randint(4, 10)
+    step = FACTOR if rng.random() < ease else rng.randint(22, 32)
     step = min(2 * step - 8 if shape == "under" else step, (MAX_SIDE - 2 * margin - 28) // len(fields))
-    width = (6 if fixed(rng, ease) else rng.randint(5, 7)) * FACTOR
-    high = min(step // 2 - 4 if shape == "under" else step - 6, 20 if fixed(rng, ease) else rng.randint(15, 22))
-    longest = (
-        max(texts, key=lambda text: ink_size(style.face, NOMINAL, text)[0]) for texts in zip(*fields, strict=True)
-    )
-    width, size = readable(style, [":      ".join(longest)], width, margin, high)
-    gap = 8 if fixed(rng, ease) else rng.randint(6, 14)
+    width = (6 if rng.random() < ease else rng.randint(5, 7)) * FACTOR
+    high = min(step // 2 - 4 if shape == "under" else step - 6, 20 if rng.random() < ease else rng.randint(15, 22))
+    longest = (max(texts, key=lambda text: style.face.ink_size(32, text)[0]) for texts in zip(*fields, strict=True))
+    width, size = fit_texts(style, [":      ".join(longest)], width, margin, high)
+    gap = 8 if rng.random() < ease else rng.randint(6, 14)
     at = Geometry(
         size=size,
         margin=margin,
         step=step,
-        value_x=margin + max(ink_size(style.face, size, f"{key}:")[0] for key, _ in fields) + gap,
-        ragged=not fixed(rng, ease) and rng.random() < 0.5,
+        value_x=margin + max(style.face.ink_size(size, f"{key}:")[0] for key, _ in fields) + gap,
+        ragged=rng.random() >= ease and rng.random() < 0.5,
     )
     top = margin + (24 if title else 0)
     sheet = Sheet(rng, style, (width, whole_tokens(min(MAX_SIDE, top + step * len(fields) + margin - 4))))
@@ -96,14 +93,14 @@ def _cells(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     right, bottom = sheet.image.width - at.margin + 2, y + at.step + 1
     sheet.frame((at.margin - 3, y, at.value_x + 1, bottom))
     sheet.frame((at.value_x, y, right, bottom))
-    down = (at.step - ink_size(sheet.style.face, at.size, key)[1]) // 2
+    down = (at.step - sheet.style.face.ink_size(at.size, key)[1]) // 2
     sheet.write(at.size, key, (at.margin, y + down))
     _put(sheet, at.size, value, (at.value_x + 4, y + down))
 
 
 def _under(sheet: Sheet, at: Geometry, key: str, value: str, y: int) -> None:
     _, _, _, bottom = sheet.write(at.size, key, (at.margin, y))
-    high = ink_size(sheet.style.face, at.size, key)[1]
+    high = sheet.style.face.ink_size(at.size, key)[1]
     sheet.frame((at.margin, bottom + 1, sheet.image.width - at.margin, bottom + high + 5))
     _put(sheet, at.size, value, (at.margin + 4, bottom + 3))
 

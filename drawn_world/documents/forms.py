@@ -10,7 +10,7 @@ from drawn_world import palette
 from drawn_world.documents.form_drawing import SHAPES, draw_freely, draw_in_columns
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, talk_over
 from drawn_world.item import Item, Maker
-from drawn_world.typesetting import choose_form, choose_style, fixed
+from drawn_world.typesetting import choose_form, choose_style
 from drawn_world.wording import phrase
 from drawn_world.words import pick_digits, pick_word
 
@@ -64,7 +64,7 @@ def form_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 def form_one(rng: Random, split: str, ease: float) -> Item:
     """The value of one key, as in `form`; with probability `ease` of but two."""
-    drawn = make_form(rng, split, ease, count=2 if fixed(rng, ease) else None)
+    drawn = make_form(rng, split, ease, count=2 if rng.random() < ease else None)
     chosen = rng.choice(lookups(rng, split, ease, drawn))
     return talk_over(rng, "form_one", drawn.image, [chosen], drawn.scene)
 
@@ -75,7 +75,7 @@ def lookups(rng: Random, split: str, ease: float, drawn: Form) -> list[Lookup]:
 
 
 def _about(rng: Random, split: str, ease: float, key: str, value: str) -> Lookup:
-    named = key if not fixed(rng, ease) and rng.random() < 0.4 else key.lower()
+    named = key if rng.random() >= ease and rng.random() < 0.4 else key.lower()
     question = phrase(rng, QUESTIONS["form"], ease, split, key=named)
     read = (value,) if key in WORD_KEYS else ()
     return Lookup(question=question, answer=value, asked={"key": key}, read=read)
@@ -84,20 +84,20 @@ def _about(rng: Random, split: str, ease: float, key: str, value: str) -> Lookup
 def make_form(rng: Random, split: str, ease: float, count: int | None = None) -> Form:
     """A form of so many fields, three to five unless told; now and then one of them is empty."""
     style = choose_style(rng, split, choose_form(rng, ease), coloured=0.15)
-    shape = SHAPES[split][0] if fixed(rng, ease) else rng.choice(SHAPES[split])
-    usual = 4 if fixed(rng, ease) else rng.randint(3, 4 if shape == "under" else 5)
+    shape = SHAPES[split][0] if rng.random() < ease else rng.choice(SHAPES[split])
+    usual = 4 if rng.random() < ease else rng.randint(3, 4 if shape == "under" else 5)
     count = count or usual
     longest = 6 if style.form == "aligned" else 7
     known = [key for key in KEYS if len(key) < longest]  # a column stays free between key and value
     fields = [(key, _value(rng, split, key, longest)) for key in rng.sample(known, count)]
-    if not fixed(rng, ease) and rng.random() < 0.2:
+    if rng.random() >= ease and rng.random() < 0.2:
         empty = rng.randrange(count)
         fields[empty] = (fields[empty][0], "")
     title = ""
     if style.form == "aligned":
         image, made = draw_in_columns(rng, style, fields)
     else:
-        title = "" if fixed(rng, ease) or rng.random() < 0.6 else rng.choice(TITLES)
+        title = "" if rng.random() < ease or rng.random() < 0.6 else rng.choice(TITLES)
         image, made = draw_freely(rng, style, shape, title, fields, ease)
     scene = {"fields": [list(field) for field in fields], "title": title, "shape": shape, **made}
     return Form(image=image, fields=tuple(fields), scene=scene)

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 from drawn_world import palette
 from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size, write
 from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
 from drawn_world.shapes.shape_tasks import ask
@@ -82,16 +81,16 @@ def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: l
     margin = rng.randint(4, 9)
     room = size[0] - 2 * margin
     row = size[1] // (len(lines) + 2)
-    head_size = max(18, fit_size(head_face, heading, room, min(34, row)))
-    head_width, head_height = ink_size(head_face, head_size, heading)
+    head_size = max(18, head_face.fit_size(heading, room, min(34, row)))
+    head_width, head_height = head_face.ink_size(head_size, heading)
     x = margin if rng.random() < 0.5 else max(margin, (size[0] - head_width) // 2)
-    write(image, head_face, head_size, heading, (x, margin), ink)
+    head_face.write(image, head_size, heading, (x, margin), ink)
     y = margin + head_height + rng.randint(3, 8)
     if rng.random() < 0.4:
         ImageDraw.Draw(image).line((margin, y, size[0] - margin, y), fill=ink)
         y += 3
     step = (size[1] - y - 2) // len(lines)
-    line_size = min(fit_size(face, line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
+    line_size = min(face.fit_size(line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
     for index, line in enumerate(lines):
-        write(image, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
+        face.write(image, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
     return image

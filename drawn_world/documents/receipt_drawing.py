@@ -7,8 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.lettering import fit_size, ink_size
-from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, fixed, readable, whole_tokens
+from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, TextStyle, fit_texts, whole_tokens
 from qwen2vl.spec.config import FACTOR
 
 
@@ -95,7 +94,7 @@ def choose_layout(rng: Random, split: str, ease: float) -> Layout:
     """One choice of everything; at ease 1 the first of each, and bare prices."""
 
     def choice(options: tuple[Any, ...]) -> Any:
-        return options[0] if fixed(rng, ease) else rng.choice(options)
+        return options[0] if rng.random() < ease else rng.choice(options)
 
     known = LAYOUTS[split]
     return Layout(
@@ -108,7 +107,7 @@ def choose_layout(rng: Random, split: str, ease: float) -> Layout:
     )
 
 
-def draw_in_columns(rng: Random, style: Style, rows: Sequence[Row]) -> Drawn:
+def draw_in_columns(rng: Random, style: TextStyle, rows: Sequence[Row]) -> Drawn:
     """Every row in 28 pixels of its own, prices at the right edge."""
     sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(rows)))
     for index, row in enumerate(rows):
@@ -118,20 +117,20 @@ def draw_in_columns(rng: Random, style: Style, rows: Sequence[Row]) -> Drawn:
     return sheet.finish(rng, FACTOR)
 
 
-def draw_freely(rng: Random, style: Style, layout: Layout, rows: Sequence[Row], ease: float) -> Drawn:
+def draw_freely(rng: Random, style: TextStyle, layout: Layout, rows: Sequence[Row], ease: float) -> Drawn:
     """One size that fits the longest row; the shop a little larger; rules above and below the goods."""
-    margin = 6 if fixed(rng, ease) else rng.randint(3, 10)
-    step = 24 if fixed(rng, ease) else rng.randint(18, 28)
+    margin = 6 if rng.random() < ease else rng.randint(3, 10)
+    step = 24 if rng.random() < ease else rng.randint(18, 28)
     step = min(step, (MAX_SIDE - 2 * margin - 2 * RULE_ROOM) // len(rows))
-    width = 6 * FACTOR if fixed(rng, ease) else rng.randint(5, 7) * FACTOR
+    width = 6 * FACTOR if rng.random() < ease else rng.randint(5, 7) * FACTOR
     texts = [f"{row.left}   {row.right}".strip() for row in rows]
     room = step - (5 if "$" in layout.money else 2)  # the sign stands out above and below
-    width, size = readable(style, texts, width, margin, min(room, 24))
-    gap = 16 if fixed(rng, ease) else rng.randint(10, 22)
-    column_x = margin + gap + max(ink_size(style.face, size, row.left)[0] for row in rows if row.right)
+    width, size = fit_texts(style, texts, width, margin, min(room, 24))
+    gap = 16 if rng.random() < ease else rng.randint(10, 22)
+    column_x = margin + gap + max(style.face.ink_size(size, row.left)[0] for row in rows if row.right)
     height = whole_tokens(step * len(rows) + 2 * margin + 2 * RULE_ROOM)
     sheet = Sheet(rng, style, (width, min(MAX_SIDE, height)))
-    centred, y = fixed(rng, ease) or rng.random() < 0.5, margin
+    centred, y = rng.random() < ease or rng.random() < 0.5, margin
     for before, row in zip((None, *rows), rows, strict=False):
         if before is not None and (row.part == "goods") != (before.part == "goods"):
             y = _rule(sheet, layout.rule, margin, y)
@@ -145,8 +144,8 @@ def draw_freely(rng: Random, style: Style, layout: Layout, rows: Sequence[Row], 
 
 def _heading(sheet: Sheet, size: int, text: str, corner: tuple[int, int], step: int, centred: bool) -> None:
     width = sheet.image.width - 2 * corner[0]
-    size = max(size, fit_size(sheet.style.face, text, width, min(step - 1, size * 3 // 2)))
-    indent = (width - ink_size(sheet.style.face, size, text)[0]) // 2 if centred else 0
+    size = max(size, sheet.style.face.fit_size(text, width, min(step - 1, size * 3 // 2)))
+    indent = (width - sheet.style.face.ink_size(size, text)[0]) // 2 if centred else 0
     sheet.write(size, text, (corner[0] + indent, corner[1]))
 
 
@@ -155,7 +154,7 @@ def _row(sheet: Sheet, column: str, size: int, row: Row, corner: tuple[int, int]
     end = sheet.write(size, row.left, corner)[2]
     if not row.right:
         return
-    across, high = ink_size(sheet.style.face, size, row.right)
+    across, high = sheet.style.face.ink_size(size, row.right)
     edge = sheet.image.width - margin - across
     x = min(edge, {"column": column_x, "colon": end + size // 2, "gap": end + size}.get(column, edge))
     if column == "dots" and x - end > 16:

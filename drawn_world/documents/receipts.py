@@ -12,7 +12,7 @@ from PIL import Image
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from drawn_world.documents.receipt_drawing import Layout, Row, choose_layout, draw_freely, draw_in_columns
 from drawn_world.item import Item, Maker, dialogue_item
-from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
+from drawn_world.typesetting import choose_form, choose_style, with_scene
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
 
@@ -144,7 +144,7 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     layout = choose_layout(rng, split, 1.0 if aligned else ease)
     shop = pick_word(rng, split)
     shop = shop.capitalize() if split == "train" and style.form == "full" and rng.random() < 0.3 else shop
-    count = 3 if fixed(rng, ease) else rng.randint(2, 5)
+    count = 3 if rng.random() < ease else rng.randint(2, 5)
     goods = tuple((name, pick_cents(rng)) for name in pick_goods(rng, split, count, 6 if aligned else 7))
     month = rng.randrange(12)
     date = layout.date.format(day=rng.randint(1, 28), month=month + 1, name=MONTHS[month])

@@ -6,9 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.lettering import ink_size, line_height
 from drawn_world.palette import Rgb
-from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, Style, choose_size, fixed, whole_tokens
+from drawn_world.typesetting import COLUMN, COLUMNS, MAX_SIDE, Sheet, TextStyle, choose_size, whole_tokens
 from qwen2vl.spec.config import FACTOR
 
 RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("band",)}
@@ -19,7 +18,7 @@ Cells = list[list[str]]
 Drawn = tuple[Image.Image, dict[str, Any]]  # image, and how it was made
 
 
-def draw_in_columns(rng: Random, style: Style, cells: Cells) -> Drawn:
+def draw_in_columns(rng: Random, style: TextStyle, cells: Cells) -> Drawn:
     """Two columns of six letters each, every row in 28 pixels of its own."""
     sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(cells)))
     for y, row in enumerate(cells):
@@ -40,30 +39,30 @@ class Geometry:
     """Top edges of the rows, and the bottom edge of the last."""
 
 
-def draw_freely(rng: Random, style: Style, cells: Cells, rules: str, side: str, ease: float) -> Drawn:
+def draw_freely(rng: Random, style: TextStyle, cells: Cells, rules: str, side: str, ease: float) -> Drawn:
     """Columns as wide as their longest cell and a margin, on an image of whole visual tokens."""
-    pad = 6 if fixed(rng, ease) else rng.randint(3, 9)
-    size = 16 if fixed(rng, ease) else choose_size(rng, 13, 20)
+    pad = 6 if rng.random() < ease else rng.randint(3, 9)
+    size = 16 if rng.random() < ease else choose_size(rng, 13, 20)
     widths = _widths(style, size, cells, pad)
     while sum(widths) > MAX_SIDE - 6 and size > 8:
         size, pad = size - 1, max(3, pad - 1)
         widths = _widths(style, size, cells, pad)
-    top, bottom = line_height(style.face, size)
-    step = FACTOR if fixed(rng, ease) else bottom - top + rng.randint(4, 12)
+    top, bottom = style.face.line_edges(size)
+    step = FACTOR if rng.random() < ease else bottom - top + rng.randint(4, 12)
     step = min(step, (MAX_SIDE - 6) // len(cells))
     low = sum(widths) + 6, step * len(cells) + 6
-    sides = [6 * FACTOR if fixed(rng, ease) and low[0] <= 6 * FACTOR else whole_tokens(low[0]), whole_tokens(low[1])]
+    sides = [6 * FACTOR if rng.random() < ease and low[0] <= 6 * FACTOR else whole_tokens(low[0]), whole_tokens(low[1])]
     sheet = Sheet(rng, style, (min(MAX_SIDE, sides[0]), sides[1]))
-    x, y = (2 + (0 if fixed(rng, ease) else rng.randint(0, sheet.image.size[i] - low[i] + 2)) for i in range(2))
+    x, y = (2 + (0 if rng.random() < ease else rng.randint(0, sheet.image.size[i] - low[i] + 2)) for i in range(2))
     xs = tuple(x + sum(widths[:index]) for index in range(len(widths) + 1))
     ys = tuple(y + step * index for index in range(len(cells) + 1))
     _write(sheet, Geometry(size=size, xs=xs, ys=ys), cells, rules, side, pad)
     return sheet.finish(rng, size)
 
 
-def _widths(style: Style, size: int, cells: Cells, pad: int) -> list[int]:
+def _widths(style: TextStyle, size: int, cells: Cells, pad: int) -> list[int]:
     columns = zip(*cells, strict=True)
-    return [max(ink_size(style.face, size, text)[0] for text in column) + 2 * pad for column in columns]
+    return [max(style.face.ink_size(size, text)[0] for text in column) + 2 * pad for column in columns]
 
 
 def _write(sheet: Sheet, at: Geometry, cells: Cells, rules: str, side: str, pad: int) -> None:
@@ -73,7 +72,7 @@ def _write(sheet: Sheet, at: Geometry, cells: Cells, rules: str, side: str, pad:
         ink = sheet.style.paper if rules == "band" and row == 0 else None
         for column, text in enumerate(texts):
             left, right = at.xs[column], at.xs[column + 1]
-            across, high = ink_size(sheet.style.face, at.size, text)
+            across, high = sheet.style.face.ink_size(at.size, text)
             spare = right - left - across
             x = left + {"left": pad, "centre": spare // 2, "right": spare - pad}[side]
             y = at.ys[row] + (at.ys[row + 1] - at.ys[row] - high) // 2

@@ -16,7 +16,7 @@ from drawn_world import palette
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from drawn_world.documents.table_drawing import RULES, SIDES, Cells, draw_freely, draw_in_columns
 from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
-from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
+from drawn_world.typesetting import choose_form, choose_style, with_scene
 from drawn_world.wording import phrase
 from drawn_world.words import pick_digits, pick_letters
 
@@ -122,15 +122,15 @@ def make_table(rng: Random, split: str, ease: float) -> Table:
     """Two to four columns and two to four rows below the header."""
     style = choose_style(rng, split, choose_form(rng, ease), coloured=0.3)
     aligned = style.form == "aligned"
-    columns = 2 if aligned or fixed(rng, ease) else rng.choice((2, 3, 3, 4))
-    rows = 3 if fixed(rng, ease) else rng.randint(2, 4)
+    columns = 2 if aligned or rng.random() < ease else rng.choice((2, 3, 3, 4))
+    rows = 3 if rng.random() < ease else rng.randint(2, 4)
     names = pick_goods(rng, split, rows, 5 if aligned or columns == 4 else 7)
     headings = [rng.choice(FIRST), *rng.sample([h for h in OTHERS if len(h) <= 5 or not aligned], columns - 1)]
     body = [[name, *(_value(rng, split, heading) for heading in headings[1:])] for name in names]
-    capital = not aligned and not fixed(rng, ease) and rng.random() < 0.5
+    capital = not aligned and rng.random() >= ease and rng.random() < 0.5
     cells = [[heading.capitalize() if capital else heading for heading in headings], *body]
-    rules = RULES[split][0] if fixed(rng, ease) else rng.choice(RULES[split])
-    side = SIDES[split][0] if fixed(rng, ease) else rng.choice(SIDES[split])
+    rules = RULES[split][0] if rng.random() < ease else rng.choice(RULES[split])
+    side = SIDES[split][0] if rng.random() < ease else rng.choice(SIDES[split])
     drawn = draw_in_columns(rng, style, cells) if aligned else draw_freely(rng, style, cells, rules, side, ease)
     image, made = drawn
     return Table(image=image, cells=cells, scene={"cells": cells, "ruled": rules, "side": side, **made})

@@ -12,18 +12,15 @@ from PIL import Image
 
 from drawn_world import palette
 from drawn_world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
-from drawn_world.lettering import fit_size
 from drawn_world.shapes.shape_scenes import apart
 from drawn_world.typesetting import (
     COLUMN,
     COLUMNS,
     Sheet,
-    Style,
+    TextStyle,
     choose_form,
     choose_size,
     choose_style,
-    fixed,
-    line_mask,
     with_scene,
 )
 from drawn_world.wording import phrase
@@ -125,7 +122,7 @@ def _text(text: str) -> list[dict[str, Any]]:
 def _ask_word(rng: Random, split: str, ease: float, spread: Spread, word: PlacedWord) -> list[dict[str, Any]]:
     """Parts of the question: text, the box of the word, text. The box may be a little too large, as people draw."""
     before, after = phrase(rng, QUESTIONS["read_in_box"], ease, split, box=BOX).split(BOX)
-    loose = 0 if fixed(rng, ease) or spread.scene["form"] == "aligned" else GAP // 2
+    loose = 0 if rng.random() < ease or spread.scene["form"] == "aligned" else GAP // 2
     left, top, right, bottom = (rng.randint(0, loose) for _ in range(4))
     x1, y1, x2, y2 = word.box_px
     width, height = spread.image.size
@@ -137,7 +134,7 @@ def _ask_word(rng: Random, split: str, ease: float, spread: Spread, word: Placed
 def make_spread(rng: Random, split: str, ease: float) -> Spread:
     """An image of words, none twice; in its easiest form one to four, in its full form three to six."""
     style = choose_style(rng, split, choose_form(rng, ease))
-    count = rng.randint(1, 4) if fixed(rng, ease) else rng.randint(3, 6)
+    count = rng.randint(1, 4) if rng.random() < ease else rng.randint(3, 6)
     if style.form == "aligned":
         sheet, placed, size = _in_cells(rng, split, style, count)
     else:
@@ -147,7 +144,7 @@ def make_spread(rng: Random, split: str, ease: float) -> Spread:
     return Spread(image=image, words=tuple(placed), scene={"words": words, **made})
 
 
-def _in_cells(rng: Random, split: str, style: Style, count: int) -> tuple[Sheet, list[PlacedWord], int]:
+def _in_cells(rng: Random, split: str, style: TextStyle, count: int) -> tuple[Sheet, list[PlacedWord], int]:
     """Words of three to five letters in two columns of cells, each one row high."""
     half, rows = COLUMNS // 2, 4
     sheet = Sheet(rng, style, (COLUMNS * COLUMN, rows * FACTOR))
@@ -155,13 +152,15 @@ def _in_cells(rng: Random, split: str, style: Style, count: int) -> tuple[Sheet,
     texts = _different(rng, split, count, 5)
     for text, cell in zip(texts, rng.sample(range(2 * rows), count), strict=True):
         corner = (cell % 2 * half * COLUMN, cell // 2 * FACTOR)
-        placed.append(PlacedWord(text=text, box_px=sheet.put(line_mask(style, FACTOR, text), corner)))
+        placed.append(PlacedWord(text=text, box_px=sheet.put(style.line_mask(FACTOR, text), corner)))
     return sheet, placed, FACTOR
 
 
-def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -> tuple[Sheet, list[PlacedWord], int]:
+def _scattered(
+    rng: Random, split: str, style: TextStyle, count: int, ease: float
+) -> tuple[Sheet, list[PlacedWord], int]:
     """Words of 12 to 26 pixels anywhere; what finds no room is left out. Returns the smallest size too."""
-    size = (168, 112) if fixed(rng, ease) else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
+    size = (168, 112) if rng.random() < ease else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
     sheet = Sheet(rng, style, size)
     mixed = style.form == "full" and rng.random() < 0.5
     placed: list[PlacedWord] = []
@@ -170,8 +169,8 @@ def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -
     for text in _different(rng, split, count, 7):
         own = _another(rng, split, style) if mixed else style
         letters = choose_size(rng, 12, 26) if mixed else letters
-        letters = min(letters, fit_size(own.face, text, size[0] - 8, size[1] - 8))
-        mask = line_mask(own, letters, text)
+        letters = min(letters, own.face.fit_size(text, size[0] - 8, size[1] - 8))
+        mask = own.line_mask(letters, text)
         corner = _free_corner(rng, size, mask.size, [word.box_px for word in placed])
         if corner is not None:
             placed.append(PlacedWord(text=text, box_px=sheet.put(mask, corner, own.ink)))
@@ -179,13 +178,13 @@ def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -
     return sheet, placed, min(sizes)
 
 
-def _another(rng: Random, split: str, style: Style) -> Style:
+def _another(rng: Random, split: str, style: TextStyle) -> TextStyle:
     """Another face and ink for the same paper."""
     other = choose_style(rng, split, style.form)
     for ink in (other.ink, other.paper):
         if abs(palette.luma(ink) - palette.luma(style.paper)) >= 110:
-            return Style(form=style.form, face=other.face, ink=ink, paper=style.paper)
-    return Style(form=style.form, face=other.face, ink=style.ink, paper=style.paper)
+            return TextStyle(form=style.form, face=other.face, ink=ink, paper=style.paper)
+    return TextStyle(form=style.form, face=other.face, ink=style.ink, paper=style.paper)
 
 
 def _free_corner(

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from drawn_world import wording
-from drawn_world.fonts import Face, faces, font
+from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size, line_height
 from drawn_world.palette import COLOURS, Rgb, luma
 from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
@@ -33,8 +32,8 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
     size = (6 * FACTOR, 2 * FACTOR) if rng.random() < ease else free
     pattern, strength = rng.choice(PATTERNS), rng.uniform(0.05, 0.2) if rng.random() < ease else rng.uniform(0.2, 1)
     image = texture(rng, size, pattern, strength)
-    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
-    extent = ink_size(face, text_px, word)
+    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
+    extent = face.ink_size(text_px, word)
     x, y = (rng.randint(2, max(2, side - length - 2)) for side, length in zip(size, extent, strict=True))
     box = (x, y, x + extent[0], y + extent[1])
     edge = write_over(rng, image, face, text_px, word, box)
@@ -113,9 +112,9 @@ def write_over(rng: Random, image: Image.Image, face: Face, text_px: int, word: 
     ink = rng.choice(colours or [COLOURS["white" if behind.mean() < 128 else "black"]])
     calm = behind.std() < 22
     edge = rng.choice(("none", "none", "outline", "shadow") if calm else ("outline", "outline", "shadow", "plate"))
-    origin = box[0] - int(font(face, text_px).getbbox(word)[0]), box[1] - line_height(face, text_px)[0]
+    origin = box[0] - int(face.at(text_px).getbbox(word)[0]), box[1] - face.line_edges(text_px)[0]
     _write_edge(image, face, text_px, word, origin, box, edge, ink)
-    ImageDraw.Draw(image).text(origin, word, font=font(face, text_px), fill=ink)
+    ImageDraw.Draw(image).text(origin, word, font=face.at(text_px), fill=ink)
     return edge
 
 
@@ -134,9 +133,9 @@ def _write_edge(
     mask = Image.new("L", image.size)
     pen = ImageDraw.Draw(mask)
     if edge == "outline":
-        pen.text(origin, word, font=font(face, text_px), fill=255, stroke_width=2)
+        pen.text(origin, word, font=face.at(text_px), fill=255, stroke_width=2)
     elif edge == "shadow":
-        pen.text((origin[0] + 1, origin[1] + 1), word, font=font(face, text_px), fill=255, stroke_width=3)
+        pen.text((origin[0] + 1, origin[1] + 1), word, font=face.at(text_px), fill=255, stroke_width=3)
         mask = mask.filter(ImageFilter.GaussianBlur(1.5))
     elif edge == "plate":
         pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)

@@ -15,7 +15,6 @@ from PIL import Image, ImageFilter
 from drawn_world import palette
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size, line_height, write
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import COLUMN, PLAIN_FAMILIES, choose_form, dark_on_light
 from drawn_world.words import pick_digits, pick_letters, pick_word
@@ -120,12 +119,12 @@ def _write_spaced(
     image: Image.Image, face: Face, text: str, corner: tuple[int, int], pitch: int, ink: palette.Rgb
 ) -> None:
     """Letters one pitch apart, each in the middle of its column, in a line of one visual token's height."""
-    size = fit_size(face, "m", pitch - 1, 24)
-    top, bottom = line_height(face, size)
+    size = face.fit_size("m", pitch - 1, 24)
+    top, bottom = face.line_edges(size)
     y = corner[1] + (FACTOR - (bottom - top)) // 2
     for index, letter in enumerate(text):
-        width, _ = ink_size(face, size, letter)
-        write(image, face, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
+        width, _ = face.ink_size(size, letter)
+        face.write(image, size, letter, (corner[0] + index * pitch + (pitch - width) // 2, y), ink)
 
 
 Style = tuple[Face, palette.Rgb, palette.Rgb]  # face, ink, paper
@@ -169,9 +168,9 @@ def _set(
         width = rng.choice([w * FACTOR for w in range(3, 8) if w * FACTOR >= 11 * len(text)])
         if rng.random() < 0.15:
             width = min(196, width + rng.randint(0, FACTOR - 1))
-    size = fit_size(face, text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
+    size = face.fit_size(text, int((width - 4) * rng.uniform(0.75, 1)), int((height - 3) * rng.uniform(0.72, 1)))
     image = Image.new("RGB", (width, height), paper)
-    across, high = ink_size(face, size, text)
+    across, high = face.ink_size(size, text)
     x, y = rng.randint(1, max(1, width - across - 1)), rng.randint(1, max(1, height - high - 1))
-    write(image, face, size, text, (x, y), ink)
+    face.write(image, size, text, (x, y), ink)
     return image

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
-from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import PLAIN_FAMILIES
@@ -133,7 +132,7 @@ def _draw_bar(image: Image.Image, style: Style, title: str) -> int:
     pen, height = ImageDraw.Draw(image), style.text_px + 9
     pen.rectangle((0, 0, image.width - 1, height - 1), fill=style.bar)
     ink = style.ink_on(style.bar)
-    write(image, style.face, style.text_px, title, (6, 4), ink)
+    style.face.write(image, style.text_px, title, (6, 4), ink)
     right, middle = image.width - 12, height // 2
     pen.line((right, middle - 4, right + 7, middle + 3), fill=ink)
     pen.line((right, middle + 3, right + 7, middle - 4), fill=ink)
@@ -153,11 +152,11 @@ def _wanted(rng: Random, split: str) -> list[tuple[str, str, str]]:
 
 
 def _extent(style: Style, kind: str, label: str, state: str) -> tuple[int, int]:
-    text_width, line = ink_size(style.face, style.text_px, label)
+    text_width, line = style.face.ink_size(style.text_px, label)
     if kind == "checkbox":
         return text_width + line + 6, line + 2
     if kind == "field":
-        return text_width + 6 + max(64, ink_size(style.face, style.text_px, state)[0] + 10), line + 8
+        return text_width + 6 + max(64, style.face.ink_size(style.text_px, state)[0] + 10), line + 8
     return text_width + (14 if kind == "button" else 10), line + 8
 
 
@@ -210,17 +209,17 @@ def _draw_control(image: Image.Image, style: Style, control: Control) -> None:
     frame = tuple((a + b) // 2 for a, b in zip(ink, style.window, strict=True))
     if control.kind == "button":
         pen.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), style.rounding, fill=style.button, outline=frame)
-        write(image, style.face, style.text_px, control.label, (x1 + 7, y1 + 4), style.ink_on(style.button))
+        style.face.write(image, style.text_px, control.label, (x1 + 7, y1 + 4), style.ink_on(style.button))
     elif control.kind == "tab":
         pen.line([(x1, y2 - 1), (x1, y1), (x2 - 1, y1), (x2 - 1, y2 - 1)], fill=frame)
-        write(image, style.face, style.text_px, control.label, (x1 + 5, y1 + 4), ink)
+        style.face.write(image, style.text_px, control.label, (x1 + 5, y1 + 4), ink)
     elif control.kind == "checkbox":
         _draw_checkbox(pen, control, frame, ink)
-        write(image, style.face, style.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
+        style.face.write(image, style.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
     else:
-        label_box = write(image, style.face, style.text_px, control.label, (x1, y1 + 4), ink)
+        label_box = style.face.write(image, style.text_px, control.label, (x1, y1 + 4), ink)
         pen.rectangle((label_box[2] + 6, y1, x2 - 1, y2 - 1), fill=(255, 255, 255), outline=frame)
-        write(image, style.face, style.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
+        style.face.write(image, style.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
 
 
 def _draw_checkbox(pen: ImageDraw.ImageDraw, control: Control, frame: tuple[int, ...], ink: Rgb) -> None:

@@ -26,7 +26,7 @@ from drawn_world import wording
 from drawn_world.browser import INSTALL_LINE, Shot, print_pdf, shoot
 from drawn_world.documents import forms, receipts
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods
-from drawn_world.fonts import Face, faces, font
+from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
 from drawn_world.screens.html import Tile, Widget, font_name, height_for, pick_widgets
@@ -255,7 +255,7 @@ def _line(rng: Random) -> tuple[Tile, list[str], str]:
     face, text_px = rng.choice(faces(SPLIT)), rng.randint(14, 20)
     count = 1 if rng.random() < 0.5 else rng.randint(2, 4)
     lines = [_words_that_fit(rng, face, text_px) for _ in range(count)]
-    lengths = [font(face, text_px).getlength(line) for line in lines]
+    lengths = [face.at(text_px).getlength(line) for line in lines]
     wide, high = ceil(max(lengths)), ceil(count * text_px * 1.25)
     gaping = min(lengths) < 0.65 * wide  # what is drawn out to twice its length does not look like print
     style, (paper, ink) = rng.choice(sorted(set(LINE_STYLES) - ({"block"} if gaping else set()))), rng.choice(PAPERS)
@@ -274,7 +274,7 @@ def _line(rng: Random) -> tuple[Tile, list[str], str]:
 
 def _words_that_fit(rng: Random, face: Face, text_px: int) -> str:
     words = [pick_word(rng, SPLIT) for _ in range(rng.choice((2, 2, 3, 3, 4)))]
-    while font(face, text_px).getlength(" ".join(words)) > MAX_SIDE - 14:
+    while face.at(text_px).getlength(" ".join(words)) > MAX_SIDE - 14:
         words.pop()
     return " ".join(words)
 

@@ -26,7 +26,6 @@ from PIL import Image
 from drawn_world import wording
 from drawn_world.fonts import faces
 from drawn_world.item import Box, Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size
 from drawn_world.reading.textures import write_over
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
@@ -56,8 +55,8 @@ def transfer_photo(rng: Random) -> Item:
     widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 14 * len(word)]
     size = rng.choice(widths), rng.randint(2, 3) * FACTOR
     image, cut = _cut(rng, _photo(name), size)
-    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
-    wide, high = ink_size(face, text_px, word)
+    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
+    wide, high = face.ink_size(text_px, word)
     x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
     box = (x, y, x + wide, y + high)
     edge = write_over(rng, image, face, text_px, word, box)

@@ -171,8 +171,8 @@ def test_dialogues_ask_for_every_word_once():
 @lru_cache(maxsize=64)
 def letters_of(face: fonts.Face, letters: str) -> np.ndarray:
     """Coverage 0..1 of every letter in its column, [letters, 28, 14]."""
-    style = typesetting.Style(form="aligned", face=face, ink=(0, 0, 0), paper=(255, 255, 255))
-    return np.stack([np.asarray(typesetting.line_mask(style, 28, letter)) for letter in letters]) / 255
+    style = typesetting.TextStyle(form="aligned", face=face, ink=(0, 0, 0), paper=(255, 255, 255))
+    return np.stack([np.asarray(style.line_mask(28, letter)) for letter in letters]) / 255
 
 
 def read_columns(item: Item, letters: str) -> str:
@@ -207,10 +207,10 @@ def test_aligned_images_say_what_the_answers_say(task: str):
 @needs_text
 @every_split
 def test_faces_of_other_alphabets_have_all_their_letters(split: str):
-    letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.LISTED.values())) - {" "}
+    letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.SCRIPT_WORDS.values())) - {" "}
     assert scripts.script_faces(split)
     for face in scripts.script_faces(split):
-        font = fonts.font(face, 24)
+        font = face.at(24)
         missing = bytes(font.getmask("\uffff"))
         assert all(bytes(font.getmask(letter)) != missing for letter in letters), face.file
 
@@ -219,8 +219,9 @@ def test_faces_of_other_alphabets_have_all_their_letters(split: str):
 def test_words_of_other_alphabets_stay_in_their_split_and_show_their_alphabet():
     for split in SPLITS:
         for script in scripts.SCRIPTS:
-            assert scripts.listed(split, script)
-            for word in (*scripts.listed(split, script), *(scripts.pick(Random(s), split, script) for s in range(60))):
+            sampled = [scripts.pick_script_word(Random(seed), split, script) for seed in range(60)]
+            assert scripts.script_words(split, script)
+            for word in (*scripts.script_words(split, script), *sampled):
                 assert words.split_of(word) == split and not set(word) <= set(scripts.LIKE_LATIN[script])
 
 
@@ -248,7 +249,7 @@ def test_damage_leaves_size_and_legibility():
         clean = {}
         for word in ("tea", "map"):
             clean[word] = Image.new("RGB", (84, 28), (240, 240, 240))
-            ImageDraw.Draw(clean[word]).text((10, 4), word, font=fonts.font(face, 16), fill=(20, 20, 20))
+            ImageDraw.Draw(clean[word]).text((10, 4), word, font=face.at(16), fill=(20, 20, 20))
         harmed, kinds = typesetting.damaged(Random(seed), clean["tea"], 16)
         assert harmed.size == (84, 28) and len(kinds) <= 2
         gaps = {word: np.abs(np.asarray(harmed).astype(int) - np.asarray(clean[word])).mean() for word in clean}
