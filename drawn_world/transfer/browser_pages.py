@@ -25,13 +25,13 @@ from PIL import Image
 from drawn_world import wording
 from drawn_world.browser import INSTALL_LINE, Shot, print_pdf, shoot
 from drawn_world.documents import forms, receipts
-from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods
+from drawn_world.documents.lookups import Document, Lookup, money, pick_cents, pick_goods
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
 from drawn_world.screens.html import Tile, Widget, font_name, height_for, pick_widgets
 from drawn_world.wording import CONTROL_LABELS, TITLES, phrase
-from drawn_world.words import pick_digits, pick_word
+from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
 
@@ -155,15 +155,7 @@ def _receipt(rng: Random) -> tuple[tuple[str, str], ...]:
 
 def _form(rng: Random) -> tuple[tuple[str, str], ...]:
     known = [key for key in forms.KEYS if key != "Colour"]
-    return tuple((key, _value(rng, key)) for key in rng.sample(known, rng.randint(3, 4)))
-
-
-def _value(rng: Random, key: str) -> str:
-    if key in forms.WORD_KEYS:
-        return pick_word(rng, SPLIT)
-    if key in forms.DIGITS:
-        return pick_digits(rng, *forms.DIGITS[key])
-    return money(pick_cents(rng)) if key == "Price" else f"{rng.randint(1, 28)}.{rng.randint(1, 12)}"
+    return tuple((key, forms.pick_value(rng, SPLIT, key)) for key in rng.sample(known, rng.randint(3, 4)))
 
 
 def _ask_page(rng: Random, page: Page, shot: Shot) -> Item:
@@ -177,7 +169,7 @@ def _ask_page(rng: Random, page: Page, shot: Shot) -> Item:
     scene = _scene(page.tile, page.style) | {"heading": page.heading, "lines": [list(line) for line in page.lines]}
     scene |= {"receipt": page.receipt, "box_px": list(shot.boxes[key])}
     lookup = Lookup(question=asked, answer=value, asked={"key": "heading" if key == "heading" else named})
-    return look_up("transfer_page", shot.image, lookup, scene)
+    return Document(image=shot.image, scene=scene).item("transfer_page", lookup)
 
 
 def _ask_line_of(rng: Random, page: Page, key: str) -> str:
