@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.charts.chart_data import COLOUR_NAMES, Chart, make_chart, words_to_read
-from drawn_world.charts.chart_tasks import ask_value, scene_of
+from drawn_world.charts.chart_data import COLOUR_NAMES, Chart, make_chart
+from drawn_world.charts.chart_tasks import ChartQuestions
 from drawn_world.item import Item, image_item
 from qwen2vl.common.errors import Qwen2VLError
 
@@ -27,10 +27,9 @@ def chart_value(rng: Random) -> Item:
     Raises Qwen2VLError without matplotlib, and when the word list is not installed.
     """
     chart, image = draw_chart(rng, make_chart(rng, "test", 0.0))
-    question, answer, truth = ask_value(rng, chart, rng.randrange(len(chart.labels)), 0.0, "test")
-    read = words_to_read(chart)
-    truth = truth | {"scene": scene_of(chart)} | ({"read": read} if read else {})
-    return image_item("transfer_chart", [image], question, answer, truth)
+    questions = ChartQuestions(rng=rng, chart=chart, split="test", ease=0.0)
+    question, answer, truth = questions.value(rng.randrange(len(chart.labels)))
+    return image_item("transfer_chart", [image], question, answer, chart.complete(truth, chart.described()))
 
 
 def draw_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:

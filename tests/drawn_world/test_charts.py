@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from drawn_world import SPLITS, words
-from drawn_world.charts import chart_data, chart_drawing
+from drawn_world.charts import chart_data, chart_drawing, chart_looks
 from drawn_world.charts import chart_tasks as charts
-from drawn_world.charts import looks as chart_looks
 from drawn_world.charts.chart_drawing import DrawnChart
 from drawn_world.transfer import plotted_charts as transfer
 from qwen2vl.common.errors import Qwen2VLError
@@ -158,14 +157,14 @@ def test_slices_cover_their_percent(split: str) -> None:
 @pytest.mark.parametrize("kind", ["bar", "line", "pie"])
 def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: dict[str, list] = {}
-    original = chart_drawing._put
+    original = chart_drawing.Canvas.put
 
-    def put(image, look, text, *rest):
-        box = original(image, look, text, *rest)
+    def put(canvas, text, *rest):
+        box = original(canvas, text, *rest)
         boxes.setdefault("labels" if text in look_labels else "numbers", []).append(box)
         return box
 
-    monkeypatch.setattr(chart_drawing, "_put", put)
+    monkeypatch.setattr(chart_drawing.Canvas, "put", put)
     for seed in range(100):
         rng = Random(f"{split}/{kind}/{seed}")
         chart = chart_data.make_chart(rng, split, 0.0, kind)
@@ -220,7 +219,7 @@ def test_same_seed_same_pixels_in_another_process() -> None:
 
 
 def test_looks_and_wordings_stay_in_their_split() -> None:
-    for table in (chart_looks.GRIDS, chart_looks.SPINES, chart_looks.MARKS, chart_looks.LEGENDS):
+    for table in chart_looks.PARTS.values():
         assert sum(len(table[split]) for split in SPLITS) == len({each for split in SPLITS for each in table[split]})
     for rgb in (chart_looks.GROUNDS, chart_looks.SERIES):
         assert len({colour for split in SPLITS for row in rgb[split] for colour in row}) == sum(
