@@ -37,6 +37,11 @@ class Face:
     mono: bool = False
     """Whether all letters have the same width."""
 
+    @property
+    def css_name(self) -> str:
+        """The font family by which the pages of a browser name this file."""
+        return self.file.rsplit(".", 1)[0]
+
     @lru_cache(maxsize=1024)  # noqa: B019  the few faces live as long as the process
     def at(self, size: int) -> ImageFont.FreeTypeFont:
         """The font at a size. The basic layout engine gives the same pixels with and without libraqm."""

@@ -23,8 +23,9 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import DENSE, KINDS, TASKS, Item, draw
-from drawn_world.browser import HTML_SCREEN, browser, draw_html_screens
+from drawn_world.browser import find_browser
 from drawn_world.item import replace_media
+from drawn_world.screens.html import HTML_SCREEN, draw_html_screens
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import unwritable, write_atomically
 from qwen2vl.common.keys import key_of
@@ -143,7 +144,7 @@ def draw_records(
                 f'source "{source}" has a count of {count} items: give at least 1, or leave the source out'
             )
         if task == HTML_SCREEN:  # so that a missing browser or font is reported before processes start
-            browser()
+            find_browser()
         else:
             draw(task, 0, split, ease)
     _prepare_folder(out, {"seed": seed, "split": split})

@@ -83,12 +83,12 @@ def test_boxes_enclose_the_controls() -> None:
     """What differs when a control is drawn on an empty window lies in its box, and reaches its edges."""
     for seed in range(30):
         rng = Random(seed)
-        style = screens._style(rng, "train")
+        style = screens.WindowStyle.sample(rng, "train")
         screen = screens.make_screen(Random(seed), "train")
         for control in screen.controls:
             empty = Image.new("RGB", screen.image.size, (1, 2, 3))
             alone = empty.copy()
-            screens._draw_control(alone, style, control)
+            style.draw_control(alone, control)
             inner, box = box_of((np.asarray(alone) != np.asarray(empty)).any(axis=2)), control.box_px
             assert encloses((*box[:2], box[2] + 2, box[3]), inner)
             assert inner[0] <= box[0] + 2 and inner[2] > box[2] - 12

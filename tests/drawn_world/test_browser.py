@@ -30,12 +30,12 @@ from .checks import (
     word_list,
 )
 
-needs_browser = needs(browser.browser, every_face, word_list)
+needs_browser = needs(browser.find_browser, every_face, word_list)
 
 
 @lru_cache(maxsize=1)
 def _screens() -> list[Item]:
-    return browser.draw_html_screens(Random(3), "train", 20)
+    return html.draw_html_screens(Random(3), "train", 20)
 
 
 @needs_browser
@@ -53,7 +53,7 @@ def test_boxes_enclose_their_pixels() -> None:
 
 @needs_browser
 def test_pixels_do_not_depend_on_the_neighbours() -> None:
-    for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
+    for one, again in zip(html.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
         assert one.truth == again.truth and one.answer == again.answer
         assert image_of(one).tobytes() == image_of(again).tobytes()
 
@@ -98,7 +98,7 @@ def test_dialogues_say_what_the_window_shows() -> None:
 def test_every_font_is_taken_and_what_reaches_over_the_rim_has_no_box(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tile = html.Tile(
+    tile = browser.Tile(
         html='<p data-key="in" style="width: 40px">in</p><p data-key="out" style="width: 140px">out</p>',
         size=(100, 60),
         classes="plain",
@@ -115,13 +115,13 @@ def test_every_font_is_taken_and_what_reaches_over_the_rim_has_no_box(
 def test_missing_browser_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Qwen2VLError, match="apt-get install .*chromium"):
-        browser.browser()
+        browser.find_browser()
 
 
 def test_a_browser_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(browser, "browser", lambda: "false")
+    monkeypatch.setattr(browser, "find_browser", lambda: "false")
     with pytest.raises(Qwen2VLError, match="exit status 1"):
-        browser.shoot([html.Tile(html="", size=(40, 40), classes="plain")])
+        browser.shoot([browser.Tile(html="", size=(40, 40), classes="plain")])
 
 
 def test_styles_belong_to_one_split() -> None:

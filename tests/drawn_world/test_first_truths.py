@@ -180,7 +180,8 @@ def is_checked(image: np.ndarray, box: tuple[int, int, int, int]) -> bool:
 @needs_text
 @pytest.mark.parametrize("task", ["screen", "screen_dialogue", "screen_lines"])
 def test_windows_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
-    controls, bars, written = catch("_draw_control", windows), catch("_draw_bar", windows), catch("write", fonts.Face)
+    controls, written = catch("draw_control", windows.WindowStyle), catch("write", fonts.Face)
+    bars = catch("draw_title_bar", windows.WindowStyle)
     found = set()
     for seed in range(SEEDS):
         controls.clear(), bars.clear(), written.clear()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_world import Item, browser, fonts, wording, words
+from drawn_world import Item, browser, exam_tasks, fonts, wording, words
 from drawn_world.documents import forms
 from drawn_world.reading import paragraphs
 from drawn_world.transfer import browser_pages as pages
@@ -28,10 +28,10 @@ def pdf_drawing() -> None:
 
 
 exam_faces = partial(fonts.faces, "test")
-needs_browser = needs(browser.browser, exam_faces, word_list, pdf_drawing)
+needs_browser = needs(browser.find_browser, exam_faces, word_list, pdf_drawing)
 needs_photos = needs(photos.photo_folder, exam_faces, word_list)
 TASKS = [
-    *(pytest.param(task, marks=needs_browser) for task in pages.DRAWERS),
+    *(pytest.param(task, marks=needs_browser) for task in exam_tasks.DRAWERS),
     pytest.param("transfer_photo", marks=needs_photos),
 ]
 
@@ -43,7 +43,7 @@ def _sources(task: str, count: int = COUNT) -> list[Random]:
 def _draw(task: str, count: int) -> list[Item]:
     if task == "transfer_photo":
         return [photos.transfer_photo(source) for source in _sources(task, count)]
-    return pages.DRAWERS[task](_sources(task, count))
+    return exam_tasks.DRAWERS[task](_sources(task, count))
 
 
 @lru_cache(maxsize=8)
@@ -101,7 +101,7 @@ def test_values_follow_from_their_keys() -> None:
 @needs_browser
 def test_values_are_on_the_page_where_the_box_is() -> None:
     """A page without the value asked for differs inside the box of the value, and nowhere else."""
-    written = [pages._page(source) for source in _sources("transfer_page")]
+    written = [pages.TransferPage.sample(source) for source in _sources("transfer_page")]
     without = []
     for page, item in zip(written, _items("transfer_page"), strict=True):
         key = item.truth["scene"]["asked"]["key"]
@@ -116,17 +116,17 @@ def test_values_are_on_the_page_where_the_box_is() -> None:
 
 @needs_browser
 def test_controls_are_in_their_boxes_and_points_too() -> None:
-    written = [pages._screen(source) for source in _sources("transfer_screen")]
+    written = [pages.TransferScreen.sample(source) for source in _sources("transfer_screen")]
     items = _items("transfer_screen")
     without, boxes = [], []
-    for (tile, widgets, _), item in zip(written, items, strict=True):
+    for screen, item in zip(written, items, strict=True):
         controls = item.truth["scene"]["controls"]
-        assert len(controls) == len(widgets)  # nothing is cut off
+        assert len(controls) == len(screen.widgets)  # nothing is cut off
         (target,) = [number for number, each in enumerate(controls) if each["box_px"] == item.truth["box_px"]]
         assert controls[target]["label"] in item.truth["label"] and item.truth["label"] in question_of(item)
-        without.append(hidden(tile, str(target)))
+        without.append(hidden(screen.tile, str(target)))
         boxes.append(item.truth["box_px"])
-    shots = browser.shoot([*without, written[0][0]], pages.SCREEN_CSS)
+    shots = browser.shoot([*without, written[0].tile], pages.SCREEN_CSS)
     assert shots.pop().image.tobytes() == image_of(items[0]).tobytes()
     for item, box, shot in zip(items, boxes, shots, strict=True):
         assert is_at(re.findall(r"\d+", item.answer), box, item.truth["size"])

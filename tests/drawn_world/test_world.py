@@ -171,13 +171,13 @@ def test_easier_reading(ease: float) -> None:
 
 @needs_text
 def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[list[screens.Control]] = []
-    original = screens._question
-    monkeypatch.setattr(screens, "_question", lambda rng, p, t, c: (placed.append(c), original(rng, p, t, c))[1])
+    drawn: list[screens.Screen] = []
+    original = screens.make_screen
+    monkeypatch.setattr(screens, "make_screen", lambda *args: drawn.append(original(*args)) or drawn[-1])
     for split in SPLITS:
         for seed in range(150):
             size = image_of(draw("screen", seed, split)).size
-            boxes = [control.box_px for control in placed[-1]]
+            boxes = [control.box_px for control in drawn[-1].controls]
             assert are_inside(boxes, size) and are_apart(boxes)
 
 
