@@ -1,7 +1,9 @@
 """Videos of slides, for the study of video length: every slide is two equal frames of one shape, and no shape repeats.
 
     slides_list@4-8     name every slide, one per line, in videos of 4 to 8 frames
-    slides_first@4-8    name the first slide; likewise slides_last, and slides_after ("after the red circle")
+    slides_first@4-8    name the first slide
+    slides_last@4-8     name the last slide
+    slides_after@4-8    name the slide after another one, for example after the red circle
 
 The difficulty of an answer does not depend on the length of the video: it is one name, and every slide is one of four
 visual tokens. So when a model is worse on long videos, their length is the reason.

@@ -102,16 +102,17 @@ def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
     def part(name: str) -> str:
         return PARTS[name][split][0] if rng.random() < ease else rng.choice(PARTS[name][split])
 
-    def side() -> int:
-        return rng.randint(4 * FACTOR, MAX_CHART_SIDE) if free_size else rng.randint(4, 7) * FACTOR
-
     easy_size, easy_ground = rng.random() < ease, rng.random() < ease
     ground, ink = (palette.EASY_GROUND, (20, 20, 20)) if easy_ground else rng.choice(GROUNDS[split])
     face = faces(split)[0] if rng.random() < ease else rng.choice(faces(split, mono=False))
     horizontal = rng.random() >= ease and rng.random() < 0.35 and chart.kind == "bar"
     steps = STEPS[chart.top][:-1]
-    free_size = not easy_size and rng.random() < 0.15
-    size = (5 * FACTOR, 6 * FACTOR) if easy_size else (side(), side())
+    if easy_size:
+        size = 5 * FACTOR, 6 * FACTOR
+    elif rng.random() < 0.15:
+        size = rng.randint(4 * FACTOR, MAX_CHART_SIDE), rng.randint(4 * FACTOR, MAX_CHART_SIDE)
+    else:
+        size = rng.randint(4, 7) * FACTOR, rng.randint(4, 7) * FACTOR
     look = Look(
         size=size,
         face=face,

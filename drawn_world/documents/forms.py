@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.documents.lookups import Document, Lookup, draw_in_columns, money, pick_cents
+from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents
 from drawn_world.item import Item, Maker
 from drawn_world.typesetting import (
     COLUMNS,
@@ -100,7 +100,7 @@ class FormLayout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilledForm(Document):
+class FilledForm(DrawnDocument):
     """A drawn form and its fields."""
 
     fields: tuple[tuple[str, str], ...]
@@ -114,7 +114,7 @@ class FilledForm(Document):
                 named = key if rng.random() >= ease and rng.random() < 0.4 else key.lower()
                 question = phrase(rng, QUESTIONS["form"], ease, split, key=named)
                 read = (value,) if key in WORD_KEYS else ()
-                lookups.append(Lookup(question=question, answer=value, asked={"key": key}, read=read))
+                lookups.append(Lookup(question=question, answer=value, subject={"key": key}, read=read))
         return lookups
 
 

@@ -30,14 +30,14 @@ class Lookup:
     answer: str
     accept: tuple[str, ...] = ()
     """Further right answers."""
-    asked: dict[str, str]
-    """What the question is about, in the terms of the document's description."""
+    subject: dict[str, str]
+    """What the question is about, in the terms of the document's description; stored as "asked"."""
     read: tuple[str, ...] = ()
     """Words of the word list in question and answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class DrawnDocument:
     """A drawn document and its description."""
 
     image: Image.Image
@@ -47,14 +47,14 @@ class Document:
     def item(self, task: str, lookup: Lookup) -> Item:
         """An item with one question."""
         truth = text_truth(lookup.answer, *lookup.accept, read=list(lookup.read), metric="anls")
-        truth |= {"scene": self.scene | {"asked": lookup.asked}}
+        truth |= {"scene": self.scene | {"asked": lookup.subject}}
         return image_item(task, [self.image], lookup.question, lookup.answer, truth)
 
     def dialogue(self, rng: Random, task: str, lookups: Sequence[Lookup]) -> Item:
         """An item with up to six of these questions in random order."""
         chosen = rng.sample(list(lookups), min(MAX_TURNS, len(lookups)))
         item = dialogue_item(task, self.image, [(each.question, each.answer) for each in chosen])
-        return with_scene(item, self.scene | {"asked": [each.asked for each in chosen]})
+        return with_scene(item, self.scene | {"asked": [each.subject for each in chosen]})
 
     def reading(self, task: str, question: str, text: str) -> Item:
         """An item that asks for the text of the whole document."""

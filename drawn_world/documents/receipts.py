@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.charts.chart_data import MONTHS
-from drawn_world.documents.lookups import Document, Lookup, draw_in_columns, money, pick_cents, pick_goods
+from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
 from drawn_world.item import Item, Maker
 from drawn_world.typesetting import (
     COLUMNS,
@@ -192,9 +192,9 @@ class ReceiptLayout:
                 self._separate(sheet, margin, y)
                 y += RULE_ROOM
             if row.part == "shop":
-                room = width - 2 * margin
-                large = max(size, style.face.fit_size(row.left, room, min(step - 1, size * 3 // 2)))
-                indent = (room - style.face.ink_size(large, row.left)[0]) // 2 if centred else 0
+                across = width - 2 * margin
+                large = max(size, style.face.fit_size(row.left, across, min(step - 1, size * 3 // 2)))
+                indent = (across - style.face.ink_size(large, row.left)[0]) // 2 if centred else 0
                 sheet.write(large, row.left, (margin + indent, y))
             else:
                 self._write_row(sheet, size, row, (margin, y), column_x)
@@ -216,15 +216,14 @@ class ReceiptLayout:
     def _separate(self, sheet: Sheet, margin: int, y: int) -> None:
         """Draw what separates the goods from the other parts."""
         if self.rule != "blank":
-            thickness, gap, count = {"line": (1, 0, 1), "dashes": (1, 4, 1), "double": (1, 0, 2), "stars": (3, 5, 1)}[
-                self.rule
-            ]
+            lines = {"line": (1, 0, 1), "dashes": (1, 4, 1), "double": (1, 0, 2), "stars": (3, 5, 1)}
+            thickness, gap, count = lines[self.rule]
             for top in range(y + 1, y + 1 + 3 * count, 3):
                 sheet.rule((margin, top, sheet.image.width - margin, top + thickness), gap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt(Document):
+class Receipt(DrawnDocument):
     """A drawn receipt and its entries."""
 
     shop: str
@@ -243,18 +242,20 @@ class Receipt(Document):
 
         def price(field: str, cents: int, **parts: str) -> Lookup:
             written = self.layout.money.format(money(cents))
-            asked = {"field": field, **parts}
+            subject = {"field": field, **parts}
             read = tuple(parts.values())
-            return Lookup(question=ask(field, **parts), answer=money(cents), accept=(written,), asked=asked, read=read)
+            return Lookup(
+                question=ask(field, **parts), answer=money(cents), accept=(written,), subject=subject, read=read
+            )
 
         every = [price("price", cents, name=name) for name, cents in self.goods]
         every.append(price("total", sum(cents for _, cents in self.goods)))
-        every.append(Lookup(question=ask("date"), answer=self.date, asked={"field": "date"}))
-        every.append(Lookup(question=ask("shop"), answer=self.shop, asked={"field": "shop"}, read=(self.shop,)))
+        every.append(Lookup(question=ask("date"), answer=self.date, subject={"field": "date"}))
+        every.append(Lookup(question=ask("shop"), answer=self.shop, subject={"field": "shop"}, read=(self.shop,)))
         name, cents = rng.choice(self.goods)
         if [other for _, other in self.goods].count(cents) == 1:
-            asked = {"field": "which", "price": money(cents)}
-            every.append(Lookup(question=ask("which", price=money(cents)), answer=name, asked=asked, read=(name,)))
+            subject = {"field": "which", "price": money(cents)}
+            every.append(Lookup(question=ask("which", price=money(cents)), answer=name, subject=subject, read=(name,)))
         return every
 
 
@@ -263,7 +264,7 @@ def receipt(rng: Random, split: str, ease: float) -> Item:
     drawn = make_receipt(rng, split, ease)
     field = rng.choice(("price", "price", "price", "total", "total", "date", "shop", "which"))
     every = drawn.lookups(rng, split, ease)
-    about = [each for each in every if each.asked["field"] == field]
+    about = [each for each in every if each.subject["field"] == field]
     return drawn.item("receipt", rng.choice(about or every))
 
 
@@ -271,10 +272,9 @@ def receipt_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Up to six of these questions about one receipt."""
     drawn = make_receipt(rng, split, ease)
     every = drawn.lookups(rng, split, ease)
-    named = {
-        each.answer for each in every if each.asked["field"] == "which"
-    }  # its question gives the price of this name
-    return drawn.dialogue(rng, "receipt_dialogue", [each for each in every if each.asked.get("name") not in named])
+    # the question which item has a price gives the answer to the question for the price of that item
+    given = {each.answer for each in every if each.subject["field"] == "which"}
+    return drawn.dialogue(rng, "receipt_dialogue", [each for each in every if each.subject.get("name") not in given])
 
 
 def receipt_lines(rng: Random, split: str, ease: float) -> Item:

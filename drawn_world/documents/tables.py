@@ -14,7 +14,7 @@ from PIL import Image
 
 from drawn_world import palette
 from drawn_world.charts.chart_data import DAYS
-from drawn_world.documents.lookups import Document, Lookup, draw_in_columns, money, pick_cents, pick_goods
+from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
 from drawn_world.item import Item, Maker, image_item, text_truth
 from drawn_world.typesetting import (
     COLUMNS,
@@ -102,7 +102,7 @@ class TableLayout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table(Document):
+class Table(DrawnDocument):
     """A drawn table and its cells."""
 
     cells: list[list[str]]
@@ -121,13 +121,13 @@ class Table(Document):
             for heading, value in zip(header[1:], row[1:], strict=True):
                 column = heading.lower()
                 question = phrase(rng, QUESTIONS["table_cell"], ease, split, column=column, row=row[0])
-                asked = {"row": row[0], "column": heading}
-                every.append(Lookup(question=question, answer=value, asked=asked, read=(row[0], value)))
+                subject = {"row": row[0], "column": heading}
+                every.append(Lookup(question=question, answer=value, subject=subject, read=(row[0], value)))
                 if [other[header.index(heading)] for other in rows].count(value) == 1:
                     parts = {"first": header[0].lower(), "column": column, "value": value}
                     question = phrase(rng, QUESTIONS["table_which"], ease, split, **parts)
-                    asked = {"value": value, "column": heading}
-                    which.append(Lookup(question=question, answer=row[0], asked=asked, read=(row[0], value)))
+                    subject = {"value": value, "column": heading}
+                    which.append(Lookup(question=question, answer=row[0], subject=subject, read=(row[0], value)))
         return every + rng.sample(which, min(3, len(which), len(every) // 2))
 
 
@@ -153,7 +153,7 @@ def table_rows(rng: Random, split: str, ease: float) -> Item:
 def table_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Give up to six cells of one table."""
     drawn = make_table(rng, split, ease)
-    cells = [each for each in drawn.lookups(rng, split, ease) if "row" in each.asked]
+    cells = [each for each in drawn.lookups(rng, split, ease) if "row" in each.subject]
     return drawn.dialogue(rng, "table_dialogue", cells)
 
 
@@ -202,9 +202,10 @@ def _draw_table(
 
     pad = 6 if rng.random() < ease else rng.randint(3, 9)
     size = 16 if rng.random() < ease else choose_size(rng, 13, 20)
-    while sum(widths(size, pad)) > MAX_SIDE - 6 and size > 8:
-        size, pad = size - 1, max(3, pad - 1)
     edges = [0, *accumulate(widths(size, pad))]
+    while edges[-1] > MAX_SIDE - 6 and size > 8:
+        size, pad = size - 1, max(3, pad - 1)
+        edges = [0, *accumulate(widths(size, pad))]
     top, bottom = style.face.line_edges(size)
     step = FACTOR if rng.random() < ease else bottom - top + rng.randint(4, 12)
     step = min(step, (MAX_SIDE - 6) // len(cells))

@@ -21,8 +21,8 @@ from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
-Step = tuple[str, str, dict[str, Any]]
-"""Instruction, answer and truth."""
+Instruction = tuple[str, str, dict[str, Any]]
+"""Wording, answer and truth."""
 
 POINT = Parameter(name="point", description="(x, y) in thousandths")
 TEXT = Parameter(name="text", description="what to write")
@@ -99,7 +99,7 @@ def action_dialogue(rng: Random, split: str, ease: float) -> Item:
     return replace(item, truth=kept[-1][2] | {"scene": drawn.described()})
 
 
-def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Step:
+def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Instruction:
     """An instruction for a control of the window, the answer that does it, and the truth."""
     if control.kind == "checkbox":
         return _switch(rng, split, drawn, control, ease, rng.choice(("yes", "no")))
@@ -112,7 +112,7 @@ def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: flo
     return phrase(rng, QUESTIONS[wording], ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
 
 
-def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str) -> Step:
+def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str) -> Instruction:
     """An instruction that asks for a state of a checkbox."""
     wording = QUESTIONS["turn_on" if state == "yes" else "turn_off"]
     instruction = phrase(rng, wording, ease, split, label=control.label)

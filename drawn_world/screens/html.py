@@ -1,6 +1,6 @@
 """Windows of controls as HTML, drawn by a browser.
 
-Every control has a key, its place in the list of widgets, so that the browser can tell its box. Styles, palettes, layouts
+Every control has a key, its place in the list of widgets, for which the browser gives its box. Styles, palettes, layouts
 and fonts are disjoint between splits. Not here: the pages and windows of the exam's transfer tasks, which have other styles.
 """
 
@@ -15,8 +15,7 @@ from drawn_world.dialogues import MAX_TURNS
 from drawn_world.fonts import faces
 from drawn_world.item import Item, dialogue_item
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.screens import windows
-from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, placed
+from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets, placed
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import with_scene
 from drawn_world.wording import BUTTONS, FIELDS, TITLES
@@ -24,7 +23,7 @@ from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
 HTML_SCREEN = "screen_html"
-"""Name of the task. No recipe of nano uses it: the exam asks about windows that training never drew so (transfer_screen)."""
+"""Name of the task. No recipe of nano uses it, because the exam (transfer_screen) is about windows that training never shows."""
 WINDOW_CSS = """
 .window { background: var(--window); color: var(--ink); line-height: 1.25; display: flex; flex-direction: column }
 :where(.window) {
@@ -156,7 +155,7 @@ def height_for(count: int, spare: int = 0) -> int:
 def pick_html_widgets(rng: Random, split: str) -> list[Widget]:
     """Sample the widgets of a window, at most five below the tabs; one window in five is a form of fields and a button."""
     if rng.random() >= 0.2:
-        return windows.pick_widgets(rng, split, most=5)
+        return pick_widgets(rng, split, most=5)
     fields = [
         Widget(kind="field", label=label, state=pick_word(rng, split))
         for label in rng.sample(FIELDS, rng.randint(2, 4))

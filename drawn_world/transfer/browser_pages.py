@@ -25,7 +25,7 @@ from PIL import Image
 from drawn_world import wording
 from drawn_world.browser import INSTALL_LINE, Shot, Tile, print_pdf, shoot
 from drawn_world.documents import forms, receipts
-from drawn_world.documents.lookups import Document, Lookup, money, pick_cents, pick_goods
+from drawn_world.documents.lookups import DrawnDocument, Lookup, money, pick_cents, pick_goods
 from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
@@ -163,8 +163,8 @@ class TransferPage(TransferTile):
                 question = phrase(rng, forms.QUESTIONS["form"], 0.0, SPLIT, key=rng.choice((named, named.lower())))
         scene = self.described() | {"heading": self.heading, "lines": [list(line) for line in self.lines]}
         scene |= {"receipt": self.receipt, "box_px": list(shot.boxes[key])}
-        lookup = Lookup(question=question, answer=value, asked={"key": named})
-        return Document(image=shot.image, scene=scene).item("transfer_page", lookup)
+        lookup = Lookup(question=question, answer=value, subject={"key": named})
+        return DrawnDocument(image=shot.image, scene=scene).item("transfer_page", lookup)
 
 
 def draw_pages(sources: Sequence[Random]) -> list[Item]:
