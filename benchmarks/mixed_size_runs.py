@@ -10,7 +10,7 @@ from PIL import Image
 
 from drawn_world import KINDS, draw
 from drawn_world.item import replace_media
-from drawn_world.write_records import Media, conversation, item_key
+from drawn_world.write_records import MediaFile, item_key
 from qwen2vl.data.build import Settings, build
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepData, StepLoader
@@ -43,13 +43,13 @@ SMALL = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.te
 
 def write_records(folder: Path, count: int) -> Path:
     """Write `count` records, tasks in turn; returns their file."""
-    media, lines = Media("media/mixed.bin"), []
+    media, lines = MediaFile("media/mixed.bin"), []
     for number in range(count):
         task = TASKS[number % len(TASKS)]
         item = draw(task, item_key(0, task, number), "train")
         tokens = TOKENS[0] * (TOKENS[1] / TOKENS[0]) ** np.random.default_rng(number).random()
         item = replace(item, messages=replace_media(item.messages, lambda image, n=tokens: scaled(image, n)))
-        messages = conversation(item, media)
+        messages = media.add_item(item)
         lines.append({"id": str(number), "source": task, "kind": KINDS[task], "messages": messages})
     (folder / "media").mkdir(parents=True)
     (folder / media.name).write_bytes(media.content)

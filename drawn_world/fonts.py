@@ -1,35 +1,79 @@
-"""The font families of the drawn world and their split. Needed to draw text, never to run nano.
+"""The font families of the drawn world, their split, and single lines of text. Needed to draw text, never to run nano.
 
-Look-alikes sit in one split (Carlito is drawn after Lato, Hack after DejaVu Sans Mono, FreeSans and Liberation Sans
-after Helvetica), so that a test family is a new shape. Licences: FONTS.md beside this file.
+Families that look alike are in one split (Carlito has the shapes of Lato, Hack those of DejaVu Sans Mono, FreeSans and
+Liberation Sans those of Helvetica), so that the families of the test split have shapes that training never shows.
+Licences: FONTS.md beside this file.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
+from drawn_world.item import Box
+from drawn_world.palette import Rgb
 from qwen2vl.common.errors import Qwen2VLError
 
 FONT_ROOT = Path("/usr/share/fonts")
-PACKAGES = (
+INSTALL_LINE = (
+    "apt-get install -y --no-install-recommends wamerican "
     "fonts-dejavu-core fonts-liberation fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-roboto-slab "
     "fonts-lato fonts-crosextra-carlito fonts-crosextra-caladea fonts-quicksand fonts-linuxlibertine fonts-comfortaa "
     "fonts-hack fonts-inconsolata fonts-inter fonts-dosis fonts-oxygen fonts-tuffy fonts-cabin fonts-sil-gentium-basic "
     "fonts-firacode fonts-cantarell fonts-ebgaramond fonts-karla fonts-b612 fonts-noto-color-emoji"
 )
-INSTALL_LINE = f"apt-get install -y --no-install-recommends wamerican {PACKAGES}"
+SIZES = (*range(8, 20), *range(20, 64, 2))
+"""Letter sizes in pixels. They are few, so that the cache of loaded fonts stays small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Face:
-    """One font file."""
+    """One font file. Sizes are in pixels."""
 
     family: str
     file: str
     """File name; its folder differs between releases of Debian."""
     mono: bool = False
+    """Whether all letters have the same width."""
+
+    @property
+    def css_name(self) -> str:
+        """The font family by which the pages of a browser name this file."""
+        return self.file.rsplit(".", 1)[0]
+
+    @lru_cache(maxsize=1024)  # noqa: B019  the few faces live as long as the process
+    def at(self, size: int) -> ImageFont.FreeTypeFont:
+        """The font at a size. The basic layout engine gives the same pixels with and without libraqm."""
+        return ImageFont.truetype(str(_installed()[self.file]), size, layout_engine=ImageFont.Layout.BASIC)
+
+    @lru_cache(maxsize=1024)  # noqa: B019
+    def line_edges(self, size: int) -> tuple[int, int]:
+        """Top and bottom edge of a line below the drawing origin. They hold every letter and do not depend on the text."""
+        box = self.at(size).getbbox("Agbdpy")
+        return int(box[1]), int(box[3])
+
+    def ink_size(self, size: int, text: str) -> tuple[int, int]:
+        """Width of the ink, and height of a line."""
+        left, _, right, _ = self.at(size).getbbox(text)
+        top, bottom = self.line_edges(size)
+        return int(right - left), bottom - top
+
+    def fit_size(self, text: str, width: int, height: int) -> int:
+        """The largest of SIZES at which the text fits into a width and a line into a height; the smallest if none does."""
+        nominal = 32  # widths grow in proportion to the size, so one measurement is enough
+        left, _, right, _ = self.at(nominal).getbbox(text)
+        top, bottom = self.line_edges(nominal)
+        limit = nominal * min(width / (right - left), height / (bottom - top))
+        return max((size for size in SIZES if size <= limit), default=SIZES[0])
+
+    def write(self, image: Image.Image, size: int, text: str, corner: tuple[int, int], ink: Rgb) -> Box:
+        """Draw the text with the upper left corner of its line at a pixel; returns the box of the line."""
+        left = int(self.at(size).getbbox(text)[0])
+        top, _ = self.line_edges(size)
+        ImageDraw.Draw(image).text((corner[0] - left, corner[1] - top), text, font=self.at(size), fill=ink)
+        width, height = self.ink_size(size, text)
+        return corner[0], corner[1], corner[0] + width, corner[1] + height
 
 
 def _faces(family: str, *files: str, mono: bool = False) -> tuple[Face, ...]:
@@ -81,11 +125,12 @@ FACES: dict[str, tuple[Face, ...]] = {
 
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, Path]:
+    """File name to path of every installed font."""
     return {path.name: path for path in sorted(FONT_ROOT.rglob("*")) if path.suffix in (".ttf", ".otf")}
 
 
 def font_file(name: str) -> Path:
-    """Where a font file of one of PACKAGES lies. Raises Qwen2VLError when it is not installed."""
+    """Path of a font file. Raises Qwen2VLError with the install line when it is not installed."""
     path = _installed().get(name)
     if path is None:
         raise Qwen2VLError(
@@ -97,7 +142,7 @@ def font_file(name: str) -> Path:
 
 @lru_cache(maxsize=8)
 def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
-    """The faces of a split; mono=True only fixed-width ones, False only proportional ones.
+    """The faces of a split. mono: True for fixed-width faces only, False for proportional ones only.
 
     Raises Qwen2VLError when a font file is not installed.
     """
@@ -105,9 +150,3 @@ def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
     for face in wanted:
         font_file(face.file)
     return wanted
-
-
-@lru_cache(maxsize=1024)
-def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """The face at a size in pixels. The basic layout engine: the same pixels with and without libraqm."""
-    return ImageFont.truetype(str(_installed()[face.file]), size, layout_engine=ImageFont.Layout.BASIC)

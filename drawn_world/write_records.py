@@ -1,19 +1,20 @@
-"""The drawn world as training records on the disk, so that a run can read it like any other data.
+"""Draw items of the drawn world and write them to disk as training records, which a run reads like any other data.
 
-    OUT/SOURCE-0000.jsonl        up to 2,000 records of a source; `data build OUT/*.jsonl` takes all of them
-    OUT/media/SOURCE-0000.bin    their images, PNG files one after the other
-    OUT/drawn.json               seed and split: a folder holds one of each
+    FOLDER/SOURCE-0000.jsonl        up to 2,000 records of one source; `data build FOLDER/*.jsonl` reads them all
+    FOLDER/media/SOURCE-0000.bin    the images of these records: PNG files, one after the other
+    FOLDER/drawn.json               seed and split; every folder has one of each
 
-A source is a task at an ease, "read_word@0.25". Its item number n depends on seed, split, source and n alone. One source
-is drawn by the browser, a shard in one go: "screen_html@0".
+A source is a task at an ease, for example "read_word@0.25". Item n of a source depends only on seed, split, source and n.
+The source "screen_html@0" is drawn by a browser, a whole shard at a time.
 """
 
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -22,8 +23,9 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import DENSE, KINDS, TASKS, Item, draw
-from drawn_world.browser import HTML_SCREEN, browser, draw_html_screens
+from drawn_world.browser import find_browser
 from drawn_world.item import replace_media
+from drawn_world.screens.html import HTML_SCREEN, draw_html_screens
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import unwritable, write_atomically
 from qwen2vl.common.keys import key_of
@@ -32,29 +34,90 @@ ITEMS_PER_SHARD = 2_000
 RECORD_KINDS = KINDS | {HTML_SCREEN: "grounding"}
 
 
+class MediaFile:
+    """The images of one shard in memory: PNG files, one after the other."""
+
+    def __init__(self, name: str) -> None:
+        """name: path of the file, as it is written in the records."""
+        self.name, self.content = name, bytearray()
+
+    def add_image(self, image: Image.Image) -> str:
+        """Append an image; returns its URI, which gives the range of its bytes."""
+        encoded = io.BytesIO()
+        image.save(encoded, "PNG", compress_level=1)
+        first = len(self.content)
+        self.content += encoded.getbuffer()
+        return f"{self.name}#bytes={first}-{len(self.content) - 1}"
+
+    def add_item(self, item: Item) -> list[dict[str, Any]]:
+        """Append the images of an item; returns its messages and answer with URIs in place of images.
+
+        An image that the item repeats, for example a frame in which nothing moves, is stored once.
+        """
+        uris: dict[tuple[tuple[int, int], bytes], str] = {}
+
+        def uri_of(image: Image.Image) -> str:
+            pixels = image.size, image.tobytes()
+            if pixels not in uris:
+                uris[pixels] = self.add_image(image)
+            return uris[pixels]
+
+        return [*replace_media(item.messages, uri_of), {"role": "assistant", "content": item.answer}]
+
+
+def record_body(item: Item, kind: str, media: MediaFile) -> dict[str, Any]:
+    """The messages of a record; for an interleaved record the document: the parts of the question, then the answer."""
+    messages = media.add_item(item)
+    if kind != "interleaved":
+        return {"messages": messages}
+    question, answer = messages
+    return {"document": [*question["content"], {"type": "text", "text": answer["content"]}]}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A stretch of the items of one source: what one process draws in one go."""
+    """Consecutive records of one source, which one process draws and writes together."""
 
-    out: Path
+    folder: Path
     source: str
     number: int
     count: int
-    """Items."""
-    seed: int
-    split: str
+    """Number of records."""
 
     @property
     def name(self) -> str:
         return f"{self.source}-{self.number:04d}"
 
     @property
-    def lines(self) -> Path:
-        """Its records; written last, so that where they are the images are too."""
-        return self.out / f"{self.name}.jsonl"
+    def records_file(self) -> Path:
+        """The file of the records. It is written last: where it exists, the images exist too."""
+        return self.folder / f"{self.name}.jsonl"
 
-    def is_drawn(self) -> bool:
-        return self.lines.exists() and self.lines.read_bytes().count(b"\n") >= self.count
+    @property
+    def item_numbers(self) -> range:
+        """Numbers of its items within the source."""
+        first = self.number * ITEMS_PER_SHARD
+        return range(first, first + self.count)
+
+    def is_written(self) -> bool:
+        return self.records_file.exists() and self.records_file.read_bytes().count(b"\n") >= self.count
+
+    def write(self, kind: str, items: Iterable[Item]) -> None:
+        """Write images and records. Raises Qwen2VLError when the disk does not accept them."""
+        media, lines = MediaFile(f"media/{self.name}.bin"), []
+        for number, item in zip(self.item_numbers, items, strict=True):
+            record = {"id": f"{self.source}-{number}", "source": self.source, "kind": kind}
+            lines.append(json.dumps(record | record_body(item, kind, media)) + "\n")
+        write_atomically(self.folder / media.name, bytes(media.content))
+        write_atomically(self.records_file, "".join(lines))
+
+
+def shards_of(folder: Path, source: str, count: int) -> list[Shard]:
+    """The shards that hold `count` records of a source, in order."""
+    return [
+        Shard(folder=folder, source=source, number=number, count=min(ITEMS_PER_SHARD, count - first))
+        for number, first in enumerate(range(0, count, ITEMS_PER_SHARD))
+    ]
 
 
 def draw_records(
@@ -66,31 +129,31 @@ def draw_records(
     num_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Draw so many items of every source into a folder, which is made if it is not there.
+    """Draw records into a folder, which is created if it does not exist.
 
-    The same call again goes on where it was stopped. A higher number later only adds records, a lower one takes none
-    away. on_progress: items done, of how many. Raises ConfigError for what cannot be drawn, Qwen2VLError when fonts or
-    words are not installed or the disk does not take it.
+    The same call again resumes. A higher count later only adds records; a lower count removes none.
+
+    sources: source to number of records. on_progress: called with the number of records done and the total.
+    Raises ConfigError for a source, count or folder that cannot be used, and Qwen2VLError when fonts, words or the browser
+    are not installed or the disk does not accept the files.
     """
     for source, count in sources.items():
         task, ease = parse_source(source)
         if count < 1:
-            raise ConfigError(f'source "{source}" is asked for {count} items: ask for at least 1, or leave it out')
-        if task == HTML_SCREEN:  # what is missing shows here, before processes start
-            browser()
+            raise ConfigError(
+                f'source "{source}" has a count of {count} items: give at least 1, or leave the source out'
+            )
+        if task == HTML_SCREEN:  # so that a missing browser or font is reported before processes start
+            find_browser()
         else:
             draw(task, 0, split, ease)
-    _claim(out, {"seed": seed, "split": split})
-    shards = [
-        Shard(out=out, source=source, number=number, count=min(ITEMS_PER_SHARD, count - first), seed=seed, split=split)
-        for source, count in sources.items()
-        for number, first in enumerate(range(0, count, ITEMS_PER_SHARD))
-    ]
-    waiting = [shard for shard in shards if not shard.is_drawn()]
+    _prepare_folder(out, {"seed": seed, "split": split})
+    shards = [shard for source, count in sources.items() for shard in shards_of(out, source, count)]
+    waiting = [shard for shard in shards if not shard.is_written()]
     total = sum(sources.values())
     done = total - sum(shard.count for shard in waiting)
     on_progress(done, total)
-    for count in _run(waiting, num_workers):
+    for count in _map(partial(draw_shard, seed=seed, split=split), waiting, num_workers):
         done += count
         on_progress(done, total)
 
@@ -106,91 +169,44 @@ def parse_source(source: str) -> tuple[str, float]:
     return found[1], float(found[2])
 
 
-def _claim(out: Path, drawn: dict[str, Any]) -> None:
-    """Make the folder that of this seed and split, or refuse one that is another's."""
-    file = out / "drawn.json"
+def _prepare_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Create the folder and note its seed and split. Raises ConfigError when it has records of others."""
+    file = folder / "drawn.json"
     try:
-        (out / "media").mkdir(parents=True, exist_ok=True)
+        (folder / "media").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(folder, error) from error
     if not file.exists():
-        write_atomically(file, json.dumps(drawn) + "\n")
-    elif (there := json.loads(file.read_text())) != drawn:
-        raise ConfigError(f'"{out}" holds records of {there}, not of {drawn}: choose another folder')
+        write_atomically(file, json.dumps(settings) + "\n")
+    elif (found := json.loads(file.read_text())) != settings:
+        raise ConfigError(f'"{folder}" holds records of {found}, not of {settings}: choose another folder')
 
 
-def _run(shards: list[Shard], num_workers: int) -> Iterator[int]:
-    """Items of every shard as it is done, in order."""
+def _map(draw_one: Callable[[Shard], int], shards: Sequence[Shard], num_workers: int) -> Iterator[int]:
+    """Results for all shards, in order, from one process or several."""
     if num_workers <= 1:
-        yield from map(draw_shard, shards)
+        yield from map(draw_one, shards)
         return
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw_shard, shards)
+        yield from pool.map(draw_one, shards)
 
 
-def draw_shard(shard: Shard) -> int:
-    """Draw and write one shard; returns its items. Raises Qwen2VLError when the disk does not take it."""
-    media, lines = Media(f"media/{shard.name}.bin"), []
-    kind, first = RECORD_KINDS[parse_source(shard.source)[0]], shard.number * ITEMS_PER_SHARD
-    for number, item in enumerate(items_of(shard, first), first):
-        record = {"id": f"{shard.source}-{number}", "source": shard.source, "kind": kind}
-        lines.append(json.dumps(record | body_of(item, kind, media)) + "\n")
-    write_atomically(shard.out / media.name, bytes(media.content))
-    write_atomically(shard.lines, "".join(lines))
+def draw_shard(shard: Shard, *, seed: int, split: str) -> int:
+    """Draw and write one shard; returns its number of records. Raises Qwen2VLError when the disk does not accept it."""
+    task, ease = parse_source(shard.source)
+    keys = [item_key(seed, shard.source, number) for number in shard.item_numbers]
+    if task == HTML_SCREEN:
+        items: Iterable[Item] = draw_html_screens(Random(keys[0]), split, shard.count)
+    else:
+        items = (draw(task, key, split, ease) for key in keys)
+    shard.write(RECORD_KINDS[task], items)
     return shard.count
 
 
-def items_of(shard: Shard, first: int) -> Iterable[Item]:
-    """What a shard holds, from item `first` of its source on."""
-    task, ease = parse_source(shard.source)
-    if task == HTML_SCREEN:
-        return draw_html_screens(Random(item_key(shard.seed, shard.source, first)), shard.split, shard.count)
-    keys = (item_key(shard.seed, shard.source, number) for number in range(first, first + shard.count))
-    return (draw(task, key, shard.split, ease) for key in keys)
-
-
 def item_key(seed: int, source: str, number: int) -> int:
-    """What item `number` of a source is drawn from.
+    """The seed of item `number` of a source.
 
-    Two items of a source never share one, two sources only if 64 bits of hash collided. It lies far above the small
-    numbers from which the exam, validation and nano's own recipe draw.
+    Two items of one source never have the same seed; two sources share seeds only if 64 bits of hash collide. All seeds
+    are far above the small numbers that the exam, validation and nano's own recipe use.
     """
     return (1 << 64 | key_of(seed, source)) << 40 | number
-
-
-class Media:
-    """The images of a shard, one after the other."""
-
-    def __init__(self, name: str) -> None:
-        """name: of the file, as records shall write it."""
-        self.name, self.content = name, bytearray()
-
-    def add(self, image: Image.Image) -> str:
-        """Take up an image; returns its URI."""
-        encoded = io.BytesIO()
-        image.save(encoded, "PNG", compress_level=1)
-        first = len(self.content)
-        self.content += encoded.getbuffer()
-        return f"{self.name}#bytes={first}-{len(self.content) - 1}"
-
-
-def body_of(item: Item, kind: str, media: Media) -> dict[str, Any]:
-    """The conversation of a record, or of what is interleaved the document: its parts, with the answer as the last."""
-    messages = conversation(item, media)
-    if kind != "interleaved":
-        return {"messages": messages}
-    asked, answered = messages
-    return {"document": [*asked["content"], {"type": "text", "text": answered["content"]}]}
-
-
-def conversation(item: Item, media: Media) -> list[dict[str, Any]]:
-    """Messages of a record; an image that the item shows again, like a frame in which nothing moves, is stored once."""
-    stored: dict[tuple[tuple[int, int], bytes], str] = {}
-
-    def store(image: Image.Image) -> str:
-        pixels = image.size, image.tobytes()
-        if pixels not in stored:
-            stored[pixels] = media.add(image)
-        return stored[pixels]
-
-    return [*replace_media(item.messages, store), {"role": "assistant", "content": item.answer}]

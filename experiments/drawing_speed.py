@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> Result:
 def shards_of(tasks: Sequence[str], items: int, folder: Path) -> list[Shard]:
     """One shard of training records per task."""
     (folder / "media").mkdir(exist_ok=True)
-    return [Shard(out=folder, source=f"{task}@0", number=0, count=items, seed=0, split="train") for task in tasks]
+    return [Shard(folder=folder, source=f"{task}@0", number=0, count=items) for task in tasks]
 
 
 def check_repeats(shards: Sequence[Shard]) -> None:
@@ -71,12 +71,12 @@ def check_repeats(shards: Sequence[Shard]) -> None:
 
 def draw_all(shards: Sequence[Shard]) -> None:
     for shard in shards:
-        draw_shard(shard)
+        draw_shard(shard, seed=0, split="train")
 
 
 def digests(shards: Sequence[Shard]) -> list[str]:
     """SHA-256 of every file that was written for these shards."""
-    files = [file for shard in shards for file in (shard.lines, shard.out / "media" / f"{shard.name}.bin")]
+    files = [file for shard in shards for file in (shard.records_file, shard.folder / "media" / f"{shard.name}.bin")]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import DENSE, SPLITS, TASKS, Item, browser, draw, exam_tasks, slides
+from drawn_world import DENSE, SPLITS, TASKS, Item, draw, exam_tasks, slides
+from drawn_world.screens import html
 
 SLOW_ITEMS = 12
 """Number of items of tasks that a browser or matplotlib draws."""
@@ -59,7 +60,7 @@ def digests() -> Iterator[tuple[str, str]]:
         pairs = [(number, split) for number in range(10) for split in ("train", "test")]
         yield source, digest(slides.draw_slides(source, number, split) for number, split in pairs)
     for split in ("train", "test"):
-        yield f"html {split}", digest(browser.draw_html_screens(Random(7), split, SLOW_ITEMS))
+        yield f"html {split}", digest(html.draw_html_screens(Random(7), split, SLOW_ITEMS))
     for task, drawer in exam_tasks.DRAWERS.items():
         yield task, digest(drawer([Random(f"test/{task}/{number}") for number in range(SLOW_ITEMS)]))
     for task in ("transfer_chart", "transfer_photo"):

@@ -1,1 +1,1 @@
-"""Bar, line and pie charts by our own renderer."""
+"""Bar, line and pie charts, drawn by this package."""

@@ -1,13 +1,14 @@
 """The data of charts: categories and values that an image of them can answer for.
 
-A value that is not written beside its mark can be read off it: it is a multiple of a twentieth of the axis (of a tenth
-where the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not here: looks, images
-(drawing), questions (tasks).
+A value that is not written beside its mark can be measured: it is a multiple of a twentieth of the axis (of a tenth if
+the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not here: looks (chart_looks), images (chart_drawing),
+questions (chart_tasks).
 """
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 from drawn_world.charts.chart_wording import SPOKEN
 from drawn_world.words import pick_word
@@ -15,42 +16,61 @@ from drawn_world.words import pick_word
 LETTERS = tuple("ABCDEFGH")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-YEARS = tuple(str(year) for year in range(2012, 2028))
 FRUITS = ("pear", "plum", "fig", "lime", "mango", "peach", "melon", "date", "olive", "nut")
-GOODS = ("corn", "bean", "milk", "bread", "beet", "onion", "carrot")  # no word that is to be read in a held-out split
+GOODS = ("corn", "bean", "milk", "bread", "beet", "onion", "carrot")  # no words to read of a held-out split
 COLOUR_NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "pink")  # all visible on every ground
-ORDERED = (LETTERS, DAYS, MONTHS, YEARS)
-UNORDERED = (LETTERS, FRUITS, GOODS, COLOUR_NAMES)
-LONGEST_WORD = 5
 UNIT = {10: 1, 20: 1, 50: 5, 100: 5}
-"""Values that are not written are multiples of it, by the end of the axis."""
+"""End of the axis to the number of which values that are not written are multiples."""
 TRENDS = ("rises", "falls", "rises, then falls", "falls, then rises")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is shown: categories in reading order, each with its value."""
+    """What a chart shows: categories in reading order, each with its value."""
 
     kind: str
     """bar, line or pie."""
     labels: tuple[str, ...]
-    """All empty: nothing stands under the bars."""
+    """Names of the categories; all are empty if nothing is written under the bars."""
     values: tuple[int, ...]
-    """Shares in percent, 100 in all, of a pie; else 1..top."""
+    """For a pie, shares in percent that sum to 100; else numbers from 1 to top."""
     top: int
     """End of the value axis; 100 for a pie."""
     written: bool
-    """Whether every value stands beside its mark."""
+    """Whether every value is written beside its mark."""
+
+    @property
+    def clear_gap(self) -> int:
+        """Difference from which one value is clearly larger than another."""
+        return self.top // 10
+
+    @property
+    def words_to_read(self) -> list[str]:
+        """The labels that come from the word list."""
+        return [label for label in self.labels if label.islower() and label not in (*FRUITS, *GOODS, *COLOUR_NAMES)]
+
+    def described(self) -> dict[str, Any]:
+        """Description for JSON."""
+        scene = {name: getattr(self, name) for name in ("kind", "top", "written")}
+        return scene | {"labels": list(self.labels), "values": list(self.values)}
+
+    def complete(self, truth: dict[str, Any], scene: dict[str, Any]) -> dict[str, Any]:
+        """The truth with a description of the image and, if there are any, the words to read."""
+        read = self.words_to_read
+        return truth | {"scene": scene} | ({"read": read} if read else {})
+
+    def trend(self) -> str | None:
+        """One of TRENDS, or None if the values follow none of them or two neighbours are equal."""
+        turns = "".join("u" if b > a else "d" if b < a else "=" for a, b in pairwise(self.values))
+        for pattern, trend in zip(("u", "d", "ud", "du"), TRENDS, strict=True):
+            if "=" not in turns and [c for i, c in enumerate(turns) if i == 0 or turns[i - 1] != c] == list(pattern):
+                return trend
+        return None
 
     def without_last(self) -> "Chart":
-        """One category less; a pie's last two slices become one."""
+        """The chart with one category fewer; the last two slices of a pie become one."""
         merged = self.values[-2] + (self.values[-1] if self.kind == "pie" else 0)
         return replace(self, labels=self.labels[:-1], values=(*self.values[:-2], merged))
-
-
-def words_to_read(chart: Chart) -> list[str]:
-    """The labels that come from the word list."""
-    return [label for label in chart.labels if label.islower() and label not in (*FRUITS, *GOODS, *COLOUR_NAMES)]
 
 
 def make_chart(
@@ -61,7 +81,7 @@ def make_chart(
     trend: str | None = None,
     written: bool | None = None,
 ) -> Chart:
-    """Data of a chart; ease 1: four bars A to D on an axis to 10. trend: one of TRENDS, not for pies."""
+    """Sample the data of a chart; ease 1 gives four bars A to D on an axis to 10. trend: one of TRENDS, not for pies."""
     kind = kind or ("bar" if rng.random() < ease else rng.choice(("bar", "bar", "line", "pie")))
     count = 4 if rng.random() < ease else rng.choice((2, 3, 4, 4, 5, 6))
     count = max(count, 3 if trend else 2)
@@ -76,7 +96,7 @@ def make_chart(
 
 
 def pick_labels(rng: Random, split: str, ease: float, count: int) -> tuple[str, ...]:
-    """Different labels: days, months and years in their order, others in any; one in eight charts has words to read."""
+    """Sample different labels: days, months and years in their order, others in any; one chart in eight has words to read."""
     if rng.random() < ease:
         return LETTERS[:count]
     roll = rng.random()
@@ -84,18 +104,19 @@ def pick_labels(rng: Random, split: str, ease: float, count: int) -> tuple[str, 
         words: dict[str, None] = {}
         while len(words) < count:
             word = pick_word(rng, split)
-            if len(word) <= LONGEST_WORD and word not in SPOKEN:
+            if len(word) <= 5 and word not in SPOKEN:
                 words[word] = None
         return tuple(words)
     if roll < 0.55:
-        group = rng.choice(ORDERED)
+        years = tuple(str(year) for year in range(2012, 2028))
+        group = rng.choice((LETTERS, DAYS, MONTHS, years))
         start = rng.randint(0, len(group) - count)
         return group[start : start + count]
-    return tuple(rng.sample(rng.choice(UNORDERED), count))
+    return tuple(rng.sample(rng.choice((LETTERS, FRUITS, GOODS, COLOUR_NAMES)), count))
 
 
 def _values(rng: Random, ease: float, count: int, top: int, written: bool) -> tuple[int, ...]:
-    """1..9 at ease 1; any number where it is written or large, else multiples of the unit."""
+    """From 1 to 9 at ease 1; any number if it is written or large, else multiples of the unit."""
     if top == 10:
         return tuple(rng.randint(1, 9 if rng.random() < ease else 10) for _ in range(count))
     if written:
@@ -107,7 +128,7 @@ def _values(rng: Random, ease: float, count: int, top: int, written: bool) -> tu
 
 
 def _shares(rng: Random, count: int, written: bool) -> tuple[int, ...]:
-    """Percent of the slices, at least 10 each; tens where they are not written."""
+    """Percent of every slice, at least 10; multiples of ten if they are not written."""
     unit = 1 if written else 10
     spare = (100 - 10 * count) // unit
     cuts = sorted(rng.randint(0, spare) for _ in range(count - 1))
@@ -115,7 +136,7 @@ def _shares(rng: Random, count: int, written: bool) -> tuple[int, ...]:
 
 
 def _trending(rng: Random, count: int, top: int, trend: str) -> tuple[int, ...]:
-    """Values whose neighbours differ by a tenth of the axis at least."""
+    """Values that follow a trend and whose neighbours differ by at least a tenth of the axis."""
     levels = sorted(rng.sample(range(1, 11), count))
     if trend in ("falls", "falls, then rises"):
         levels.reverse()
@@ -125,12 +146,3 @@ def _trending(rng: Random, count: int, top: int, trend: str) -> tuple[int, ...]:
         rest = [level for index, level in enumerate(others) if index not in before]
         levels = [others[index] for index in sorted(before)] + [turning] + rest[::-1]
     return tuple(level * top // 10 for level in levels)
-
-
-def trend_of(values: tuple[int, ...]) -> str | None:
-    """One of TRENDS, or None where the values do not follow one of them in clear steps."""
-    turns = "".join("u" if b > a else "d" if b < a else "=" for a, b in pairwise(values))
-    for pattern, trend in zip(("u", "d", "ud", "du"), TRENDS, strict=True):
-        if "=" not in turns and [c for i, c in enumerate(turns) if i == 0 or turns[i - 1] != c] == list(pattern):
-            return trend
-    return None

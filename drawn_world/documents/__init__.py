@@ -1,1 +1,1 @@
-"""Pages, receipts, forms and tables: values to be looked up."""
+"""Pages, receipts, forms and tables, with questions for their values."""

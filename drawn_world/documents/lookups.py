@@ -1,4 +1,4 @@
-"""What documents share: goods and their prices, and questions that one entry answers."""
+"""What receipts, forms and tables share: documents that answer questions, aligned columns, goods and prices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.item import Item, dialogue_item, image_item, text_truth
-from drawn_world.typesetting import with_scene
+from drawn_world.typesetting import COLUMN, COLUMNS, Sheet, TextStyle, with_scene
 from drawn_world.words import pick_word, split_of
+from qwen2vl.spec.config import FACTOR
 
 GOODS = (
     "tea milk bread rice salt sugar soap apple pear plum grape lemon orange banana carrot potato onion tomato bean corn "
@@ -23,40 +24,62 @@ MAX_TURNS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """A question about one entry."""
+    """A question that one entry of a document answers."""
 
     question: str
     answer: str
     accept: tuple[str, ...] = ()
     """Further right answers."""
-    asked: dict[str, str]
-    """What the question is about, in the terms of the image's description."""
+    subject: dict[str, str]
+    """What the question is about, in the terms of the document's description; stored as "asked"."""
     read: tuple[str, ...] = ()
-    """Words of the list in question and answer."""
+    """Words of the word list in question and answer."""
 
 
-def look_up(task: str, image: Image.Image, lookup: Lookup, scene: dict[str, Any]) -> Item:
-    """The item of one question."""
-    truth = text_truth(lookup.answer, *lookup.accept, read=list(lookup.read), metric="anls")
-    truth |= {"scene": scene | {"asked": lookup.asked}}
-    return image_item(task, [image], lookup.question, lookup.answer, truth)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnDocument:
+    """A drawn document and its description."""
+
+    image: Image.Image
+    scene: dict[str, Any]
+    """Description for JSON."""
+
+    def item(self, task: str, lookup: Lookup) -> Item:
+        """An item with one question."""
+        truth = text_truth(lookup.answer, *lookup.accept, read=list(lookup.read), metric="anls")
+        truth |= {"scene": self.scene | {"asked": lookup.subject}}
+        return image_item(task, [self.image], lookup.question, lookup.answer, truth)
+
+    def dialogue(self, rng: Random, task: str, lookups: Sequence[Lookup]) -> Item:
+        """An item with up to six of these questions in random order."""
+        chosen = rng.sample(list(lookups), min(MAX_TURNS, len(lookups)))
+        item = dialogue_item(task, self.image, [(each.question, each.answer) for each in chosen])
+        return with_scene(item, self.scene | {"asked": [each.subject for each in chosen]})
+
+    def reading(self, task: str, question: str, text: str) -> Item:
+        """An item that asks for the text of the whole document."""
+        return with_scene(dialogue_item(task, self.image, [(question, text)]), self.scene)
 
 
-def talk_over(rng: Random, task: str, image: Image.Image, lookups: Sequence[Lookup], scene: dict[str, Any]) -> Item:
-    """A dialogue of up to six questions in any order."""
-    chosen = rng.sample(list(lookups), min(MAX_TURNS, len(lookups)))
-    item = dialogue_item(task, image, [(each.question, each.answer) for each in chosen])
-    return with_scene(item, scene | {"asked": [each.asked for each in chosen]})
+def draw_in_columns(
+    rng: Random, style: TextStyle, rows: Sequence[Sequence[tuple[int, str]]]
+) -> tuple[Image.Image, dict[str, Any]]:
+    """Rows of aligned texts, each with its first column, 28 pixels a row; and a description of how it was made."""
+    sheet = Sheet(rng, style, (COLUMNS * COLUMN, FACTOR * len(rows)))
+    for row, texts in enumerate(rows):
+        for column, text in texts:
+            sheet.write(FACTOR, text, (column * COLUMN, row * FACTOR))
+    return sheet.finish(rng, FACTOR)
 
 
 @lru_cache(maxsize=8)
 def goods(split: str) -> tuple[str, ...]:
-    """The goods of a split; as everywhere a word's hash decides."""
+    """The goods of a split, which is decided by a word's hash as for all words."""
     return tuple(word for word in GOODS.split() if split_of(word) == split)
 
 
 def pick_goods(rng: Random, split: str, count: int, longest: int = 7) -> list[str]:
-    """Different names, half of them goods and half any words: a lookup has to read, not to know."""
+    """Sample different names: half of them goods, half any words, so that a model has to read them and cannot guess."""
     names: list[str] = []
     while len(names) < count:
         name = rng.choice(goods(split)) if rng.random() < 0.5 else pick_word(rng, split)
@@ -66,10 +89,10 @@ def pick_goods(rng: Random, split: str, count: int, longest: int = 7) -> list[st
 
 
 def pick_cents(rng: Random) -> int:
-    """A price under ten, half of them without odd cents."""
+    """Sample a price below ten, in cents; half of the prices are multiples of ten cents."""
     return rng.choice((rng.randint(2, 99) * 10, rng.randint(20, 999)))
 
 
 def money(cents: int) -> str:
-    """450 as "4.50"."""
+    """Write a price in cents, for example 450 as "4.50"."""
     return f"{cents // 100}.{cents % 100:02d}"

@@ -1,4 +1,4 @@
-"""A small page: a heading and lines "Key: value"; asks for the heading or for one value."""
+"""A small page: a heading and lines "Key: value". Questions ask for the heading or for one value."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,20 +8,16 @@ from PIL import Image, ImageDraw
 from drawn_world import palette
 from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size, write
-from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.wording import PAGE_KEYS
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
 
-WORD_KEYS = ("Name", "City", "Item")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A drawn page and what stands on it."""
+    """A drawn page and its texts."""
 
     image: Image.Image
     heading: str
@@ -30,7 +26,7 @@ class Page:
 
 
 def page(rng: Random, split: str) -> Item:
-    """Heading, two to four lines, one question."""
+    """Give the heading or one value of a page with two to four lines."""
     drawn = make_page(rng, split)
     if rng.random() < 0.25:
         question, answer = ask_heading(rng, drawn)
@@ -40,15 +36,17 @@ def page(rng: Random, split: str) -> Item:
 
 
 def ask_heading(rng: Random, drawn: Page, ease: float = 0.0) -> tuple[str, str]:
+    """A question for the heading, and its answer."""
     return ask(rng, "page_heading", ease), drawn.heading
 
 
 def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str, str]:
+    """A question for the value of a key, and its answer."""
     return ask(rng, "page_value", ease, key=key if rng.random() < 0.5 else key.lower()), value
 
 
 def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
-    """A page; with probability `ease` of one size."""
+    """Draw a page; with probability `ease` all pages have one size."""
     heading, _ = dress(rng, split, pick_word(rng, split))
     entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
@@ -59,7 +57,7 @@ def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
 
 
 def _value(rng: Random, split: str, key: str) -> str:
-    if key in WORD_KEYS or (key == "Code" and rng.random() < 0.5):
+    if key in ("Name", "City", "Item") or (key == "Code" and rng.random() < 0.5):
         return pick_word(rng, split)
     if key == "Price":
         return f"{rng.randint(1, 99)}.{rng.choice((0, 5, 9))}{rng.choice((0, 5, 9))}"
@@ -68,30 +66,25 @@ def _value(rng: Random, split: str, key: str) -> str:
     return pick_digits(rng, *{"Room": (1, 3), "Phone": (4, 6)}.get(key, (1, 5)))
 
 
-def _paper(rng: Random) -> tuple[Rgb, Rgb]:
-    """Mostly dark on light, as paper is; one page in six the other way round."""
-    ink, paper = palette.jitter(rng, (25, 25, 25), 25), palette.jitter(rng, (236, 236, 236), 18)
-    return (ink, paper) if rng.random() < 0.85 else (paper, ink)
-
-
 def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: list[str]) -> Image.Image:
-    """Heading in a larger size, lines below at one size that fits the longest of them."""
-    ink, paper = _paper(rng)
+    """The heading in a larger size, and lines in one size that fits the longest; one page in seven is light on dark."""
+    ink, paper = palette.jitter(rng, (25, 25, 25), 25), palette.jitter(rng, (236, 236, 236), 18)
+    ink, paper = (ink, paper) if rng.random() < 0.85 else (paper, ink)
     head_face, face = rng.choice(faces(split, mono=False)), rng.choice(faces(split, mono=False))
     image = Image.new("RGB", size, paper)
     margin = rng.randint(4, 9)
     room = size[0] - 2 * margin
     row = size[1] // (len(lines) + 2)
-    head_size = max(18, fit_size(head_face, heading, room, min(34, row)))
-    head_width, head_height = ink_size(head_face, head_size, heading)
+    head_size = max(18, head_face.fit_size(heading, room, min(34, row)))
+    head_width, head_height = head_face.ink_size(head_size, heading)
     x = margin if rng.random() < 0.5 else max(margin, (size[0] - head_width) // 2)
-    write(image, head_face, head_size, heading, (x, margin), ink)
+    head_face.write(image, head_size, heading, (x, margin), ink)
     y = margin + head_height + rng.randint(3, 8)
     if rng.random() < 0.4:
         ImageDraw.Draw(image).line((margin, y, size[0] - margin, y), fill=ink)
         y += 3
     step = (size[1] - y - 2) // len(lines)
-    line_size = min(fit_size(face, line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
+    line_size = min(face.fit_size(line, room, min(step - 2, rng.randint(18, 24))) for line in lines)
     for index, line in enumerate(lines):
-        write(image, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
+        face.write(image, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
     return image

@@ -1,1 +1,1 @@
-"""Words, lines and paragraphs to be read, in many hands and damages."""
+"""Words, lines and paragraphs to read, in many fonts and with damage."""

@@ -1,6 +1,6 @@
-"""Lines and paragraphs in many styles, turned and damaged. And what all modules of text in the open offer together.
+"""Lines and paragraphs in many styles, turned and damaged; and the tables of this module, placed_words and scripts together.
 
-Words at places of one image are in placed_words, other alphabets in scripts; tables and receipts in documents.
+Not here: words at places of one image (placed_words), other alphabets (scripts), receipts, forms and tables (documents).
 """
 
 from random import Random
@@ -9,23 +9,19 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size
 from drawn_world.reading import placed_words, scripts
 from drawn_world.reading.word_tasks import dress
 from drawn_world.typesetting import (
     COLUMNS,
     MARGIN,
     MAX_SIDE,
-    SMALLEST,
+    MIN_TEXT_PX,
     Sheet,
-    Style,
+    TextStyle,
     choose_form,
     choose_size,
     choose_style,
-    fixed,
-    line_mask,
-    somewhere,
-    turned,
+    random_start,
     whole_tokens,
     with_scene,
 )
@@ -54,19 +50,21 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     **scripts.QUESTIONS,
 }
 LAYOUTS = {"train": ("left", "centre", "indent"), "val": ("right",), "test": ("hanging",)}
-"""How the lines of a paragraph begin: indent = the first stands in, hanging = all others do."""
+"""How the lines of a paragraph are aligned: "indent" moves the first line in, "hanging" all others."""
 
 
 def read_line(rng: Random, split: str, ease: float) -> Item:
-    """One line of two to four words at 12 to 24 pixels, turned by up to four degrees; answered as written."""
+    """Read one line of two to four words at 12 to 24 pixels, turned by up to four degrees."""
     style = choose_style(rng, split, choose_form(rng, ease))
     if style.form == "aligned":
         text, size = _full_row(rng, split, COLUMNS), FACTOR
     else:
-        words = [_word(rng, split) for _ in range(rng.choice((2, 2, 3, 3, 4)))]
-        words = _dressed(rng, split, style, " ".join(words)).split()
-        text, size = _fitting(style, words, choose_size(rng, *((16, 22) if style.form == "plain" else (SMALLEST, 24))))
-    mask, angle = _turned(rng, style, line_mask(style, size, text))
+        text = " ".join(_word(rng, split) for _ in range(rng.choice((2, 2, 3, 3, 4))))
+        if style.form == "full":
+            text, _ = dress(rng, split, text)
+        size = choose_size(rng, *((16, 22) if style.form == "plain" else (MIN_TEXT_PX, 24)))
+        text, size = _fit_words(style, text.split(), size)
+    mask, angle = _turned(rng, style, style.line_mask(size, text))
     image, made = _placed(rng, style, mask, size, ease)
     scene = {"lines": [text], "size": size, "angle": angle, **made}
     truth = text_truth(text, read=text.split(), metric="anls", scene=scene)
@@ -74,18 +72,19 @@ def read_line(rng: Random, split: str, ease: float) -> Item:
 
 
 def read_paragraph(rng: Random, split: str, ease: float) -> Item:
-    """Three to five short lines in one style, evenly spaced, turned as a whole."""
+    """Read three to five short lines in one style, evenly spaced and turned together."""
     style = choose_style(rng, split, choose_form(rng, ease))
-    count = 3 if fixed(rng, ease) else rng.choice((3, 3, 4, 5))
-    size = choose_size(rng, *((16, 20) if style.form == "plain" else (SMALLEST, 20)))
+    count = 3 if rng.random() < ease else rng.choice((3, 3, 4, 5))
+    size = choose_size(rng, *((16, 20) if style.form == "plain" else (MIN_TEXT_PX, 20)))
     layout = rng.choice(LAYOUTS[split])
     if style.form == "aligned":
         lines, layout, size = [_full_row(rng, split, COLUMNS) for _ in range(count)], "left", FACTOR
     else:
-        lines = [_fitting(style, _some_words(rng, split), size, SMALLEST)[0] for _ in range(count)]
-        lines = [_dressed(rng, split, style, line) for line in _punctuated(rng, style, lines)]
-        size = min(_fitting(style, [line], size, SMALLEST)[1] for line in lines)
-    masks = [line_mask(style, size, line) for line in lines]
+        lines = [_fit_words(style, _few_words(rng, split), size)[0] for _ in range(count)]
+        if style.form == "full":
+            lines = [dress(rng, split, line)[0] for line in _punctuated(rng, lines)]
+        size = min(_fit_words(style, [line], size)[1] for line in lines)
+    masks = [style.line_mask(size, line) for line in lines]
     mask, angle = _turned(rng, style, _stacked(rng, masks, layout, style))
     image, made = _placed(rng, style, mask, size, ease)
     answer = "\n".join(lines)
@@ -96,28 +95,28 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
 
 
 def line_stack(rng: Random, split: str, ease: float) -> Item:
-    """Three to six lines of one style, each somewhere in its own row, all read: letters, densely.
+    """Read three to six lines in one style, each at a random place in its own row: many letters for the cost of one image.
 
-    Ease 1: four aligned rows of twelve columns, no line shorter.
+    Ease 1 gives four aligned rows that fill twelve columns.
     """
     style = choose_style(rng, split, choose_form(rng, ease))
-    count = 4 if fixed(rng, ease) else rng.randint(3, 6)
-    columns = COLUMNS if fixed(rng, ease) else rng.randint(8, 15)
+    count = 4 if rng.random() < ease else rng.randint(3, 6)
+    columns = COLUMNS if rng.random() < ease else rng.randint(8, 15)
     width = whole_tokens(columns * FACTOR // 2)
-    size = choose_size(rng, *((16, 20) if style.form == "plain" else (SMALLEST, 22)))
+    size = choose_size(rng, *((16, 20) if style.form == "plain" else (MIN_TEXT_PX, 22)))
     if style.form == "aligned":
         lines = [_full_row(rng, split, columns) for _ in range(count)]
     else:
-        lines = [_fitting(style, _some_words(rng, split), size, SMALLEST, width - 4)[0] for _ in range(count)]
-        size = min(_fitting(style, [line], size, 8, width - 4)[1] for line in lines)
-    step = FACTOR if style.form == "aligned" or fixed(rng, ease) else rng.randint(size + 6, 36)
+        lines = [_fit_words(style, _few_words(rng, split), size, width - 4)[0] for _ in range(count)]
+        size = min(_fit_words(style, [line], size, width - 4)[1] for line in lines)
+    step = FACTOR if style.form == "aligned" or rng.random() < ease else rng.randint(size + 6, 36)
     sheet = Sheet(rng, style, (width, whole_tokens(step * count)))
-    loose = not fixed(rng, ease)
+    loose = rng.random() >= ease
     for row, line in enumerate(lines):
-        mask = line_mask(style, size, line)
+        mask = style.line_mask(size, line)
         spare = max(0, step - mask.height)
         down = rng.randint(0, spare) if loose else spare // 2
-        across = 0 if style.form == "aligned" else somewhere(rng, width, mask.width)
+        across = 0 if style.form == "aligned" else random_start(rng, width, mask.width)
         sheet.put(mask, (across, row * step + down))
     image, made = sheet.finish(rng, size)
     turns = [(phrase(rng, QUESTIONS["read_paragraph"], ease, split), "\n".join(lines))]
@@ -125,49 +124,43 @@ def line_stack(rng: Random, split: str, ease: float) -> Item:
 
 
 def _word(rng: Random, split: str) -> str:
-    """Mostly a word of the list; letters and numbers too, because real lines are not all words."""
+    """Mostly a word of the list; sometimes letters or a number, because real lines have them too."""
     roll = rng.random()
     return pick_word(rng, split) if roll < 0.78 else pick_letters(rng, split) if roll < 0.9 else pick_digits(rng, 1, 4)
 
 
-def _some_words(rng: Random, split: str) -> list[str]:
+def _few_words(rng: Random, split: str) -> list[str]:
     return [_word(rng, split) for _ in range(rng.choice((1, 2, 2, 3)))]
 
 
 def _full_row(rng: Random, split: str, columns: int) -> str:
-    """Two strings of three to seven letters that with the blank between fill 8 to 15 columns."""
+    """Two strings of three to seven letters that together with the space between them fill 8 to 15 columns."""
     first = rng.randint(max(3, columns - 8), min(7, columns - 4))
     return f"{pick_letters(rng, split, first)} {pick_letters(rng, split, columns - 1 - first)}"
 
 
-def _fitting(
-    style: Style, words: list[str], size: int, smallest: int = SMALLEST, width: int = MAX_SIDE - 8
-) -> tuple[str, int]:
-    """As many of the words as fit at `smallest`, and the size, at most `size`, at which they do."""
+def _fit_words(style: TextStyle, words: list[str], size: int, width: int = MAX_SIDE - 8) -> tuple[str, int]:
+    """The first words, as many as fit at MIN_TEXT_PX but at least one, and the largest size up to `size` at which they fit."""
     while True:
         text = " ".join(words)
-        fits = min(size, fit_size(style.face, text, width, MAX_SIDE))
-        while fits > 8 and ink_size(style.face, fits, text)[0] > width:  # letters on whole pixels may run wider
+        fits = min(size, style.face.fit_size(text, width, MAX_SIDE))
+        while fits > 8 and style.face.ink_size(fits, text)[0] > width:  # rounding to pixels can make the line wider
             fits -= 1
-        if fits >= smallest or len(words) == 1:
+        if fits >= MIN_TEXT_PX or len(words) == 1:
             return text, fits
         words = words[:-1]
 
 
-def _dressed(rng: Random, split: str, style: Style, text: str) -> str:
-    return dress(rng, split, text)[0] if style.form == "full" else text
-
-
-def _punctuated(rng: Random, style: Style, lines: list[str]) -> list[str]:
-    """Now and then commas at the ends of lines and a full stop at the last."""
-    if style.form != "full" or rng.random() < 0.6:
+def _punctuated(rng: Random, lines: list[str]) -> list[str]:
+    """Sometimes with commas at the ends of lines and an end mark after the last line."""
+    if rng.random() < 0.6:
         return lines
     inner = [line + rng.choice(("", "", ",")) for line in lines[:-1]]
     return [*inner, lines[-1] + rng.choice((".", ".", "!", "?"))]
 
 
-def _stacked(rng: Random, masks: list[Image.Image], layout: str, style: Style) -> Image.Image:
-    """One mask of all lines, a step apart."""
+def _stacked(rng: Random, masks: list[Image.Image], layout: str, style: TextStyle) -> Image.Image:
+    """One mask of all lines, at equal distances."""
     height = masks[0].height
     step = height if style.form == "aligned" else min(height + rng.randint(1, 8), (MAX_SIDE - 40) // len(masks))
     width = max(mask.width for mask in masks)
@@ -175,32 +168,35 @@ def _stacked(rng: Random, masks: list[Image.Image], layout: str, style: Style) -
     block = Image.new("L", (width + indent, step * (len(masks) - 1) + max(mask.height for mask in masks)))
     for row, mask in enumerate(masks):
         spare = width - mask.width
-        stands_in = (row == 0) == (layout == "indent")
-        left = {"centre": spare // 2, "right": spare}.get(layout, indent if stands_in else 0)
+        indented = (row == 0) == (layout == "indent")
+        left = {"centre": spare // 2, "right": spare}.get(layout, indent if indented else 0)
         block.paste(255, (left, row * step), mask)
     return block if style.form == "aligned" else block.crop(block.getbbox())
 
 
-def _turned(rng: Random, style: Style, mask: Image.Image) -> tuple[Image.Image, float]:
-    """Half of the images of the full form stand at a slight angle."""
+def _turned(rng: Random, style: TextStyle, mask: Image.Image) -> tuple[Image.Image, float]:
+    """The mask, in half of the images of the full form turned by a small angle in degrees, counter-clockwise; and the angle."""
     if style.form != "full" or rng.random() < 0.5:
         return mask, 0.0
     angle = round(rng.uniform(-4, 4), 1)
-    turn = turned(mask, angle)
-    return (turn, angle) if turn.width <= MAX_SIDE - MARGIN and turn.height <= MAX_SIDE - MARGIN else (mask, 0.0)
+    turned = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    turned = turned.crop(turned.getbbox())
+    return (turned, angle) if max(turned.size) <= MAX_SIDE - MARGIN else (mask, 0.0)
 
 
-def _placed(rng: Random, style: Style, mask: Image.Image, size: int, ease: float) -> tuple[Image.Image, dict[str, Any]]:
-    """The letters anywhere on an image that holds them; mostly of whole visual tokens. And how it was made."""
+def _placed(
+    rng: Random, style: TextStyle, mask: Image.Image, size: int, ease: float
+) -> tuple[Image.Image, dict[str, Any]]:
+    """The letters at a random place of an image, mostly of whole visual tokens; and a description of how it was made."""
     if style.form == "aligned":
         sides, corner = mask.size, (0, 0)
     else:
         low = mask.width + 2 * MARGIN, mask.height + 2 * MARGIN
-        wanted = [whole_tokens(side) + (0 if fixed(rng, ease) else rng.choice((0, 0, FACTOR))) for side in low]
+        wanted = [whole_tokens(side) + (0 if rng.random() < ease else rng.choice((0, 0, FACTOR))) for side in low]
         if style.form == "full" and rng.random() < 0.15:
             wanted = [side + rng.randint(0, FACTOR) for side in low]
         sides = (max(2 * FACTOR, min(MAX_SIDE, wanted[0])), max(FACTOR, min(MAX_SIDE, wanted[1])))
-        corner = (somewhere(rng, sides[0], mask.width), somewhere(rng, sides[1], mask.height))
+        corner = (random_start(rng, sides[0], mask.width), random_start(rng, sides[1], mask.height))
     sheet = Sheet(rng, style, sides)
     box = sheet.put(mask, corner)
     image, made = sheet.finish(rng, size)

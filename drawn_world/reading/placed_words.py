@@ -1,10 +1,10 @@
-"""Several words at places of one image: which word is in a box that the user gives, and in which box a word is.
+"""Several words at places of one image: read the word in a given box, or give the box of a word.
 
-A word's box is as wide as its ink and as high as a line of its face; in the aligned form it is its columns by its row, so
-that boxes have few values.
+The box of a word is as wide as its ink and as high as a line of its face. In the aligned form it is the word's columns by
+its row, so that boxes have few different values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -12,18 +12,15 @@ from PIL import Image
 
 from drawn_world import palette
 from drawn_world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
-from drawn_world.lettering import fit_size
 from drawn_world.shapes.shape_scenes import apart
 from drawn_world.typesetting import (
     COLUMN,
     COLUMNS,
     Sheet,
-    Style,
+    TextStyle,
     choose_form,
     choose_size,
     choose_style,
-    fixed,
-    line_mask,
     with_scene,
 )
 from drawn_world.wording import phrase
@@ -51,35 +48,47 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 BOX = "{box}"
 GAP = 6
-"""Pixels between two words; a box that the user draws may be up to half of it too large on every side."""
+"""Pixels between two words at least. A box that the user gives may be up to half of this too large on every side."""
 MAX_TURNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedWord:
-    """One word where it stands."""
+    """One word and its box."""
 
     text: str
     box_px: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """A drawn image of words."""
+class WordImage:
+    """An image of words at known places."""
 
     image: Image.Image
     words: tuple[PlacedWord, ...]
     scene: dict[str, Any]
+    """Description for JSON."""
+
+    def ask_word(self, rng: Random, split: str, ease: float, word: PlacedWord) -> list[dict[str, Any]]:
+        """Parts of a question for the word in a box: text, box, text. The box may be a little too large, as users draw it."""
+        before, after = phrase(rng, QUESTIONS["read_in_box"], ease, split, box=BOX).split(BOX)
+        loose = 0 if rng.random() < ease or self.scene["form"] == "aligned" else GAP // 2
+        left, top, right, bottom = (rng.randint(0, loose) for _ in range(4))
+        x1, y1, x2, y2 = word.box_px
+        width, height = self.image.size
+        box_px = (max(0, x1 - left), max(0, y1 - top), min(width, x2 + right), min(height, y2 + bottom))
+        box = {"type": "box", "box": list(to_thousandths(box_px, (width, height)))}
+        return [{"type": "text", "text": before}, box, {"type": "text", "text": after}]
 
 
 def read_in_box(rng: Random, split: str, ease: float) -> Item:
-    """The user gives the box of one of several words; the answer is the word."""
-    spread = make_spread(rng, split, ease)
-    word = rng.choice(spread.words)
-    content = _ask_word(rng, split, ease, spread, word)
-    image = {"type": "image", "image": spread.image}
+    """Read the word in a box that the user gives."""
+    drawn = draw_words(rng, split, ease)
+    word = rng.choice(drawn.words)
+    content = drawn.ask_word(rng, split, ease, word)
+    image = {"type": "image", "image": drawn.image}
     given = next(part["box"] for part in content if part["type"] == "box")
-    truth = text_truth(word.text, read=[word.text], scene=spread.scene | {"asked": {"box": given}})
+    truth = text_truth(word.text, read=[word.text], scene=drawn.scene | {"asked": {"box": given}})
     return Item(
         task="read_in_box",
         messages=[{"role": "user", "content": [image, *content]}],
@@ -89,89 +98,76 @@ def read_in_box(rng: Random, split: str, ease: float) -> Item:
 
 
 def find_word(rng: Random, split: str, ease: float) -> Item:
-    """The box of one of several words."""
-    spread = make_spread(rng, split, ease)
-    word = rng.choice(spread.words)
-    size = spread.image.size
+    """Give the box of one of several words."""
+    drawn = draw_words(rng, split, ease)
+    word = rng.choice(drawn.words)
+    size = drawn.image.size
     truth = place_truth("box", word.box_px, size, word.text) | {"read": [word.text]}
-    truth |= {"scene": spread.scene | {"asked": {"word": word.text}}}
+    truth |= {"scene": drawn.scene | {"asked": {"word": word.text}}}
     question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
-    return image_item("find_word", [spread.image], question, box_answer(word.text, word.box_px, size), truth)
+    return image_item("find_word", [drawn.image], question, box_answer(word.text, word.box_px, size), truth)
 
 
 def words_in_boxes(rng: Random, split: str, ease: float) -> Item:
-    """Up to six words of one image: of some the box is given and the word asked for, of the others the word."""
-    spread = make_spread(rng, split, ease)
-    words = list(spread.words)
+    """Up to six questions about one image: some give the box and ask for the word, the others give the word."""
+    drawn = draw_words(rng, split, ease)
+    words = list(drawn.words)
     rng.shuffle(words)
     messages: list[dict[str, Any]] = []
     for word in words[:MAX_TURNS]:
         if rng.random() < 0.5:
-            content, answer = _ask_word(rng, split, ease, spread, word), word.text
+            content, answer = drawn.ask_word(rng, split, ease, word), word.text
         else:
             question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
-            content, answer = _text(question), box_answer(word.text, word.box_px, spread.image.size)
+            content = [{"type": "text", "text": question}]
+            answer = box_answer(word.text, word.box_px, drawn.image.size)
         messages += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
-    messages[0]["content"] = [{"type": "image", "image": spread.image}, *messages[0]["content"]]
+    messages[0]["content"] = [{"type": "image", "image": drawn.image}, *messages[0]["content"]]
     answer = messages.pop()["content"]
     item = Item(task="words_in_boxes", messages=messages, answer=answer, truth=text_truth(answer))
-    return with_scene(item, spread.scene)
+    return with_scene(item, drawn.scene)
 
 
-def _text(text: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": text}]
-
-
-def _ask_word(rng: Random, split: str, ease: float, spread: Spread, word: PlacedWord) -> list[dict[str, Any]]:
-    """Parts of the question: text, the box of the word, text. The box may be a little too large, as people draw."""
-    before, after = phrase(rng, QUESTIONS["read_in_box"], ease, split, box=BOX).split(BOX)
-    loose = 0 if fixed(rng, ease) or spread.scene["form"] == "aligned" else GAP // 2
-    left, top, right, bottom = (rng.randint(0, loose) for _ in range(4))
-    x1, y1, x2, y2 = word.box_px
-    width, height = spread.image.size
-    box_px = (max(0, x1 - left), max(0, y1 - top), min(width, x2 + right), min(height, y2 + bottom))
-    box = {"type": "box", "box": list(to_thousandths(box_px, (width, height)))}
-    return [*_text(before), box, *_text(after)]
-
-
-def make_spread(rng: Random, split: str, ease: float) -> Spread:
-    """An image of words, none twice; in its easiest form one to four, in its full form three to six."""
+def draw_words(rng: Random, split: str, ease: float) -> WordImage:
+    """Draw an image of different words: one to four at ease 1, three to six at ease 0."""
     style = choose_style(rng, split, choose_form(rng, ease))
-    count = rng.randint(1, 4) if fixed(rng, ease) else rng.randint(3, 6)
+    count = rng.randint(1, 4) if rng.random() < ease else rng.randint(3, 6)
     if style.form == "aligned":
         sheet, placed, size = _in_cells(rng, split, style, count)
     else:
         sheet, placed, size = _scattered(rng, split, style, count, ease)
     image, made = sheet.finish(rng, size)
     words = [{"text": word.text, "box_px": list(word.box_px)} for word in placed]
-    return Spread(image=image, words=tuple(placed), scene={"words": words, **made})
+    return WordImage(image=image, words=tuple(placed), scene={"words": words, **made})
 
 
-def _in_cells(rng: Random, split: str, style: Style, count: int) -> tuple[Sheet, list[PlacedWord], int]:
-    """Words of three to five letters in two columns of cells, each one row high."""
+def _in_cells(rng: Random, split: str, style: TextStyle, count: int) -> tuple[Sheet, list[PlacedWord], int]:
+    """Words of at most five letters in two columns of cells, each one row high. Returns the letter size too."""
     half, rows = COLUMNS // 2, 4
     sheet = Sheet(rng, style, (COLUMNS * COLUMN, rows * FACTOR))
     placed: list[PlacedWord] = []
-    texts = _different(rng, split, count, 5)
+    texts = _different_texts(rng, split, count, 5)
     for text, cell in zip(texts, rng.sample(range(2 * rows), count), strict=True):
         corner = (cell % 2 * half * COLUMN, cell // 2 * FACTOR)
-        placed.append(PlacedWord(text=text, box_px=sheet.put(line_mask(style, FACTOR, text), corner)))
+        placed.append(PlacedWord(text=text, box_px=sheet.put(style.line_mask(FACTOR, text), corner)))
     return sheet, placed, FACTOR
 
 
-def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -> tuple[Sheet, list[PlacedWord], int]:
-    """Words of 12 to 26 pixels anywhere; what finds no room is left out. Returns the smallest size too."""
-    size = (168, 112) if fixed(rng, ease) else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
+def _scattered(
+    rng: Random, split: str, style: TextStyle, count: int, ease: float
+) -> tuple[Sheet, list[PlacedWord], int]:
+    """Words of 12 to 26 pixels at random places, without those that find no room. Returns the smallest letter size too."""
+    size = (168, 112) if rng.random() < ease else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
     sheet = Sheet(rng, style, size)
     mixed = style.form == "full" and rng.random() < 0.5
     placed: list[PlacedWord] = []
     sizes = []
     letters = choose_size(rng, 12, 22)
-    for text in _different(rng, split, count, 7):
-        own = _another(rng, split, style) if mixed else style
+    for text in _different_texts(rng, split, count, 7):
+        own = _other_style(rng, split, style) if mixed else style
         letters = choose_size(rng, 12, 26) if mixed else letters
-        letters = min(letters, fit_size(own.face, text, size[0] - 8, size[1] - 8))
-        mask = line_mask(own, letters, text)
+        letters = min(letters, own.face.fit_size(text, size[0] - 8, size[1] - 8))
+        mask = own.line_mask(letters, text)
         corner = _free_corner(rng, size, mask.size, [word.box_px for word in placed])
         if corner is not None:
             placed.append(PlacedWord(text=text, box_px=sheet.put(mask, corner, own.ink)))
@@ -179,18 +175,17 @@ def _scattered(rng: Random, split: str, style: Style, count: int, ease: float) -
     return sheet, placed, min(sizes)
 
 
-def _another(rng: Random, split: str, style: Style) -> Style:
-    """Another face and ink for the same paper."""
+def _other_style(rng: Random, split: str, style: TextStyle) -> TextStyle:
+    """Another face on the same paper, with another ink if one of the sampled colours stands out from the paper."""
     other = choose_style(rng, split, style.form)
-    for ink in (other.ink, other.paper):
-        if abs(palette.luma(ink) - palette.luma(style.paper)) >= 110:
-            return Style(form=style.form, face=other.face, ink=ink, paper=style.paper)
-    return Style(form=style.form, face=other.face, ink=style.ink, paper=style.paper)
+    inks = [ink for ink in (other.ink, other.paper) if abs(palette.luma(ink) - palette.luma(style.paper)) >= 110]
+    return replace(style, face=other.face, ink=inks[0] if inks else style.ink)
 
 
 def _free_corner(
     rng: Random, size: tuple[int, int], extent: tuple[int, int], taken: list[Box]
 ) -> tuple[int, int] | None:
+    """A random corner at which a word of this extent touches no other word; None when 30 tries find none."""
     for _ in range(30):
         x, y = (rng.randint(2, max(2, side - 2 - length)) for side, length in zip(size, extent, strict=True))
         box = (x, y, x + extent[0], y + extent[1])
@@ -199,8 +194,8 @@ def _free_corner(
     return None
 
 
-def _different(rng: Random, split: str, count: int, longest: int) -> list[str]:
-    """Words, letters and numbers, none twice."""
+def _different_texts(rng: Random, split: str, count: int, longest: int) -> list[str]:
+    """Different words, letter strings and numbers of at most `longest` characters."""
     texts: list[str] = []
     while len(texts) < count:
         roll = rng.random()

@@ -8,16 +8,12 @@ from PIL import Image
 
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
-from drawn_world.lettering import fit_size
 from drawn_world.typesetting import (
     Sheet,
-    Style,
     choose_form,
     choose_size,
     choose_style,
-    fixed,
-    line_mask,
-    somewhere,
+    random_start,
     whole_tokens,
     with_scene,
 )
@@ -37,8 +33,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
-"""Letters that alone would not show which alphabet a word is in."""
-LISTED = {
+"""Letters that look like Latin ones: a word of these alone would not show its alphabet."""
+SCRIPT_WORDS = {
     "Greek": (
         "νερο ψωμι γαλα ηλιος θαλασσα σπιτι δρομος πορτα βιβλιο σχολειο φιλος μητερα πατερας παιδι ζωη λογος χρονος "
         "μερα νυχτα πρωι βραδυ ουρανος φωτια αερας δεντρο φυλλο πουλι ψαρι γατα σκυλος αλογο καρδια χερι ματι κεφαλι "
@@ -53,54 +49,57 @@ LISTED = {
     ),
 }
 SCRIPTS = tuple(LETTERS)
-WITHOUT = (
-    "Caladea",
-    "Quicksand",
-    "Inconsolata",
-    "Dosis",
-    "Oxygen",
-    "Cabin",
-    "Gentium Basic",
-    "Karla",
-    "B612",
-    "B612 Mono",
-)
-"""Families that lack these letters; of EB Garamond only the bold face lacks them."""
-ALIGNED_LETTERS = 8
 
 
 @lru_cache(maxsize=8)
 def script_faces(split: str) -> tuple[Face, ...]:
     """The faces of a split that have both alphabets."""
-    return tuple(face for face in faces(split) if face.family not in WITHOUT and face.file != "EBGaramond12-Bold.otf")
+    lacking = {
+        "Caladea",
+        "Quicksand",
+        "Inconsolata",
+        "Dosis",
+        "Oxygen",
+        "Cabin",
+        "Gentium Basic",
+        "Karla",
+        "B612",
+        "B612 Mono",
+    }
+    return tuple(face for face in faces(split) if face.family not in lacking and face.file != "EBGaramond12-Bold.otf")
 
 
 @lru_cache(maxsize=8)
-def listed(split: str, script: str) -> tuple[str, ...]:
-    """The words of a split that show their alphabet; as everywhere a word's hash decides on the split."""
-    return tuple(word for word in LISTED[script].split() if split_of(word) == split and _shows(word, script))
+def script_words(split: str, script: str) -> tuple[str, ...]:
+    """The listed words of an alphabet that its letters show and whose hash is in the split."""
+    return tuple(
+        word for word in SCRIPT_WORDS[script].split() if split_of(word) == split and _shows_alphabet(word, script)
+    )
 
 
-def _shows(word: str, script: str) -> bool:
-    """Whether a letter of the word looks like no Latin one."""
+def _shows_alphabet(word: str, script: str) -> bool:
+    """Whether at least one letter looks like no Latin letter."""
     return not set(word) <= set(LIKE_LATIN[script])
 
 
-def pick(rng: Random, split: str, script: str, length: int | None = None) -> str:
-    """A listed word, or random letters whose hash lies in the split; either shows its alphabet."""
+def pick_script_word(rng: Random, split: str, script: str, length: int | None = None) -> str:
+    """Sample a listed word, or random letters whose hash is in the split; both show their alphabet.
+
+    length: number of random letters; None for any word.
+    """
     if length is None and rng.random() < 0.4:
-        return rng.choice(listed(split, script))
+        return rng.choice(script_words(split, script))
     wanted = length or rng.randint(3, 7)
     while True:
         letters = "".join(rng.choices(LETTERS[script], k=wanted))
         letters = letters[:-1] + "ς" if letters.endswith("σ") else letters
-        if split_of(letters) == split and _shows(letters, script):
+        if split_of(letters) == split and _shows_alphabet(letters, script):
             return letters
 
 
 def read_script(rng: Random, split: str, ease: float) -> Item:
-    """One word or two, one below the other, in one alphabet."""
-    count = 1 if fixed(rng, ease) else rng.choice((1, 1, 2))
+    """Read one or two words of one alphabet, one below the other."""
+    count = 1 if rng.random() < ease else rng.choice((1, 1, 2))
     image, question, scene = _make(rng, split, ease, count)
     answer = "\n".join(scene["lines"])
     truth = text_truth(answer, " ".join(scene["lines"]), metric="anls", scene=scene)
@@ -108,44 +107,34 @@ def read_script(rng: Random, split: str, ease: float) -> Item:
 
 
 def script_lines(rng: Random, split: str, ease: float) -> Item:
-    """Two to four words in one alphabet, one below the other: many letters for one image's cost."""
-    count = 3 if fixed(rng, ease) else rng.choice((2, 3, 3, 4))
+    """Read two to four words of one alphabet, one below the other: many letters for the cost of one image."""
+    count = 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
     image, question, scene = _make(rng, split, ease, count)
     return with_scene(dialogue_item("script_lines", image, [(question, "\n".join(scene["lines"]))]), scene)
 
 
 def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, str, dict[str, Any]]:
-    """Image, question and scene of so many words."""
+    """Image, question and scene of `count` words, each at a random place in its own row."""
     script = rng.choice(SCRIPTS)
     style = choose_style(rng, split, choose_form(rng, ease), among=script_faces(split))
-    length = ALIGNED_LETTERS if style.form == "aligned" else None
-    lines = [pick(rng, split, script, length) for _ in range(count)]
-    one_size = style.form == "aligned" or fixed(rng, ease)
+    lines = [pick_script_word(rng, split, script, 8 if style.form == "aligned" else None) for _ in range(count)]
+    one_size = style.form == "aligned" or rng.random() < ease
     wide = 4 * FACTOR if one_size else rng.randint(4, 6) * FACTOR
     tall = FACTOR if one_size else rng.randint(FACTOR, 2 * FACTOR if count < 3 else FACTOR + 8)
     size = choose_size(rng, 16, 22) if style.form == "plain" else choose_size(rng, 14, 40)
-    size = min(size, *(fit_size(style.face, line, wide - 4, tall - 4) for line in lines))
-    image, made = _write(rng, style, size, lines, (wide, tall))
-    question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
-    return image, question, {"script": script, "lines": lines, "size": size, **made}
-
-
-def _write(
-    rng: Random, style: Style, size: int, lines: list[str], row: tuple[int, int]
-) -> tuple[Image.Image, dict[str, Any]]:
-    """The lines at random places, each in its own row of a width and height."""
-    sheet = Sheet(rng, style, (row[0], whole_tokens(row[1] * len(lines))))
-    boxes = []
-    for index, line in enumerate(lines):
-        mask = line_mask(style, size, line)
-        x, y = (somewhere(rng, side, length) for side, length in zip(row, mask.size, strict=True))
-        boxes.append(list(sheet.put(mask, (x, index * row[1] + y))))
+    size = min(size, *(style.face.fit_size(line, wide - 4, tall - 4) for line in lines))
+    sheet, boxes = Sheet(rng, style, (wide, whole_tokens(tall * count))), []
+    for row, line in enumerate(lines):
+        mask = style.line_mask(size, line)
+        x, y = random_start(rng, wide, mask.width), random_start(rng, tall, mask.height)
+        boxes.append(list(sheet.put(mask, (x, row * tall + y))))
     image, made = sheet.finish(rng, size)
-    return image, {"boxes_px": boxes, **made}
+    question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
+    return image, question, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
 
 
 MAKERS: dict[str, Maker] = {"read_script": read_script}
 LESSONS: dict[str, Maker] = {"script_lines": script_lines}
 KINDS: dict[str, str] = {"read_script": "ocr", "script_lines": "ocr"}
 WORDS: tuple[str, ...] = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"])
-"""Names in questions; and the letters, each of which is two bytes."""
+"""Names in questions, and the letters, each of which takes two bytes."""

@@ -1,6 +1,6 @@
-"""Words over pictures: letters that stand out from whatever is behind them, and synthetic textures to train that on.
+"""Words over pictures: letters that stand out from what is behind them, on synthetic textures.
 
-Photographs are for the exam alone (nano.transfer.photos).
+Photographs are used only in the exam (transfer.words_on_photos).
 """
 
 from random import Random
@@ -10,22 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from drawn_world import wording
-from drawn_world.fonts import Face, faces, font
+from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size, line_height
-from drawn_world.palette import COLOURS, Rgb, luma
+from drawn_world.palette import COLOURS, luma
 from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
 MARGIN = 4
-LUMA_GAP = 90
-"""Between the letters and what is right behind them, on average."""
 PATTERNS = ("clouds", "waves", "cells", "things")
 
 
 def word_on_texture(rng: Random, split: str, ease: float) -> Item:
-    """A word, or random letters, on a synthetic texture, read. Ease 1: a faint texture, one size of image."""
+    """Read a word or random letters on a synthetic texture. Ease 1 gives faint textures and one image size."""
     face = rng.choice(faces(split, mono=False))
     word = pick_letters(rng, split) if rng.random() < 0.3 else pick_word(rng, split)
     widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 12 * len(word)]
@@ -33,8 +30,8 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
     size = (6 * FACTOR, 2 * FACTOR) if rng.random() < ease else free
     pattern, strength = rng.choice(PATTERNS), rng.uniform(0.05, 0.2) if rng.random() < ease else rng.uniform(0.2, 1)
     image = texture(rng, size, pattern, strength)
-    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
-    extent = ink_size(face, text_px, word)
+    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
+    extent = face.ink_size(text_px, word)
     x, y = (rng.randint(2, max(2, side - length - 2)) for side, length in zip(size, extent, strict=True))
     box = (x, y, x + extent[0], y + extent[1])
     edge = write_over(rng, image, face, text_px, word, box)
@@ -44,9 +41,9 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
 
 
 def texture(rng: Random, size: tuple[int, int], pattern: str, strength: float) -> Image.Image:
-    """A picture without meaning: two or three colours mixed by a pattern, in grey now and then.
+    """A picture without meaning: three colours, sometimes greys, mixed by a pattern.
 
-    strength: 0 = one colour, 1 = the colours in full.
+    strength: from 0 (one colour) to 1 (full difference between the colours).
     """
     source = np.random.default_rng(rng.getrandbits(32))
     draw = {"clouds": _clouds, "waves": _waves, "cells": _cells, "things": _things}[pattern]
@@ -61,34 +58,34 @@ def texture(rng: Random, size: tuple[int, int], pattern: str, strength: float) -
 
 
 def _clouds(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Smooth noise of several sizes, [height, width] in 0..1."""
+    """Smooth noise of several grain sizes, [height, width] in 0..1."""
     total = np.zeros((size[1], size[0]))
     for octave in range(2, 2 + int(source.integers(2, 5))):
         grain = source.integers(0, 256, (2**octave, 2**octave), dtype=np.uint8)
         total += np.asarray(Image.fromarray(grain).resize(size, Image.Resampling.BICUBIC)) / 2**octave
-    return _spread(total)
+    return _scaled(total)
 
 
 def _waves(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Bands in some direction, bent by noise: planks, bricks, cloth."""
+    """Bands in one direction, bent by noise, like wood or cloth."""
     y, x = np.mgrid[: size[1], : size[0]]
     angle, length = source.uniform(0, np.pi), source.uniform(6, 40)
     bend = _clouds(source, size) * source.uniform(0, 12)
     waves = np.sin((x * np.cos(angle) + y * np.sin(angle) + bend) * 2 * np.pi / length)
-    return _spread(np.sign(waves) if source.random() < 0.4 else waves)
+    return _scaled(np.sign(waves) if source.random() < 0.4 else waves)
 
 
 def _cells(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Stones: every pixel belongs to the nearest of some points, darker towards the border of its cell."""
+    """Cells like stones: every pixel has the shade of the nearest of some points, slightly darker far from it."""
     count = int(source.integers(6, 60))
     points = source.uniform(0, 1, (count, 2)) * size
     y, x = np.mgrid[: size[1], : size[0]]
     away = np.hypot(x[:, :, None] - points[:, 0], y[:, :, None] - points[:, 1])
-    return _spread(source.uniform(0, 1, count)[away.argmin(2)] - source.uniform(0, 0.05) * away.min(2))
+    return _scaled(source.uniform(0, 1, count)[away.argmin(2)] - source.uniform(0, 0.05) * away.min(2))
 
 
 def _things(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Ellipses and polygons of many shades over each other, a little out of focus."""
+    """Ellipses and triangles of many shades that overlap, slightly blurred."""
     image = Image.new("L", size, int(source.integers(256)))
     pen = ImageDraw.Draw(image)
     for _ in range(int(source.integers(4, 25))):
@@ -101,43 +98,30 @@ def _things(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(image.filter(ImageFilter.GaussianBlur(float(source.uniform(0.3, 3))))) / 255
 
 
-def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values scaled to 0..1."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / max(1e-9, high - low)
 
 
 def write_over(rng: Random, image: Image.Image, face: Face, text_px: int, word: str, box: Box) -> str:
-    """Letters that stand out from what is behind them, plain where that is calm, else with an edge; returns which."""
+    """Write letters that stand out from what is behind them; returns the kind of edge, "none" only on calm pictures."""
     behind = np.asarray(image.crop(box).convert("L"))
-    colours = [colour for colour in COLOURS.values() if abs(luma(colour) - behind.mean()) >= LUMA_GAP]
+    colours = [colour for colour in COLOURS.values() if abs(luma(colour) - behind.mean()) >= 90]
     ink = rng.choice(colours or [COLOURS["white" if behind.mean() < 128 else "black"]])
     calm = behind.std() < 22
     edge = rng.choice(("none", "none", "outline", "shadow") if calm else ("outline", "outline", "shadow", "plate"))
-    origin = box[0] - int(font(face, text_px).getbbox(word)[0]), box[1] - line_height(face, text_px)[0]
-    _write_edge(image, face, text_px, word, origin, box, edge, ink)
-    ImageDraw.Draw(image).text(origin, word, font=font(face, text_px), fill=ink)
-    return edge
-
-
-def _write_edge(
-    image: Image.Image,
-    face: Face,
-    text_px: int,
-    word: str,
-    origin: tuple[int, int],
-    box: Box,
-    edge: str,
-    ink: Rgb,
-) -> None:
-    """What lies between the letters and the picture: dark under light letters, light under dark ones."""
-    under = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
-    mask = Image.new("L", image.size)
+    origin = box[0] - int(face.at(text_px).getbbox(word)[0]), box[1] - face.line_edges(text_px)[0]
+    mask, font = Image.new("L", image.size), face.at(text_px)
     pen = ImageDraw.Draw(mask)
     if edge == "outline":
-        pen.text(origin, word, font=font(face, text_px), fill=255, stroke_width=2)
+        pen.text(origin, word, font=font, fill=255, stroke_width=2)
     elif edge == "shadow":
-        pen.text((origin[0] + 1, origin[1] + 1), word, font=font(face, text_px), fill=255, stroke_width=3)
+        pen.text((origin[0] + 1, origin[1] + 1), word, font=font, fill=255, stroke_width=3)
         mask = mask.filter(ImageFilter.GaussianBlur(1.5))
     elif edge == "plate":
         pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)
-    image.paste(under, (0, 0), mask)
+    under_letters = (0, 0, 0) if luma(ink) > 127 else (255, 255, 255)
+    image.paste(under_letters, (0, 0), mask)
+    ImageDraw.Draw(image).text(origin, word, font=font, fill=ink)
+    return edge

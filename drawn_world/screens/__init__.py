@@ -1,1 +1,1 @@
-"""Windows with controls, by our own renderer and as HTML, and the actions on them."""
+"""Windows with controls, drawn by this package or as HTML by a browser, and actions on them."""

@@ -1,15 +1,16 @@
-"""The next action on a window that we drew, for an instruction: one call in the agent's text form, nothing else.
+"""The next action on a drawn window for an instruction: one call in the agent's text form.
 
     Turn on Wifi.  ->  ✿FUNCTION✿: Tap
                        ✿ARGS✿: {"point": [348, 291]}
 
-Three actions: Tap a point, Type a text into the field at a point, and Done where the window already is as wanted, which
-only the window itself can tell. Points are thousandths, as in `processing.grounding`. Truth has a kind of its own:
+There are three actions: Tap a point, Type a text into the field at a point, and Done if the window already shows what the
+instruction asks for. Points are in thousandths, as in `processing.grounding`. The truth has its own kind:
     {"kind": "action", "name": "Tap", "box_px": [x1, y1, x2, y2], "text": None, "size": [width, height], "scene": {...}}
-box_px is None for Done; text is None but for Type. Not here: running the actions, and the system message that declares
-them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than all the rest of an item.
+box_px is None for Done; text is None except for Type. Not here: running the actions, and the system message that declares
+them (`processing.agent_text.declare(ACTIONS)`), which takes more tokens than the rest of an item.
 """
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,8 +21,8 @@ from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
-Turn = tuple[str, str, dict[str, Any]]
-"""Instruction, answer and truth."""
+Instruction = tuple[str, str, dict[str, Any]]
+"""Wording, answer and truth."""
 
 POINT = Parameter(name="point", description="(x, y) in thousandths")
 TEXT = Parameter(name="text", description="what to write")
@@ -31,8 +32,6 @@ ACTIONS = (
     Action(name="Done", description="the screen is as wanted"),
 )
 MAX_TURNS = 6
-DONE_SHARE = 0.15
-"""Of the instructions for a field: those that name what it holds already."""
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "press": (
@@ -81,52 +80,47 @@ WORDS: tuple[str, ...] = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for acti
 
 
 def next_action(rng: Random, split: str, ease: float) -> Item:
-    """A window and one instruction."""
+    """One instruction for a window."""
     drawn = make_screen(rng, split, ease)
     instruction, answer, truth = instruct(rng, split, drawn, rng.choice(drawn.controls), ease)
-    return image_item("next_action", [drawn.image], instruction, answer, truth | {"scene": described(drawn)})
+    return image_item("next_action", [drawn.image], instruction, answer, truth | {"scene": drawn.described()})
 
 
 def action_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """An instruction for every control of one window, for a checkbox both: each is about the window as it is shown."""
+    """An instruction for every control of a window, and two for a checkbox. Each is about the window as it is shown."""
     drawn = make_screen(rng, split, ease)
     turns = [instruct(rng, split, drawn, control, ease) for control in drawn.controls if control.kind != "checkbox"]
     for control in drawn.controls:
         if control.kind == "checkbox":
-            turns += [_switch(rng, split, drawn, control, ease, wanted) for wanted in ("yes", "no")]
+            turns += [_switch(rng, split, drawn, control, ease, state) for state in ("yes", "no")]
     rng.shuffle(turns)
     kept = turns[:MAX_TURNS]
     item = dialogue_item("action_dialogue", drawn.image, [(instruction, answer) for instruction, answer, _ in kept])
-    truth = kept[-1][2] | {"scene": described(drawn)}
-    return Item(task=item.task, messages=item.messages, answer=item.answer, truth=truth)
+    return replace(item, truth=kept[-1][2] | {"scene": drawn.described()})
 
 
-def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Turn:
-    """An instruction that this control of the window answers, with the action and its truth."""
+def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Instruction:
+    """An instruction for a control of the window, the answer that does it, and the truth."""
     if control.kind == "checkbox":
         return _switch(rng, split, drawn, control, ease, rng.choice(("yes", "no")))
     if control.kind == "field":
-        return _type(rng, split, drawn, control, ease)
+        text = control.state if rng.random() < 0.15 else pick_word(rng, split)
+        instruction = phrase(rng, QUESTIONS["type"], ease, split, text=text, label=control.label)
+        action = _act(drawn, "Done") if text == control.state else _act(drawn, "Type", control.box_px, text)
+        return instruction, *action
     wording = "press" if control.kind == "button" else "open_tab"
     return phrase(rng, QUESTIONS[wording], ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
 
 
-def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, wanted: str) -> Turn:
-    wording = QUESTIONS["turn_on" if wanted == "yes" else "turn_off"]
+def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str) -> Instruction:
+    """An instruction that asks for a state of a checkbox."""
+    wording = QUESTIONS["turn_on" if state == "yes" else "turn_off"]
     instruction = phrase(rng, wording, ease, split, label=control.label)
-    return instruction, *(_act(drawn, "Done") if control.state == wanted else _act(drawn, "Tap", control.box_px))
-
-
-def _type(rng: Random, split: str, drawn: Screen, control: Control, ease: float) -> Turn:
-    done = rng.random() < DONE_SHARE
-    text = control.state if done else pick_word(rng, split)
-    instruction = phrase(rng, QUESTIONS["type"], ease, split, text=text, label=control.label)
-    done = text == control.state
-    return instruction, *(_act(drawn, "Done") if done else _act(drawn, "Type", control.box_px, text))
+    return instruction, *(_act(drawn, "Done") if control.state == state else _act(drawn, "Tap", control.box_px))
 
 
 def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None = None) -> tuple[str, dict[str, Any]]:
-    """The reply that does this, a touch being in the middle of the box, and its truth."""
+    """The reply with this action, at the middle of the box, and its truth."""
     size = drawn.image.size
     arguments: dict[str, Any] = {}
     if box_px:
@@ -137,15 +131,6 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
     answer = render_reply(Reply(thought="", calls=(Call(name, arguments),)))
     place = list(box_px) if box_px else None
     return answer, {"kind": "action", "name": name, "box_px": place, "text": text, "size": list(size)}
-
-
-def described(drawn: Screen) -> dict[str, Any]:
-    """The window as plain JSON: size, title, and of every control its kind, label, state and box in pixels."""
-    controls = [
-        {"kind": each.kind, "label": each.label, "state": each.state, "box_px": list(each.box_px)}
-        for each in drawn.controls
-    ]
-    return {"size": list(drawn.image.size), "title": drawn.title, "controls": controls}
 
 
 MAKERS: dict[str, Maker] = {"next_action": next_action}

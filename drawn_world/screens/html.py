@@ -1,31 +1,29 @@
-"""Windows of controls written as HTML, every control under a key of its own; the browser that draws them is elsewhere.
+"""Windows of controls as HTML, drawn by a browser.
 
-A `Tile` is a small page that shares one large sheet with many others (`drawn_world.browser`). Its inner HTML marks what
-will be asked for with `data-key`; where that comes to lie, only the browser knows. Styles, palettes, layouts and fonts are
-disjoint between splits. Not here: pages and windows of the exam's transfer tasks, which have styles of their own.
+Every control has a key, its place in the list of widgets, for which the browser gives its box. Styles, palettes, layouts
+and fonts are disjoint between splits. Not here: the pages and windows of the exam's transfer tasks, which have other styles.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil
 from random import Random
 
-from drawn_world.fonts import Face, faces
+from drawn_world.browser import Shot, Tile, shoot
+from drawn_world.dialogues import MAX_TURNS
+from drawn_world.fonts import faces
+from drawn_world.item import Item, dialogue_item
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.wording import BOXES, BUTTONS, FIELDS, TABS, TITLES
+from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets, placed
+from drawn_world.shapes.shape_tasks import ask
+from drawn_world.typesetting import with_scene
+from drawn_world.wording import BUTTONS, FIELDS, TITLES
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
-BASE_CSS = """
-body { margin: 0; background: white }
-.tile { position: absolute; overflow: hidden; contain: strict; font-synthesis: none; will-change: transform }
-.tile, .tile * { box-sizing: border-box }
-:where(.tile) * { margin: 0 }
-:where(.tile) :is(h1, h2, p, th, td, legend, button, input, select) { font: inherit; letter-spacing: inherit; color: inherit }
-"""
-"""What every tile needs. Letters never get a weight that their font file does not have. A tile that is said to change is
-painted as a layer of its own, from its own origin: so its pixels are the same wherever it lies on the sheet."""
-
+HTML_SCREEN = "screen_html"
+"""Name of the task. No recipe of nano uses it, because the exam (transfer_screen) is about windows that training never shows."""
 WINDOW_CSS = """
 .window { background: var(--window); color: var(--ink); line-height: 1.25; display: flex; flex-direction: column }
 :where(.window) {
@@ -83,8 +81,6 @@ STYLES: dict[str, dict[str, str]] = {
         "input { border: 0; background: #8884 } nav span { border-top: 3px solid var(--bar) }",
     },
 }
-MAX_WIDGETS = 5
-"""That a window of 224 pixels has room for, one below the other."""
 PALETTES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, button
     "train": (
         ((248, 248, 250), (30, 100, 190), (222, 230, 244)),
@@ -101,95 +97,80 @@ PALETTES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """A small page on a sheet of many."""
-
-    html: str
-    """Inside of the element that is the page; what has a `data-key` gets a box."""
-    size: tuple[int, int]
-    """Width and height in pixels."""
-    classes: str
-    css: str = ""
-    """Declarations of the tile itself, like variables."""
-    style: str = ""
-    """Rules for what is inside it; tiles with the same rules may share a class."""
-    faces: tuple[Face, ...] = ()
-    """Font files it names, each by `font_name`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Widget:
-    """One control as it was written; its key is its place in the list of widgets."""
-
-    kind: str
-    """button, checkbox, field or tab."""
-    label: str
-    state: str
-    """Content of a field, "yes" or "no" of a checkbox, else empty."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A window written as HTML, and what stands in it."""
+class HtmlWindow:
+    """A window as HTML, and its parts."""
 
     tile: Tile
     title: str
     widgets: tuple[Widget, ...]
 
+    def screen(self, shot: Shot) -> Screen:
+        """The window with the places of its controls, without those that the browser cut off."""
+        boxes = [(widget, shot.boxes.get(str(key))) for key, widget in enumerate(self.widgets)]
+        controls = [placed(widget, box) for widget, box in boxes if box]
+        return Screen(image=shot.image, title=self.title, controls=tuple(controls))
 
-def font_name(face: Face) -> str:
-    """The name under which a sheet knows a font file."""
-    return face.file.rsplit(".", 1)[0]
+
+def draw_html_screens(rng: Random, split: str, count: int) -> list[Item]:
+    """Draw `count` windows, each with up to six questions.
+
+    An item depends only on `rng` and its place in the list, not on `count`. Raises Qwen2VLError when no browser is
+    installed or it fails.
+    """
+    sources = [Random(rng.getrandbits(64)) for _ in range(count)]
+    made = [make_window(source, split) for source in sources]
+    shots = shoot([window.tile for window in made], WINDOW_CSS)
+    return [_dialogue(source, each.screen(shot)) for source, each, shot in zip(sources, made, shots, strict=True)]
 
 
-def make_window(rng: Random, split: str) -> Window:
-    """A title bar and two to five controls in a style of the split; labels are all different."""
+def _dialogue(rng: Random, screen: Screen) -> Item:
+    turns = [ask_point(rng, control, screen.image.size)[:2] for control in screen.controls]
+    turns += [ask_state(rng, control) for control in screen.controls if control.kind in ("checkbox", "field")]
+    turns.append((ask(rng, "window_title"), screen.title))
+    rng.shuffle(turns)
+    return with_scene(dialogue_item(HTML_SCREEN, screen.image, turns[:MAX_TURNS]), screen.described())
+
+
+def make_window(rng: Random, split: str) -> HtmlWindow:
+    """Sample a title and two to five controls with different labels, in a style of the split."""
     style = rng.choice(sorted(STYLES[split]))
-    face, widgets, title = rng.choice(faces(split, mono=False)), pick_widgets(rng, split), rng.choice(TITLES)
+    face, widgets, title = rng.choice(faces(split, mono=False)), pick_html_widgets(rng, split), rng.choice(TITLES)
     size = rng.randint(6, 7) * FACTOR, height_for(len(widgets), rng.randint(0, 1))
     tile = Tile(
-        html=f"<header><span>{title}</span><i></i></header><main>{_controls(widgets)}</main>",
+        html=f"<header><span>{title}</span><i></i></header><main>{controls_html(widgets, _control_html)}</main>",
         size=size,
         classes=f"window {rng.choice(LAYOUTS[split])} {style}",
-        css=f'font: {rng.randint(13, 15)}px "{font_name(face)}"; {_colours(rng, split)}',
+        css=f'font: {rng.randint(13, 15)}px "{face.css_name}"; {_colours(rng, split)}',
         style=STYLES[split][style],
         faces=(face,),
     )
-    return Window(tile=tile, title=title, widgets=tuple(widgets))
+    return HtmlWindow(tile=tile, title=title, widgets=tuple(widgets))
 
 
 def height_for(count: int, spare: int = 0) -> int:
-    """Of a window with so many controls one below the other, in pixels; spare: visual tokens more, where there may be."""
+    """Height in pixels of a window with controls one below the other. spare: visual tokens to add, within 5 to 8 in all."""
     return min(8, max(5, ceil((44 + 36 * count) / FACTOR) + spare)) * FACTOR
 
 
-def pick_widgets(rng: Random, split: str) -> list[Widget]:
-    """One to three buttons, up to two checkboxes and one field, now and then two tabs in front of them; or a form."""
-    if rng.random() < 0.2:
-        fields = [
-            Widget(kind="field", label=label, state=pick_word(rng, split))
-            for label in rng.sample(FIELDS, rng.randint(2, 4))
-        ]
-        return [*fields, Widget(kind="button", label=rng.choice(BUTTONS), state="")]
-    widgets = [Widget(kind="button", label=label, state="") for label in rng.sample(BUTTONS, rng.randint(1, 3))]
-    for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2))):
-        widgets.append(Widget(kind="checkbox", label=label, state=rng.choice(("yes", "no"))))
-    if rng.random() < 0.4 or len(widgets) == 1:
-        widgets.append(Widget(kind="field", label=rng.choice(FIELDS), state=pick_word(rng, split)))
-    rng.shuffle(widgets)
-    widgets = widgets[:MAX_WIDGETS]
-    if rng.random() < 0.25 and len(widgets) < 4:
-        widgets = [Widget(kind="tab", label=label, state="") for label in rng.sample(TABS, 2)] + widgets
-    return widgets
+def pick_html_widgets(rng: Random, split: str) -> list[Widget]:
+    """Sample the widgets of a window, at most five below the tabs; one window in five is a form of fields and a button."""
+    if rng.random() >= 0.2:
+        return pick_widgets(rng, split, most=5)
+    fields = [
+        Widget(kind="field", label=label, state=pick_word(rng, split))
+        for label in rng.sample(FIELDS, rng.randint(2, 4))
+    ]
+    return [*fields, Widget(kind="button", label=rng.choice(BUTTONS))]
 
 
-def _controls(widgets: list[Widget]) -> str:
-    tabs = [_control(key, widget) for key, widget in enumerate(widgets) if widget.kind == "tab"]
-    others = [_control(key, widget) for key, widget in enumerate(widgets) if widget.kind != "tab"]
-    return (f"<nav>{''.join(tabs)}</nav>" if tabs else "") + "".join(others)
+def controls_html(widgets: Sequence[Widget], control_html: Callable[[str, Widget], str]) -> str:
+    """HTML of all controls, the tabs in a bar before the others. control_html: HTML of one control from its key."""
+    written = [control_html(str(key), widget) for key, widget in enumerate(widgets)]
+    tabs = sum(widget.kind == "tab" for widget in widgets)  # tabs come first
+    return (f"<nav>{''.join(written[:tabs])}</nav>" if tabs else "") + "".join(written[tabs:])
 
 
-def _control(key: int, widget: Widget) -> str:
+def _control_html(key: str, widget: Widget) -> str:
     label, state = escape(widget.label), escape(widget.state)
     if widget.kind == "button":
         return f'<button data-key="{key}">{label}</button>'
@@ -201,12 +182,10 @@ def _control(key: int, widget: Widget) -> str:
 
 
 def _colours(rng: Random, split: str) -> str:
-    window, bar, button = (jitter(rng, colour, 6) for colour in rng.choice(PALETTES[split]))
-    named = {"window": window, "ink": _ink_on(window), "bar": bar, "bar-ink": _ink_on(bar)}
-    named |= {"button": button, "button-ink": _ink_on(button)}
-    return "; ".join(f"--{name}: rgb{colour}" for name, colour in named.items())
-
-
-def _ink_on(ground: Rgb) -> Rgb:
-    """Black on light, white on dark."""
-    return (15, 15, 15) if luma(ground) > 135 else (245, 245, 245)
+    """CSS variables for the colours of a window and for ink, black or white, that is legible on each."""
+    variables: dict[str, Rgb] = {}
+    for name, colour in zip(("window", "bar", "button"), rng.choice(PALETTES[split]), strict=True):
+        ground = jitter(rng, colour, 6)
+        ink = (15, 15, 15) if luma(ground) > 135 else (245, 245, 245)
+        variables |= {name: ground, "ink" if name == "window" else f"{name}-ink": ink}
+    return "; ".join(f"--{name}: rgb{colour}" for name, colour in variables.items())

@@ -1,14 +1,14 @@
-"""Mock-ups of windows: a title bar and a few labelled controls. Same labels in all splits, other layouts."""
+"""Drawn windows: a title bar and a few labelled controls. All splits have the same labels, but each has its own layouts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from PIL import Image, ImageDraw
 
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
-from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import PLAIN_FAMILIES
@@ -34,20 +34,48 @@ THEMES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, bu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    """One control of a window."""
+class Widget:
+    """One control of a window, without a place."""
 
     kind: str
     """button, checkbox, field or tab."""
     label: str
-    state: str
-    """Content of a field, "yes" or "no" of a checkbox, else empty."""
-    box_px: Box
+    state: str = ""
+    """Content of a field, "yes" or "no" for a checkbox, else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
-    """How a window is drawn."""
+class Control(Widget):
+    """One control of a window, and its place."""
+
+    box_px: Box
+
+
+def placed(widget: Widget, box_px: Box) -> Control:
+    """The widget at a place."""
+    return Control(kind=widget.kind, label=widget.label, state=widget.state, box_px=box_px)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """A drawn window and its parts."""
+
+    image: Image.Image
+    title: str
+    controls: tuple[Control, ...]
+
+    def described(self) -> dict[str, Any]:
+        """Description for JSON: size, title, and kind, label, state and box in pixels of every control."""
+        controls = [
+            {"kind": each.kind, "label": each.label, "state": each.state, "box_px": list(each.box_px)}
+            for each in self.controls
+        ]
+        return {"size": list(self.image.size), "title": self.title, "controls": controls}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowStyle:
+    """Font and colours of a window, and how its parts are drawn."""
 
     face: Face
     text_px: int
@@ -56,205 +84,188 @@ class Style:
     button: Rgb
     rounding: int
 
+    @classmethod
+    def sample(cls, rng: Random, split: str) -> "WindowStyle":
+        """A style of the split."""
+        window, bar, button = rng.choice(THEMES[split])
+        face = rng.choice(faces(split, mono=False))
+        bar, button = jitter(rng, bar, 10), jitter(rng, button, 6)
+        rounding, text_px = rng.choice((0, 3, 6)), rng.randint(13, 15)
+        return cls(face=face, text_px=text_px, window=window, bar=bar, button=button, rounding=rounding)
+
     def ink_on(self, ground: Rgb) -> Rgb:
-        """Black on light, white on dark."""
+        """Black on light grounds, white on dark ones."""
         return (15, 15, 15) if sum(ground) > 384 else (245, 245, 245)
 
+    def extent(self, widget: Widget) -> tuple[int, int]:
+        """Width and height of a control in pixels."""
+        text_width, line = self.face.ink_size(self.text_px, widget.label)
+        if widget.kind == "checkbox":
+            return text_width + line + 6, line + 2
+        if widget.kind == "field":
+            return text_width + 6 + max(64, self.face.ink_size(self.text_px, widget.state)[0] + 10), line + 8
+        return text_width + (14 if widget.kind == "button" else 10), line + 8
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
-    """A drawn window and what it holds."""
+    def draw_title_bar(self, image: Image.Image, title: str) -> int:
+        """Draw the title bar with a cross for closing; returns its bottom edge."""
+        pen, height = ImageDraw.Draw(image), self.text_px + 9
+        pen.rectangle((0, 0, image.width - 1, height - 1), fill=self.bar)
+        ink = self.ink_on(self.bar)
+        self.face.write(image, self.text_px, title, (6, 4), ink)
+        right, middle = image.width - 12, height // 2
+        pen.line((right, middle - 4, right + 7, middle + 3), fill=ink)
+        pen.line((right, middle + 3, right + 7, middle - 4), fill=ink)
+        return height
 
-    image: Image.Image
-    title: str
-    controls: tuple[Control, ...]
+    def draw_control(self, image: Image.Image, control: Control) -> None:
+        """Draw one control in its box."""
+        pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), control.box_px
+        ink, write = self.ink_on(self.window), self.face.write
+        outline = tuple((a + b) // 2 for a, b in zip(ink, self.window, strict=True))
+        if control.kind == "button":
+            pen.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), self.rounding, fill=self.button, outline=outline)
+            write(image, self.text_px, control.label, (x1 + 7, y1 + 4), self.ink_on(self.button))
+        elif control.kind == "tab":
+            pen.line([(x1, y2 - 1), (x1, y1), (x2 - 1, y1), (x2 - 1, y2 - 1)], fill=outline)
+            write(image, self.text_px, control.label, (x1 + 5, y1 + 4), ink)
+        elif control.kind == "checkbox":
+            side = y2 - y1 - 1
+            pen.rectangle((x1, y1, x1 + side, y2 - 1), outline=outline)
+            if control.state == "yes":
+                hook = [(x1 + 3, y1 + side // 2), (x1 + side * 2 // 5, y2 - 4), (x1 + side - 3, y1 + 3)]
+                pen.line(hook, fill=ink, width=2)
+            write(image, self.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
+        else:
+            label_box = write(image, self.text_px, control.label, (x1, y1 + 4), ink)
+            pen.rectangle((label_box[2] + 6, y1, x2 - 1, y2 - 1), fill=(255, 255, 255), outline=outline)
+            write(image, self.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
 
 
 def screen(rng: Random, split: str) -> Item:
-    """Point at a control, or tell the state of a checkbox, the content of a field or the title."""
+    """Point at a control, or give the state of a checkbox, the content of a field or the title."""
     drawn = make_screen(rng, split)
-    return _question(rng, drawn.image, drawn.title, drawn.controls)
+    roll = rng.random()
+    boxes = [control for control in drawn.controls if control.kind == "checkbox"]
+    fields = [control for control in drawn.controls if control.kind == "field"]
+    if boxes and roll < 0.3:
+        question, answer = ask_state(rng, rng.choice(boxes))
+        truth = text_truth(answer)
+    elif fields and roll < 0.5:
+        question, answer = ask_state(rng, rng.choice(fields))
+        truth = text_truth(answer, read=[answer])
+    elif roll > 0.92:
+        question, answer, truth = ask(rng, "window_title"), drawn.title, text_truth(drawn.title)
+    else:
+        target = rng.choice(drawn.controls)
+        question, answer, label = ask_point(rng, target, drawn.image.size)
+        truth = place_truth("point", target.box_px, drawn.image.size, label)
+    return image_item("screen", [drawn.image], question, answer, truth)
 
 
 def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = None) -> Screen:
-    """A window; with probability `ease` of one size. Of two to six controls at most `most`."""
-    style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
-    size = (6 * FACTOR, 6 * FACTOR) if ease and rng.random() < ease else _screen_size(rng)
+    """Draw a window of two to six controls, or at most `most`; with probability `ease` all windows have one size."""
+    style, layout = WindowStyle.sample(rng, split), rng.choice(LAYOUTS[split])
+    if ease and rng.random() < ease:
+        size = (6 * FACTOR, 6 * FACTOR)
+    elif rng.random() < 0.15:
+        size = rng.randint(140, 196), rng.randint(140, 196)
+    else:
+        size = rng.randint(5, 7) * FACTOR, rng.randint(5, 7) * FACTOR
     title = rng.choice(TITLES)
     image = Image.new("RGB", size, style.window)
-    top = _draw_bar(image, style, title)
-    controls = _place(rng, _wanted(rng, split)[:most], style, layout, size, top + 4)
+    top = style.draw_title_bar(image, title)
+    controls = _arrange(rng, pick_widgets(rng, split)[:most], style, layout, size, top + 4)
     for control in controls:
-        _draw_control(image, style, control)
+        style.draw_control(image, control)
     return Screen(image=image, title=title, controls=tuple(controls))
-
-
-CELL = 3 * FACTOR
-"""Width in pixels of a cell of the easiest windows, one visual token high."""
 
 
 def make_cells(rng: Random, split: str, ease: float) -> Screen:
-    """Two to five buttons in cells, alike but for their labels: to pointing what aligned letters are to reading.
+    """Draw a window of two to five buttons in cells that differ only in their labels: the easiest pointing.
 
-    Of 6 x 6 visual tokens; with probability `ease` there are but two.
+    The window has 6 x 6 visual tokens; a cell is 3 wide and 1 high. With probability `ease` there are only two buttons.
     """
     plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
     (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
-    style = Style(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
-    image, title = Image.new("RGB", (2 * CELL, 6 * FACTOR), window), rng.choice(TITLES)
-    _draw_bar(image, style, title)
+    style = WindowStyle(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
+    image, title = Image.new("RGB", (6 * FACTOR, 6 * FACTOR), window), rng.choice(TITLES)
+    style.draw_title_bar(image, title)
     labels = rng.sample(BUTTONS, 2 if rng.random() < ease else rng.randint(2, 5))
     controls = []
     for label, cell in zip(labels, rng.sample(range(2, 12), len(labels)), strict=True):
-        x, y = cell % 2 * CELL + 3, cell // 2 * FACTOR + 3
-        width, height = _extent(style, "button", label, "")
+        widget = Widget(kind="button", label=label)
+        x, y = cell % 2 * 3 * FACTOR + 3, cell // 2 * FACTOR + 3
+        width, height = style.extent(widget)
         box = (x, y, min(x + width, image.width), min(y + height, y + FACTOR - 4))
-        controls.append(Control(kind="button", label=label, state="", box_px=box))
-        _draw_control(image, style, controls[-1])
+        controls.append(placed(widget, box))
+        style.draw_control(image, controls[-1])
     return Screen(image=image, title=title, controls=tuple(controls))
 
 
-def _style(rng: Random, split: str) -> Style:
-    window, bar, button = rng.choice(THEMES[split])
-    face = rng.choice(faces(split, mono=False))
-    bar, button = jitter(rng, bar, 10), jitter(rng, button, 6)
-    rounding, text_px = rng.choice((0, 3, 6)), rng.randint(13, 15)
-    return Style(face=face, text_px=text_px, window=window, bar=bar, button=button, rounding=rounding)
+def pick_widgets(rng: Random, split: str, most: int | None = None) -> list[Widget]:
+    """Sample two to six controls with different labels.
+
+    They are one to three buttons, up to two checkboxes and a field, of which at most `most` are kept; sometimes two tabs
+    come before them.
+    """
+    widgets = [Widget(kind="button", label=label) for label in rng.sample(BUTTONS, rng.randint(1, 3))]
+    for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2))):
+        widgets.append(Widget(kind="checkbox", label=label, state=rng.choice(("yes", "no"))))
+    if rng.random() < 0.4 or len(widgets) == 1:
+        widgets.append(Widget(kind="field", label=rng.choice(FIELDS), state=pick_word(rng, split)))
+    rng.shuffle(widgets)
+    widgets = widgets[:most]
+    if rng.random() < 0.25 and len(widgets) < 4:
+        widgets = [*(Widget(kind="tab", label=label) for label in rng.sample(TABS, 2)), *widgets]
+    return widgets
 
 
-def _screen_size(rng: Random) -> tuple[int, int]:
-    if rng.random() < 0.15:
-        return rng.randint(140, 196), rng.randint(140, 196)
-    return rng.randint(5, 7) * FACTOR, rng.randint(5, 7) * FACTOR
-
-
-def _draw_bar(image: Image.Image, style: Style, title: str) -> int:
-    """Title bar with its title and a closing mark; returns its bottom edge."""
-    pen, height = ImageDraw.Draw(image), style.text_px + 9
-    pen.rectangle((0, 0, image.width - 1, height - 1), fill=style.bar)
-    ink = style.ink_on(style.bar)
-    write(image, style.face, style.text_px, title, (6, 4), ink)
-    right, middle = image.width - 12, height // 2
-    pen.line((right, middle - 4, right + 7, middle + 3), fill=ink)
-    pen.line((right, middle + 3, right + 7, middle - 4), fill=ink)
-    return height
-
-
-def _wanted(rng: Random, split: str) -> list[tuple[str, str, str]]:
-    """Kind, label and state of two to six controls; labels are all different."""
-    wanted = [("button", label, "") for label in rng.sample(BUTTONS, rng.randint(1, 3))]
-    wanted += [("checkbox", label, rng.choice(("yes", "no"))) for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2)))]
-    if rng.random() < 0.4 or len(wanted) == 1:
-        wanted.append(("field", rng.choice(FIELDS), pick_word(rng, split)))
-    rng.shuffle(wanted)
-    if rng.random() < 0.25 and len(wanted) < 4:
-        wanted = [("tab", label, "") for label in rng.sample(TABS, 2)] + wanted
-    return wanted
-
-
-def _extent(style: Style, kind: str, label: str, state: str) -> tuple[int, int]:
-    text_width, line = ink_size(style.face, style.text_px, label)
-    if kind == "checkbox":
-        return text_width + line + 6, line + 2
-    if kind == "field":
-        return text_width + 6 + max(64, ink_size(style.face, style.text_px, state)[0] + 10), line + 8
-    return text_width + (14 if kind == "button" else 10), line + 8
-
-
-def _place(
-    rng: Random, wanted: list[tuple[str, str, str]], style: Style, layout: str, size: tuple[int, int], top: int
+def _arrange(
+    rng: Random, widgets: Sequence[Widget], style: WindowStyle, layout: str, size: tuple[int, int], top: int
 ) -> list[Control]:
-    """Rows of controls from the top down; what no longer fits is left out, the first control always fits."""
-    rows = _rows(rng, wanted, style, layout, size[0] - 12)
-    heights = [max(_extent(style, *each)[1] for each in row) for row in rows]
+    """Rows of controls from the top down, without those that do not fit; the first row always fits."""
+    rows = _rows(rng, widgets, style, layout, size[0] - 12)
+    heights = [max(style.extent(each)[1] for each in row) for row in rows]
     while len(rows) > 1 and top + sum(heights) + 3 * len(rows) > size[1]:
         rows.pop()
         heights.pop()
     gap = min(20, (size[1] - top - sum(heights)) // (len(rows) + 1))
     controls, y = [], top + rng.randint(0, max(0, gap))
     for row, height in zip(rows, heights, strict=True):
-        widths = [_extent(style, *each)[0] for each in row]
-        slack = size[0] - 12 - sum(widths) - 6 * (len(row) - 1)
+        slack = size[0] - 12 - sum(style.extent(each)[0] for each in row) - 6 * (len(row) - 1)
         x = 6 + {"right": slack, "centre": slack // 2, "spread": rng.randint(0, max(0, slack))}.get(layout, 0)
-        for (kind, label, state), width in zip(row, widths, strict=True):
-            box = (x, y, x + width, y + _extent(style, kind, label, state)[1])
-            controls.append(Control(kind=kind, label=label, state=state, box_px=box))
-            x += width + 6
+        for widget in row:
+            across, high = style.extent(widget)
+            controls.append(placed(widget, (x, y, x + across, y + high)))
+            x += across + 6
         y += height + gap
     return controls
 
 
-def _rows(
-    rng: Random, wanted: list[tuple[str, str, str]], style: Style, layout: str, room: int
-) -> list[list[tuple[str, str, str]]]:
-    """Tabs share a row; "flow" fills rows; other layouts put two controls side by side now and then."""
+def _rows(rng: Random, widgets: Sequence[Widget], style: WindowStyle, layout: str, room: int) -> list[list[Widget]]:
+    """Tabs share a row. The layout "flow" fills rows, "left" has one control a row, others sometimes put two side by side."""
     share = {"flow": 1.0, "left": 0.0}.get(layout, 0.35)
-    rows: list[list[tuple[str, str, str]]] = []
+    rows: list[list[Widget]] = []
     used = room + 1
-    for each in wanted:
-        width = _extent(style, *each)[0] + 6
-        tabs = bool(rows) and each[0] == "tab" and rows[-1][-1][0] == "tab"
-        apart = bool(rows) and each[0] != "tab" and rows[-1][-1][0] == "tab"
-        if used + width <= room + 6 and not apart and (tabs or rng.random() < share):
-            rows[-1].append(each)
+    for widget in widgets:
+        width = style.extent(widget)[0] + 6
+        after_tab = bool(rows) and rows[-1][-1].kind == "tab"
+        tabs, separate = after_tab and widget.kind == "tab", after_tab and widget.kind != "tab"
+        if used + width <= room + 6 and not separate and (tabs or rng.random() < share):
+            rows[-1].append(widget)
             used += width
         else:
-            rows.append([each])
+            rows.append([widget])
             used = width
     return rows
 
 
-def _draw_control(image: Image.Image, style: Style, control: Control) -> None:
-    pen, (x1, y1, x2, y2) = ImageDraw.Draw(image), control.box_px
-    ink = style.ink_on(style.window)
-    frame = tuple((a + b) // 2 for a, b in zip(ink, style.window, strict=True))
-    if control.kind == "button":
-        pen.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), style.rounding, fill=style.button, outline=frame)
-        write(image, style.face, style.text_px, control.label, (x1 + 7, y1 + 4), style.ink_on(style.button))
-    elif control.kind == "tab":
-        pen.line([(x1, y2 - 1), (x1, y1), (x2 - 1, y1), (x2 - 1, y2 - 1)], fill=frame)
-        write(image, style.face, style.text_px, control.label, (x1 + 5, y1 + 4), ink)
-    elif control.kind == "checkbox":
-        _draw_checkbox(pen, control, frame, ink)
-        write(image, style.face, style.text_px, control.label, (x1 + (y2 - y1) + 4, y1 + 1), ink)
-    else:
-        label_box = write(image, style.face, style.text_px, control.label, (x1, y1 + 4), ink)
-        pen.rectangle((label_box[2] + 6, y1, x2 - 1, y2 - 1), fill=(255, 255, 255), outline=frame)
-        write(image, style.face, style.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
-
-
-def _draw_checkbox(pen: ImageDraw.ImageDraw, control: Control, frame: tuple[int, ...], ink: Rgb) -> None:
-    x1, y1, _, y2 = control.box_px
-    side = y2 - y1 - 1
-    pen.rectangle((x1, y1, x1 + side, y2 - 1), outline=frame)
-    if control.state == "yes":
-        hook = [(x1 + 3, y1 + side // 2), (x1 + side * 2 // 5, y2 - 4), (x1 + side - 3, y1 + 3)]
-        pen.line(hook, fill=ink, width=2)
-
-
 def ask_state(rng: Random, control: Control, ease: float = 0.0) -> tuple[str, str]:
-    """Whether a checkbox is checked, or what a field holds."""
+    """A question for the state of a checkbox or the content of a field, and its answer."""
     return ask(rng, "checked" if control.kind == "checkbox" else "field", ease, label=control.label), control.state
 
 
 def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float = 0.0) -> tuple[str, str, str]:
-    """Question, answer and the label used."""
+    """A question for a point on a control, its answer, and the label that the question uses."""
     label = rng.choice(CONTROL_LABELS[control.kind]).format(label=control.label)
     return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
-
-
-def _question(rng: Random, image: Image.Image, title: str, controls: Sequence[Control]) -> Item:
-    roll = rng.random()
-    boxes = [control for control in controls if control.kind == "checkbox"]
-    fields = [control for control in controls if control.kind == "field"]
-    if boxes and roll < 0.3:
-        question, answer = ask_state(rng, rng.choice(boxes))
-        return image_item("screen", [image], question, answer, text_truth(answer))
-    if fields and roll < 0.5:
-        question, answer = ask_state(rng, rng.choice(fields))
-        return image_item("screen", [image], question, answer, text_truth(answer, read=[answer]))
-    if roll > 0.92:
-        return image_item("screen", [image], ask(rng, "window_title"), title, text_truth(title))
-    target = rng.choice(controls)
-    question, answer, label = ask_point(rng, target, image.size)
-    return image_item("screen", [image], question, answer, place_truth("point", target.box_px, image.size, label))

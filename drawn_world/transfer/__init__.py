@@ -1,1 +1,1 @@
-"""Transfer tasks of the exam: the drawn world's questions about images that other programs made."""
+"""Transfer tasks of the exam: questions like those of the other rooms, about images that other programs drew."""

@@ -1,6 +1,6 @@
-"""Charts drawn by matplotlib: the same data and questions as nano.world.charts, in matplotlib's own looks.
+"""Charts drawn by matplotlib: data and questions of `drawn_world.charts`, in matplotlib's own looks. Only for the exam.
 
-For the exam alone. matplotlib (the extra "plot") is imported when the first chart is drawn.
+matplotlib is the extra "plot" and heavy; it is imported when the first chart is drawn.
 """
 
 from random import Random
@@ -8,44 +8,39 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.charts.chart_data import COLOUR_NAMES, Chart, make_chart, words_to_read
-from drawn_world.charts.chart_tasks import ask_value, scene_of
+from drawn_world.charts.chart_data import COLOUR_NAMES, Chart, make_chart
+from drawn_world.charts.chart_tasks import ChartQuestions
 from drawn_world.item import Item, image_item
 from qwen2vl.common.errors import Qwen2VLError
 
-SIDES = (140, 168, 196)
-FAMILIES = ("DejaVu Sans", "DejaVu Sans", "DejaVu Serif", "STIXGeneral")  # all inside matplotlib
-GRIDS = ("none", "y", "both")
-CYCLES = ("tab10", "Set2", "Dark2")
 DPI = 100
-CAPITALS = 0.73  # height of a capital in sizes of its font
 
 
 def chart_value(rng: Random) -> Item:
-    """The value of one category, asked in the wordings of the test split.
+    """Give the value of one category; the wording is of the test split.
 
-    Raises Qwen2VLError without matplotlib, and when the word list is not installed.
+    Raises Qwen2VLError when matplotlib or the word list is not installed.
     """
-    chart, image = draw_chart(rng, make_chart(rng, "test", 0.0))
-    question, answer, truth = ask_value(rng, chart, rng.randrange(len(chart.labels)), 0.0, "test")
-    read = words_to_read(chart)
-    truth = truth | {"scene": scene_of(chart)} | ({"read": read} if read else {})
-    return image_item("transfer_chart", [image], question, answer, truth)
+    chart, image = plot_chart(rng, make_chart(rng, "test", 0.0))
+    questions = ChartQuestions(rng=rng, chart=chart, split="test", ease=0.0)
+    question, answer, truth = questions.value(rng.randrange(len(chart.labels)))
+    return image_item("transfer_chart", [image], question, answer, chart.complete(truth, chart.described()))
 
 
-def draw_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
-    """The image, and the chart as drawn: without its last categories where their labels had no room."""
+def plot_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
+    """The chart, without its last categories if their labels have no room, and its image."""
     try:
-        from matplotlib import rc_context
+        from matplotlib import rc_context  # heavy, an extra
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise Qwen2VLError('drawing charts for the exam needs matplotlib: pip install "qwen2vl[plot]"') from error
-    text_px = rng.choice((8, 9, 10)) / CAPITALS
-    size, horizontal = _size(rng, chart.kind), chart.kind == "bar" and rng.random() < 0.35
+    text_px = rng.choice((8, 9, 10)) / 0.73  # capitals have 0.73 times the height of their font
+    sides = (168, 196) if chart.kind == "pie" else (140, 168, 196)
+    size, horizontal = (rng.choice(sides), rng.choice(sides)), chart.kind == "bar" and rng.random() < 0.35
     chart = _with_room(chart, size[0], text_px, horizontal)
     settings: Any = {
-        "font.family": rng.choice(FAMILIES),
+        "font.family": rng.choice(("DejaVu Sans", "DejaVu Sans", "DejaVu Serif", "STIXGeneral")),  # all in matplotlib
         "font.size": text_px * 72 / DPI,
         "axes.linewidth": 0.8,
         "axes.axisbelow": True,
@@ -65,15 +60,8 @@ def draw_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
     return chart, image
 
 
-def _size(rng: Random, kind: str) -> tuple[int, int]:
-    """Width and height; pies need both."""
-    if kind == "pie":
-        return rng.choice(SIDES[1:]), rng.choice(SIDES[1:])
-    return rng.choice(SIDES), rng.choice(SIDES)
-
-
 def _with_room(chart: Chart, width: int, text_px: float, horizontal: bool) -> Chart:
-    """As many categories as have room for their labels side by side."""
+    """The chart with as many categories as have room for their labels side by side."""
     across = max(map(len, chart.labels)) * text_px * 0.64 + 6
     while len(chart.labels) > 2 and chart.kind != "pie" and not horizontal and len(chart.labels) * across > width - 36:
         chart = chart.without_last()
@@ -81,17 +69,18 @@ def _with_room(chart: Chart, width: int, text_px: float, horizontal: bool) -> Ch
 
 
 def _colours(rng: Random, chart: Chart) -> list[Any]:
-    """One of a category; bars and slices named after colours are drawn in them."""
-    from matplotlib import color_sequences
+    """One colour per category; bars and slices named after colours have these colours."""
+    from matplotlib import color_sequences  # heavy, an extra
 
     if set(chart.labels) <= set(COLOUR_NAMES) and chart.kind != "line":
         return ["gold" if label == "yellow" else f"tab:{label}" for label in chart.labels]
-    cycle, count = color_sequences[rng.choice(CYCLES)], len(chart.labels)
+    cycle, count = color_sequences[rng.choice(("tab10", "Set2", "Dark2"))], len(chart.labels)
     several = chart.kind == "pie" or (chart.kind == "bar" and rng.random() < 0.3)
     return cycle[:count] if several else [rng.choice(cycle)] * count
 
 
 def _draw_axes(rng: Random, axes: Any, chart: Chart, horizontal: bool) -> None:
+    """Bars or a line, with values if they are written."""
     colours = _colours(rng, chart)
     width = rng.uniform(0.5, 0.85)
     if chart.kind == "line":
@@ -110,12 +99,12 @@ def _draw_axes(rng: Random, axes: Any, chart: Chart, horizontal: bool) -> None:
 
 
 def _draw_value_axis(rng: Random, axes: Any, chart: Chart, horizontal: bool) -> None:
-    """From nought to the end of the axis, or as far as matplotlib takes it; whole numbers at the ticks."""
+    """An axis from zero to the end of the chart's axis or a little above the largest value, with whole numbers at the ticks."""
     end = chart.top if rng.random() < 0.6 else max(chart.values) * 1.08
     (axes.set_xlim if horizontal else axes.set_ylim)(0, end * 1.18 if chart.written else end)
     axis = axes.xaxis if horizontal else axes.yaxis
     axis.get_major_locator().set_params(integer=True, min_n_ticks=4)
-    grid = rng.choice(GRIDS)
+    grid = rng.choice(("none", "y", "both"))
     if grid == "both":
         axes.grid(True, color="0.85", linewidth=0.6)
     elif grid == "y":
@@ -128,7 +117,7 @@ def _draw_value_axis(rng: Random, axes: Any, chart: Chart, horizontal: bool) -> 
 
 
 def _draw_pie(rng: Random, axes: Any, chart: Chart) -> None:
-    """Labels around the pie, or a legend below it."""
+    """A pie with labels around it or a legend below it."""
     legend, colours = rng.random() < 0.4, _colours(rng, chart)
     axes.pie(
         chart.values,

@@ -1,4 +1,4 @@
-"""A word written over a photograph: a transfer task, for the exam alone.
+"""A word written over a photograph: a transfer task, only for the exam.
 
     photo               licence
     astronaut           public domain (NASA)
@@ -12,8 +12,8 @@
     hubble_deep_field   public domain (NASA)
     rocket              public domain (SpaceX)
 
-The photographs are those inside the package scikit-image, which names these licences; they are read as files, without
-importing it, so it needs none of its dependencies. Fonts, words and wording are those of the test split.
+The photographs are files of the package scikit-image, which names these licences. The package is not imported, so its
+dependencies are not needed. Fonts, words and wording are those of the test split.
 """
 
 from functools import lru_cache
@@ -26,14 +26,12 @@ from PIL import Image
 from drawn_world import wording
 from drawn_world.fonts import faces
 from drawn_world.item import Box, Item, image_item, text_truth
-from drawn_world.lettering import fit_size, ink_size
 from drawn_world.reading.textures import write_over
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
 
-INSTALL_LINE = "pip install --no-deps scikit-image"
 PHOTOS = (
     "astronaut.png",
     "brick.png",
@@ -51,13 +49,13 @@ MARGIN = 4
 
 
 def transfer_photo(rng: Random) -> Item:
-    """A word on a piece of a photograph, read. Raises Qwen2VLError where photographs, fonts or words are not installed."""
+    """Read a word on a part of a photograph. Raises Qwen2VLError when photographs, fonts or words are not installed."""
     name, face, word = rng.choice(PHOTOS), rng.choice(faces(SPLIT, mono=False)), pick_word(rng, SPLIT)
     widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 14 * len(word)]
     size = rng.choice(widths), rng.randint(2, 3) * FACTOR
     image, cut = _cut(rng, _photo(name), size)
-    text_px = fit_size(face, word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
-    wide, high = ink_size(face, text_px, word)
+    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
+    wide, high = face.ink_size(text_px, word)
     x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
     box = (x, y, x + wide, y + high)
     edge = write_over(rng, image, face, text_px, word, box)
@@ -67,13 +65,13 @@ def transfer_photo(rng: Random) -> Item:
 
 
 def photo_folder() -> Path:
-    """Where the photographs lie. Raises Qwen2VLError with the install line."""
+    """The folder of the photographs. Raises Qwen2VLError with the install line."""
     found = find_spec("skimage")
     folders = found.submodule_search_locations if found else None
     if not folders:
         raise Qwen2VLError(
-            "scikit-image was not found: drawing words on photographs needs the photographs inside it; install it with: "
-            + INSTALL_LINE
+            "scikit-image was not found: drawing words on photographs needs its photographs; install it with: "
+            "pip install --no-deps scikit-image"
         )
     return Path(folders[0]) / "data"
 
@@ -85,7 +83,7 @@ def _photo(name: str) -> Image.Image:
 
 
 def _cut(rng: Random, photo: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Box]:
-    """A piece of the photograph, of the image's shape, shrunk to its size."""
+    """A part of the photograph that has the shape of the image, reduced to its size; and its box on the photograph."""
     most = min(photo.width / size[0], photo.height / size[1])
     scale = rng.uniform(min(1.0, most), most)
     width, height = int(size[0] * scale), int(size[1] * scale)

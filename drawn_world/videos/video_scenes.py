@@ -14,8 +14,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from drawn_world import palette
-from drawn_world.fonts import Face, faces, font
-from drawn_world.lettering import fit_size
+from drawn_world.fonts import Face, faces
 from drawn_world.palette import Rgb
 from drawn_world.shapes.shape_scenes import Placed, in_cell, make_shape, scatter
 from qwen2vl.spec.config import FACTOR
@@ -52,9 +51,9 @@ Part = tuple[Thing, tuple[Span, ...]]
 
 @lru_cache(maxsize=4096)
 def _digit_mask(face: Face, height: int, digit: str) -> Image.Image:
-    size = fit_size(face, digit, height, height)
+    size = face.fit_size(digit, height, height)
     large = Image.new("L", (2 * height, 2 * height))
-    ImageDraw.Draw(large).text((height // 2, height // 4), digit, font=font(face, size), fill=255)
+    ImageDraw.Draw(large).text((height // 2, height // 4), digit, font=face.at(size), fill=255)
     return large.crop(large.getbbox())
 
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from drawn_world import SPLITS, Item, corpus_words, fonts, words
+from drawn_world.browser import Tile
 from drawn_world.item import Maker, Turn
-from drawn_world.screens.html import Tile
 from qwen2vl.common.errors import Qwen2VLError
 
 Questions = Mapping[str, Sequence[str]]

@@ -1,4 +1,4 @@
-"""Next actions: the reply is what the agent's parser reads, and the window's description bears it out."""
+"""Next actions: the agent's parser reads the reply, and the reply agrees with the description of the window."""
 
 import json
 import re
@@ -32,7 +32,7 @@ TASKS = actions.MAKERS | actions.LESSONS
 draw = partial(drawn, TASKS)
 
 
-def _call(answer: str) -> Call:
+def _only_call(answer: str) -> Call:
     reply = parse_reply(answer)
     assert reply.thought == "" and len(reply.calls) == 1
     (call,) = reply.calls
@@ -40,8 +40,8 @@ def _call(answer: str) -> Call:
     return call
 
 
-def _wanted(instruction: str, scene: dict) -> tuple[str, list[int] | None, str | None]:
-    """Name, box and text of the right action, read from the instruction and the description alone."""
+def _right_action(instruction: str, scene: dict) -> tuple[str, list[int] | None, str | None]:
+    """Name, box and text of the right action, derived only from the instruction and the description."""
     named = [each for each in scene["controls"] if re.search(rf"\b{each['label']}\b", instruction)]
     (control,) = [each for each in named if not (each["kind"] == "field" and "into" not in instruction)]
     if control["kind"] == "checkbox":
@@ -62,14 +62,14 @@ def test_every_answer_does_what_the_instruction_says(task: str, split: str) -> N
         width, height = scene["size"]
         assert image_of(item).size == (width, height) and max(width, height) <= 224
         for instruction, answer in turns_of(item):
-            name, box, text = _wanted(instruction, scene)
-            call = _call(answer)
+            name, box, text = _right_action(instruction, scene)
+            call = _only_call(answer)
             assert call.name == name and call.arguments.get("text") == text
             assert ("point" in call.arguments) == (box is not None)
             assert box is None or is_at(call.arguments["point"], box, scene["size"])
         truth = item.truth
         assert truth["kind"] == "action" and json.loads(json.dumps(truth)) == truth
-        assert (truth["name"], truth["box_px"], truth["text"]) == (name, box, text)  # of the last turn
+        assert (truth["name"], truth["box_px"], truth["text"]) == (name, box, text)  # those of the last turn
 
 
 def test_all_actions_occur_and_are_declared() -> None:
@@ -79,50 +79,52 @@ def test_all_actions_occur_and_are_declared() -> None:
     assert all(f"### {name}" in declare(actions.ACTIONS) for name in names)
 
 
-def test_boxes_enclose_the_controls() -> None:
-    """What differs when a control is drawn on an empty window lies in its box, and reaches its edges."""
+def test_boxes_enclose_their_controls() -> None:
+    """The pixels that change when a control is drawn on an empty image are in its box and extend to its edges."""
     for seed in range(30):
         rng = Random(seed)
-        style = screens._style(rng, "train")
+        style = screens.WindowStyle.sample(rng, "train")
         screen = screens.make_screen(Random(seed), "train")
         for control in screen.controls:
             empty = Image.new("RGB", screen.image.size, (1, 2, 3))
             alone = empty.copy()
-            screens._draw_control(alone, style, control)
+            style.draw_control(alone, control)
             inner, box = box_of((np.asarray(alone) != np.asarray(empty)).any(axis=2)), control.box_px
             assert encloses((*box[:2], box[2] + 2, box[3]), inner)
             assert inner[0] <= box[0] + 2 and inner[2] > box[2] - 12
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_easiest_form_has_one_size_and_one_wording(task: str) -> None:
+def test_the_easiest_form_has_one_size_and_one_wording(task: str) -> None:
     items = [draw(task, seed, ease=1.0) for seed in range(40)]
     assert {image_of(item).size for item in items} == {(168, 168)}
     shown = {re.sub(r"[A-Z]\w*\.|type \w+|Type \w+", "", text) for item in items for text, _ in turns_of(item)}
     assert len(shown) <= len(actions.QUESTIONS) + 1
 
 
-def test_wordings_and_words_are_split() -> None:
-    asked = {
+def test_wordings_and_typed_words_belong_to_one_split() -> None:
+    instructions = {
         split: [text for seed in range(60) for text, _ in turns_of(draw("next_action", seed, split))]
         for split in SPLITS
     }
-    assert all(re.match("Please (tap|switch|write|go)", text) for text in asked["test"])
-    assert not any(re.match("Please (tap|switch|write|go)", text) for text in asked["train"] + asked["val"])
-    known = {word for split in SPLITS for word in words.words(split)}
+    assert all(re.match("Please (tap|switch|write|go)", text) for text in instructions["test"])
+    assert not any(
+        re.match("Please (tap|switch|write|go)", text) for text in instructions["train"] + instructions["val"]
+    )
+    listed = {word for split in SPLITS for word in words.words(split)}
     for split in SPLITS:
         typed = [item.truth["text"] for seed in range(60) if (item := draw("next_action", seed, split)).truth["text"]]
-        assert typed and all(words.split_of(word) == split or word not in known for word in typed)
+        assert typed and all(words.split_of(word) == split or word not in listed for word in typed)
 
 
-def test_wordings_of_a_test_are_of_trained_words() -> None:
-    trained = {w for wordings in actions.QUESTIONS.values() for text in wordings[:-2] for w in _spoken(text)}
+def test_held_out_wordings_use_only_words_of_trained_ones() -> None:
+    trained = {w for wordings in actions.QUESTIONS.values() for text in wordings[:-2] for w in _words_of(text)}
     for wordings in actions.QUESTIONS.values():
         assert len(wordings) >= 5 and len(set(wordings)) == len(wordings)
-        assert {word for text in wordings[-2:] for word in _spoken(text)} <= trained
+        assert {word for text in wordings[-2:] for word in _words_of(text)} <= trained
 
 
-def _spoken(text: str) -> list[str]:
+def _words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", text).lower())
 
 

@@ -1,4 +1,4 @@
-"""Windows drawn by Chromium: boxes enclose their pixels, and pixels do not depend on the neighbours."""
+"""Windows drawn by Chromium: boxes enclose their pixels, and pixels do not depend on other windows of the sheet."""
 
 import hashlib
 import json
@@ -30,12 +30,12 @@ from .checks import (
     word_list,
 )
 
-needs_browser = needs(browser.browser, every_face, word_list)
+needs_browser = needs(browser.find_browser, every_face, word_list)
 
 
 @lru_cache(maxsize=1)
 def _screens() -> list[Item]:
-    return browser.draw_html_screens(Random(3), "train", 20)
+    return html.draw_html_screens(Random(3), "train", 20)
 
 
 @needs_browser
@@ -52,14 +52,14 @@ def test_boxes_enclose_their_pixels() -> None:
 
 
 @needs_browser
-def test_pixels_do_not_depend_on_the_neighbours() -> None:
-    for one, again in zip(browser.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
+def test_pixels_do_not_depend_on_other_windows() -> None:
+    for one, again in zip(html.draw_html_screens(Random(3), "train", 4), _screens(), strict=False):
         assert one.truth == again.truth and one.answer == again.answer
         assert image_of(one).tobytes() == image_of(again).tobytes()
 
 
 @needs_browser
-def test_they_become_records_that_do_not_change_when_more_are_drawn(tmp_path) -> None:
+def test_records_of_windows_do_not_change_when_more_are_drawn(tmp_path) -> None:
     records.draw_records(tmp_path / "few", {"screen_html@0": 3}, seed=5)
     records.draw_records(tmp_path / "more", {"screen_html@0": 5}, seed=5)
     few, more = ((tmp_path / name / "screen_html@0-0000.jsonl").read_text().splitlines() for name in ("few", "more"))
@@ -71,14 +71,14 @@ def test_they_become_records_that_do_not_change_when_more_are_drawn(tmp_path) ->
     assert (tmp_path / "few" / "screen_html@0-0000.jsonl").read_text().splitlines() == more
 
 
-def test_without_a_browser_the_install_line_is_named(tmp_path, monkeypatch) -> None:
+def test_drawing_records_without_a_browser_names_the_install_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Qwen2VLError, match="apt-get install"):
         records.draw_records(tmp_path, {"screen_html@0": 1})
 
 
 @needs_browser
-def test_dialogues_say_what_the_window_shows() -> None:
+def test_dialogues_agree_with_the_window() -> None:
     for item in _screens():
         scene = item.truth["scene"]
         assert item.task == "screen_html" and max(scene["size"]) <= 224
@@ -95,10 +95,10 @@ def test_dialogues_say_what_the_window_shows() -> None:
 
 
 @needs_browser
-def test_every_font_is_taken_and_what_reaches_over_the_rim_has_no_box(
+def test_every_font_loads_and_an_element_cut_off_by_the_edge_has_no_box(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tile = html.Tile(
+    tile = browser.Tile(
         html='<p data-key="in" style="width: 40px">in</p><p data-key="out" style="width: 140px">out</p>',
         size=(100, 60),
         classes="plain",
@@ -112,16 +112,16 @@ def test_every_font_is_taken_and_what_reaches_over_the_rim_has_no_box(
         browser.shoot([tile])
 
 
-def test_missing_browser_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_browser_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Qwen2VLError, match="apt-get install .*chromium"):
-        browser.browser()
+        browser.find_browser()
 
 
-def test_a_browser_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(browser, "browser", lambda: "false")
+def test_a_browser_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "find_browser", lambda: "false")
     with pytest.raises(Qwen2VLError, match="exit status 1"):
-        browser.shoot([html.Tile(html="", size=(40, 40), classes="plain")])
+        browser.shoot([browser.Tile(html="", size=(40, 40), classes="plain")])
 
 
 def test_styles_belong_to_one_split() -> None:
@@ -137,15 +137,15 @@ def test_styles_belong_to_one_split() -> None:
 
 @needs_browser
 @every_split
-def test_windows_are_of_their_split(split: str) -> None:
-    known = {word for other in SPLITS for word in words.words(other)}
+def test_fonts_and_words_of_windows_belong_to_their_split(split: str) -> None:
+    listed = {word for other in SPLITS for word in words.words(other)}
     for seed in range(100):
         window = html.make_window(Random(seed), split)
         labels = [widget.label for widget in window.widgets]
         assert len(set(labels)) == len(labels) and {face.file for face in window.tile.faces} <= _files(split)
         for widget in window.widgets:
             word = widget.state
-            assert widget.kind != "field" or words.split_of(word) == split or word not in known
+            assert widget.kind != "field" or words.split_of(word) == split or word not in listed
         assert max(window.tile.size) <= 224 and min(window.tile.size) >= 28
 
 
@@ -163,6 +163,6 @@ def test_same_seed_same_page_in_another_process() -> None:
     check_repeatable(digest)
 
 
-def test_the_script_installs_what_the_error_names():
+def test_the_install_script_has_the_line_that_errors_name():
     script = Path(__file__).resolve().parents[2] / "scripts" / "install-browser.sh"
     assert browser.INSTALL_LINE in script.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Charts: truths derived again from their descriptions, descriptions that the pixels bear out, splits that stay apart."""
+"""Charts: answers follow from the descriptions, pixels agree with the descriptions, and splits share no looks."""
 
 import json
 import re
@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from drawn_world import SPLITS, words
-from drawn_world.charts import chart_data, chart_drawing
+from drawn_world.charts import chart_data, chart_drawing, chart_looks
 from drawn_world.charts import chart_tasks as charts
-from drawn_world.charts import looks as chart_looks
 from drawn_world.charts.chart_drawing import DrawnChart
 from drawn_world.transfer import plotted_charts as transfer
 from qwen2vl.common.errors import Qwen2VLError
@@ -40,15 +39,15 @@ pytestmark = needs_text
 def drawn_chart(
     seed: int, kind: str, written: bool | None = False, split: str = "train", ease: float = 0.0, plain: bool = False
 ):
-    """Without noise; plain: without grid."""
+    """A chart without noise. plain: without a grid too."""
     rng = Random(f"{split}/{kind}/{seed}")
     chart = chart_data.make_chart(rng, split, ease, kind, written=written)
     look = chart_looks.pick_look(rng, split, ease, chart)
     return chart_drawing.draw_chart(*chart_drawing.fitted(chart, replace(look, grid="none") if plain else look))
 
 
-def answer_again(question: str, scene: dict) -> str:
-    """The answer to a question, from the description alone."""
+def derived_answer(question: str, scene: dict) -> str:
+    """The answer to a question, derived only from the description."""
     at = dict(zip(scene["labels"], scene["values"], strict=True))
     named = [
         word for word in re.findall(r"\w+", question.replace("Yes or no", "").replace("yes or no", "")) if word in at
@@ -74,26 +73,26 @@ def answer_again(question: str, scene: dict) -> str:
 @pytest.mark.parametrize("task", ALL)
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    known = taught_words(charts.QUESTIONS, charts.WORDS)
+    taught = taught_words(charts.QUESTIONS, charts.WORDS)
     for seed in range(80):
         item = make(task, seed, split, (0.0, 0.0, 0.3, 0.6, 1.0)[seed % 5])
         scene = json.loads(json.dumps(item.truth))["scene"]
         if "" in scene["labels"]:
-            scene["labels"] = [str(index) * 9 for index in range(len(scene["labels"]))]  # names that no question has
+            scene["labels"] = [str(index) * 9 for index in range(len(scene["labels"]))]  # names that are in no question
             assert item.answer == " ".join(map(str, scene["values"]))
             continue
         for question, answer in turns_of(item):
-            assert answer == answer_again(question, scene), (question, scene)
-            spoken = {word for word in re.findall("[A-Za-z]+", f"{question} {answer}") if len(word) > 1}
-            assert spoken <= known | set(item.truth.get("read", ()))
+            assert answer == derived_answer(question, scene), (question, scene)
+            used = {word for word in re.findall("[A-Za-z]+", f"{question} {answer}") if len(word) > 1}
+            assert used <= taught | set(item.truth.get("read", ()))
         if item.truth["kind"] == "number":
             assert float(item.answer) == item.truth["value"] and item.truth["tolerance"] == 0.05
         else:
             assert item.answer in item.truth["accept"]
 
 
-def _read_off(drawn: DrawnChart) -> list[int]:
-    """Values measured on bars and points."""
+def _measured(drawn: DrawnChart) -> list[int]:
+    """Values measured at bars and points."""
     x1, y1, x2, y2 = drawn.plot
     if drawn.chart.kind == "line":
         return [round((y2 - (mark[1] + mark[3]) // 2) * drawn.chart.top / (y2 - y1)) for mark in drawn.marks]
@@ -106,7 +105,7 @@ def _read_off(drawn: DrawnChart) -> list[int]:
 def test_values_can_be_measured_within_tolerance(kind: str) -> None:
     for seed in range(200):
         drawn = drawn_chart(seed, kind)
-        for measured, value in zip(_read_off(drawn), drawn.chart.values, strict=True):
+        for measured, value in zip(_measured(drawn), drawn.chart.values, strict=True):
             assert abs(measured - value) <= 0.05 * value + 1e-9, (seed, measured, value)
         assert all(value % chart_data.UNIT[drawn.chart.top] == 0 for value in drawn.chart.values) or all(
             value >= drawn.chart.top // 5 for value in drawn.chart.values
@@ -114,7 +113,7 @@ def test_values_can_be_measured_within_tolerance(kind: str) -> None:
 
 
 @every_split
-def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
+def test_the_plot_has_the_colours_of_bars_only_inside_their_boxes(split: str) -> None:
     for seed in range(80):
         drawn = drawn_chart(seed, "bar", False, split)
         pixels, (x1, y1, x2, y2) = np.asarray(drawn.image), drawn.plot
@@ -128,7 +127,7 @@ def test_bars_fill_their_boxes_and_nothing_else(split: str) -> None:
 
 
 @every_split
-def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
+def test_marks_are_on_the_line(split: str) -> None:
     for seed in range(60):
         drawn = drawn_chart(seed, "line", False, split, plain=True)
         colour, (x1, _, x2, y2) = np.array(drawn.look.colours[0]), drawn.plot
@@ -144,7 +143,7 @@ def test_marks_stand_on_the_points_of_a_line(split: str) -> None:
 
 
 @every_split
-def test_slices_cover_their_percent(split: str) -> None:
+def test_the_areas_of_slices_are_their_percentages(split: str) -> None:
     for seed in range(40):
         drawn = drawn_chart(seed, "pie", False, split)
         x1, y1, x2, y2 = drawn.plot
@@ -156,16 +155,16 @@ def test_slices_cover_their_percent(split: str) -> None:
 
 @every_split
 @pytest.mark.parametrize("kind", ["bar", "line", "pie"])
-def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_inside_the_image_and_do_not_overlap(kind: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: dict[str, list] = {}
-    original = chart_drawing._put
+    original = chart_drawing.Canvas.put
 
-    def put(image, look, text, *rest):
-        box = original(image, look, text, *rest)
+    def put(canvas, text, *rest):
+        box = original(canvas, text, *rest)
         boxes.setdefault("labels" if text in look_labels else "numbers", []).append(box)
         return box
 
-    monkeypatch.setattr(chart_drawing, "_put", put)
+    monkeypatch.setattr(chart_drawing.Canvas, "put", put)
     for seed in range(100):
         rng = Random(f"{split}/{kind}/{seed}")
         chart = chart_data.make_chart(rng, split, 0.0, kind)
@@ -178,7 +177,7 @@ def test_texts_lie_inside_and_apart(kind: str, split: str, monkeypatch: pytest.M
         assert are_apart(boxes["labels"], -2), seed
 
 
-def test_the_easiest_bars_stand_in_columns_of_tokens() -> None:
+def test_each_of_the_easiest_bars_is_in_one_column_of_tokens() -> None:
     for seed in range(40):
         scene = make("bar_levels", seed, "train", 1.0).truth["scene"]
         assert scene["plot_px"] == list(chart_drawing.EASY_PLOT) and len(scene["marks_px"]) == 4
@@ -188,7 +187,7 @@ def test_the_easiest_bars_stand_in_columns_of_tokens() -> None:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_sizes(task: str) -> None:
+def test_images_have_sizes_within_limits_and_the_easiest_have_one(task: str) -> None:
     for seed in range(100):
         ease = seed / 99
         size = image_of(make(task, seed, "train", ease)).size
@@ -219,8 +218,8 @@ def test_same_seed_same_pixels_in_another_process() -> None:
     check_repeatable(digest)
 
 
-def test_looks_and_wordings_stay_in_their_split() -> None:
-    for table in (chart_looks.GRIDS, chart_looks.SPINES, chart_looks.MARKS, chart_looks.LEGENDS):
+def test_looks_and_wordings_belong_to_one_split() -> None:
+    for table in chart_looks.PARTS.values():
         assert sum(len(table[split]) for split in SPLITS) == len({each for split in SPLITS for each in table[split]})
     for rgb in (chart_looks.GROUNDS, chart_looks.SERIES):
         assert len({colour for split in SPLITS for row in rgb[split] for colour in row}) == sum(
@@ -244,12 +243,12 @@ def place_is(wanted: int):
 
 
 @every_split
-def test_read_words_stay_in_their_split(split: str) -> None:
+def test_words_to_read_belong_to_their_split(split: str) -> None:
     check_read_words((make("chart_table", seed, split) for seed in range(200)), split)
     assert all(words.split_of(word) == "train" for word in (*chart_data.FRUITS, *chart_data.GOODS))
 
 
-def test_fewer_categories_where_there_is_no_room() -> None:
+def test_categories_without_room_are_left_out() -> None:
     rng = Random(0)
     chart = chart_data.Chart(
         kind="line",
@@ -264,20 +263,20 @@ def test_fewer_categories_where_there_is_no_room() -> None:
     assert sum(pie.values) == 100 and len(pie.labels) == 5
 
 
-def test_charts_of_matplotlib_ask_what_they_show() -> None:
+def test_answers_about_charts_of_matplotlib_follow_from_the_description() -> None:
     pytest.importorskip("matplotlib")
     for seed in range(3):
         one, again = (transfer.chart_value(Random(seed)) for _ in range(2))
         assert one.answer == again.answer and image_of(one).tobytes() == image_of(again).tobytes()
         assert one.task == "transfer_chart" and one.truth["kind"] == "number"
         ((question, answer),) = turns_of(one)
-        assert answer == answer_again(question, one.truth["scene"]) and float(answer) == one.truth["value"]
+        assert answer == derived_answer(question, one.truth["scene"]) and float(answer) == one.truth["value"]
         assert question.startswith(("What value does the chart give for", "What percent of the chart is"))
         assert image_of(one).mode == "RGB" and max(image_of(one).size) <= 196
         assert len(image_of(one).getcolors(10_000)) > 8
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(Qwen2VLError, match=r"qwen2vl\[plot\]"):
         transfer.chart_value(Random(0))

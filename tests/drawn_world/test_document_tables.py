@@ -1,4 +1,4 @@
-"""What every module of tasks says of them: their kinds, and wordings that training never shows."""
+"""The tables of every module of tasks: kinds of records, and wordings that training never shows."""
 
 import re
 
@@ -28,7 +28,7 @@ OF_KNOWN_WORDS = (
     knowledge,
     articles,
 )
-"""Modules whose held-out wordings may use the words of all questions; those of actions are held to their own."""
+"""Modules whose held-out wordings may use the words of all questions; those of actions use only words of actions."""
 
 
 def name_of(module) -> str:
@@ -40,7 +40,7 @@ def test_every_kind_of_record_of_the_paper_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("module", (*OF_KNOWN_WORDS, actions), ids=name_of)
-def test_every_kind_is_one_of_the_paper(module) -> None:
+def test_every_task_has_a_kind_of_record_of_the_paper(module) -> None:
     tasks = {*module.MAKERS, *module.LESSONS}
     assert set(module.KINDS) == tasks and set(module.KINDS.values()) <= set(records.KINDS)
     assert not tasks & set(palette.COLOURS)
@@ -48,12 +48,12 @@ def test_every_kind_is_one_of_the_paper(module) -> None:
 
 
 @pytest.mark.parametrize("module", OF_KNOWN_WORDS, ids=name_of)
-def test_held_out_wordings_are_new_sentences_of_known_words(module) -> None:
+def test_held_out_wordings_are_new_sentences_of_trained_words(module) -> None:
     in_training = {each for group in module.QUESTIONS.values() for each in group[:-2]}
     elsewhere = {each for group in wording.QUESTIONS.values() for each in group}
-    known = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each)}
+    trained = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each)}
     for group in module.QUESTIONS.values():
         assert len(group) == len(set(group)) >= 5
         for held_out in group[-2:]:
             assert held_out not in in_training | elsewhere
-            assert set(re.findall(r"\w+", held_out)) <= known
+            assert set(re.findall(r"\w+", held_out)) <= trained

@@ -2,13 +2,12 @@
 
 import json
 import re
-from dataclasses import fields
 from functools import partial
 
 import pytest
 
 from drawn_world import SPLITS, fonts, palette, words
-from drawn_world.documents import form_drawing, lookups, receipt_drawing, table_drawing
+from drawn_world.documents import forms, lookups, receipts, tables
 from drawn_world.documents import tasks as documents
 from qwen2vl.processing.messages import parse_messages
 
@@ -34,14 +33,14 @@ def digest(seeds: range) -> str:
 
 
 @needs_text
-def test_same_arguments_same_pixels_in_another_process():
+def test_the_same_arguments_give_the_same_pixels_in_another_process():
     assert check_repeatable(digest, range(4)) != digest(range(4, 8))
 
 
 @needs_text
 @pytest.mark.parametrize("task", ALL)
 @every_split
-def test_every_ease_draws_small_images_with_answers(task: str, split: str):
+def test_items_of_every_ease_have_small_images_and_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
         width, height = image_of(item).size
@@ -110,12 +109,12 @@ def test_answers_follow_from_the_description(document: str, split: str):
         named = [value for key, value in asked.items() if key in ("name", "key", "row", "value", "price")]
         assert all(value.lower() in turns_of(item)[0][0].lower() for value in named)
         item = draw(f"{document}_dialogue", seed, split, seed % 5 / 4)
-        told = [ANSWERS[document](item.truth["scene"], asked) for asked in item.truth["scene"]["asked"]]
-        assert [answer for _, answer in turns_of(item)] == told and 1 <= len(told) <= 6
+        answers = [ANSWERS[document](item.truth["scene"], asked) for asked in item.truth["scene"]["asked"]]
+        assert [answer for _, answer in turns_of(item)] == answers and 1 <= len(answers) <= 6
 
 
 @needs_text
-def test_lessons_of_one_key_begin_with_two():
+def test_the_easiest_forms_for_one_key_have_two_keys():
     for seed in range(40):
         item = draw("form_one", seed, SPLITS[seed % 3], seed % 2)
         ((_, answer),), scene = turns_of(item), item.truth["scene"]
@@ -125,7 +124,7 @@ def test_lessons_of_one_key_begin_with_two():
 
 
 @needs_text
-def test_receipts_and_tables_are_read_as_written():
+def test_whole_receipts_and_tables_are_answered_as_written():
     for seed in range(60):
         item = draw("receipt_lines", seed, SPLITS[seed % 3], seed % 5 / 4)
         scene = item.truth["scene"]
@@ -144,7 +143,7 @@ def test_receipts_and_tables_are_read_as_written():
 @needs_text
 @pytest.mark.parametrize("task", ["receipt", "form", "table"])
 @every_split
-def test_texts_lie_in_the_image_and_apart(task: str, split: str):
+def test_texts_are_inside_the_image_and_do_not_overlap(task: str, split: str):
     for seed in range(40):
         item = draw(task, seed, split, seed % 5 / 4)
         boxes = [each["box_px"] for each in item.truth["scene"]["written"]]
@@ -173,7 +172,7 @@ def test_all_ink_is_where_the_description_says(task: str):
 
 @needs_text
 @every_split
-def test_read_words_stay_in_their_split(split: str):
+def test_words_to_read_belong_to_their_split(split: str):
     labels = {*documents.WORDS, *palette.COLOURS}
     for task in documents.MAKERS:
         for seed in range(40):
@@ -183,22 +182,21 @@ def test_read_words_stay_in_their_split(split: str):
     assert all(words.split_of(word) == split for word in lookups.goods(split)) and len(lookups.goods(split)) > 5
 
 
-def test_layouts_of_splits_are_disjoint():
-    layouts = receipt_drawing.LAYOUTS
-    for each in fields(receipt_drawing.Layouts):
-        sets = [set(getattr(layouts[split], each.name)) for split in SPLITS]
-        assert sum(map(len, sets)) == len(set.union(*sets)), each.name
-    for table in (form_drawing.SHAPES, table_drawing.RULES):
+def test_no_layout_is_in_two_splits():
+    for field in receipts.LAYOUTS["train"]:
+        sets = [set(receipts.LAYOUTS[split][field]) for split in SPLITS]
+        assert sum(map(len, sets)) == len(set.union(*sets)), field
+    for table in (forms.SHAPES, tables.RULES):
         assert sum(map(len, table.values())) == len(set(sum(table.values(), ())))
 
 
 @needs_text
-def test_held_out_receipts_look_as_their_split_does():
+def test_receipts_have_layouts_of_their_split():
     for split in SPLITS:
-        known = receipt_drawing.LAYOUTS[split]
+        layouts = receipts.LAYOUTS[split]
         for seed in range(20):
             scene = draw("receipt", seed, split).truth["scene"]
-            assert scene["column"] in known.columns and scene["rule"] in known.rules
-            assert tuple(scene["order"]) in known.orders
-            forms = [re.escape(form).replace(r"\{\}", r"\d+\.\d\d") for form in known.money]
-            assert all(any(re.fullmatch(form, price) for form in forms) for _, price in scene["goods"])
+            assert scene["column"] in layouts["column"] and scene["rule"] in layouts["rule"]
+            assert tuple(scene["order"]) in layouts["order"]
+            patterns = [re.escape(form).replace(r"\{\}", r"\d+\.\d\d") for form in layouts["money"]]
+            assert all(any(re.fullmatch(pattern, price) for pattern in patterns) for _, price in scene["goods"])

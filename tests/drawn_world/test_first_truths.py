@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drawn_world import dialogues, draw, lessons, palette
-from drawn_world.documents import pages
-from drawn_world.reading import word_tasks as reading
+from drawn_world import dialogues, draw, fonts, lessons, palette
 from drawn_world.screens import windows
 from drawn_world.shapes import kinds
 from drawn_world.shapes import shape_tasks as of_shapes
@@ -146,7 +144,7 @@ def test_what_comes_first_and_last_is_seen_in_the_frames() -> None:
 @needs_text
 @pytest.mark.parametrize("task", ["read_word", "read_number", "read_lines", "spaced_lines"])
 def test_what_is_to_be_read_is_what_was_written(task: str, catch: Catch) -> None:
-    written = catch("write", reading)
+    written = catch("write", fonts.Face)
     for seed in range(SEEDS):
         written.clear()
         item = draw(task, seed, "train", seed % 3 / 2)
@@ -157,7 +155,7 @@ def test_what_is_to_be_read_is_what_was_written(task: str, catch: Catch) -> None
 @needs_text
 @pytest.mark.parametrize("task", ["page", "page_dialogue", "page_lines"])
 def test_pages_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
-    written = catch("write", pages)
+    written = catch("write", fonts.Face)
     for seed in range(SEEDS):
         written.clear()
         item = draw(task, seed)
@@ -182,7 +180,8 @@ def is_checked(image: np.ndarray, box: tuple[int, int, int, int]) -> bool:
 @needs_text
 @pytest.mark.parametrize("task", ["screen", "screen_dialogue", "screen_lines"])
 def test_windows_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
-    controls, bars, written = catch("_draw_control", windows), catch("_draw_bar", windows), catch("write", windows)
+    controls, written = catch("draw_control", windows.WindowStyle), catch("write", fonts.Face)
+    bars = catch("draw_title_bar", windows.WindowStyle)
     found = set()
     for seed in range(SEEDS):
         controls.clear(), bars.clear(), written.clear()

@@ -9,7 +9,7 @@ import pytest
 from drawn_world import added_words, fonts, palette
 from drawn_world.glyphs import articles, emoji, knowledge
 from drawn_world.shapes import overlaps
-from drawn_world.write_records import Media, body_of
+from drawn_world.write_records import MediaFile, record_body
 
 from .checks import (
     asked,
@@ -117,6 +117,6 @@ def test_articles_tell_what_their_images_show_and_become_documents(split) -> Non
             assert len(names) == {"a": 1, "an": 1, "two": 2, "three": 3}[number]
             assert thing == (names[0] if len(names) == 1 else emoji.plural(names[0]))
         assert re.findall(r"\d+", item.answer) == [str(sum(len(image["glyphs"]) for image in images))]
-        document = body_of(item, articles.KINDS[item.task], Media("media/x.bin"))["document"]
+        document = record_body(item, articles.KINDS[item.task], MediaFile("media/x.bin"))["document"]
         assert [part["type"] for part in document] == ["image", "text"] * len(images) + ["text"]
         assert document[-1]["text"] == item.answer

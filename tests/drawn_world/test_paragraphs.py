@@ -1,4 +1,4 @@
-"""Lines, words at places, other alphabets: answers follow from the description, boxes hold the ink, splits share nothing."""
+"""Lines, words at places, other alphabets: answers follow from the description, boxes hold the ink, splits are disjoint."""
 
 import json
 import re
@@ -39,14 +39,14 @@ def digest(seeds: range) -> str:
 
 
 @needs_text
-def test_same_arguments_same_pixels_in_another_process():
+def test_the_same_arguments_give_the_same_pixels_in_another_process():
     assert check_repeatable(digest, range(4)) != digest(range(4, 8))
 
 
 @needs_text
 @pytest.mark.parametrize("task", ALL)
 @every_split
-def test_every_ease_draws_small_images_with_answers(task: str, split: str):
+def test_items_of_every_ease_have_small_images_and_answers(task: str, split: str):
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
         width, height = image_of(item).size
@@ -69,7 +69,7 @@ def test_the_easiest_form_has_one_size_and_one_wording():
 
 
 @needs_text
-def test_forms_widen_with_falling_ease():
+def test_lower_ease_gives_harder_forms():
     forms = {
         ease: {draw("line_stack", s, ease=ease).truth["scene"]["form"] for s in range(40)} for ease in (0.75, 0.25)
     }
@@ -88,8 +88,8 @@ def test_lines_are_answered_as_they_are_written():
             assert task != "read_paragraph" or 3 <= len(scene["lines"]) <= 5
 
 
-def unharmed(task: str, count: int, ease: float = 0.0) -> list[Item]:
-    """The first items whose pixels are letters and paper only."""
+def undamaged(task: str, count: int, ease: float = 0.0) -> list[Item]:
+    """The first items without damage and with even paper."""
     items = (draw(task, seed, SPLITS[seed % 3], ease) for seed in range(40 * count))
     clean = (item for item in items if not item.truth["scene"]["damage"] and not item.truth["scene"]["uneven"])
     return [item for item, _ in zip(clean, range(count), strict=False)]
@@ -97,19 +97,19 @@ def unharmed(task: str, count: int, ease: float = 0.0) -> list[Item]:
 
 @needs_text
 @pytest.mark.parametrize("task", ["read_line", "read_paragraph"])
-def test_the_box_of_turned_lines_is_that_of_their_ink(task: str):
-    items = unharmed(task, 20)
+def test_the_box_of_turned_lines_encloses_their_ink(task: str):
+    items = undamaged(task, 20)
     assert any(item.truth["scene"]["angle"] for item in items)
     for item in items:
         inner, box = box_of(ink_of(item)), item.truth["scene"]["box_px"]
         assert encloses(box, inner)
-        assert inner[0] - box[0] <= 1 and box[2] - inner[2] <= 1  # across the ink fills it
+        assert inner[0] - box[0] <= 1 and box[2] - inner[2] <= 1  # the ink is as wide as the box
 
 
 @needs_text
 @pytest.mark.parametrize("ease", [0.0, 0.5, 1.0])
 def test_boxes_of_words_hold_their_ink_and_nothing_else(ease: float):
-    for item in unharmed("find_word", 20, ease):
+    for item in undamaged("find_word", 20, ease):
         ink, scene = ink_of(item), item.truth["scene"]
         for word in scene["words"]:
             x1, y1, x2, y2 = word["box_px"]
@@ -139,7 +139,7 @@ def test_places_and_words_follow_from_the_description(split: str):
 
 
 def word_at(item: Item, parts: list[dict]) -> str:
-    """The one word whose middle lies in the box that the user gave."""
+    """The only word whose middle is in the box that the user gave."""
     (box,) = (part["box"] for part in parts if part["type"] == "box")
     x1, y1, x2, y2 = to_pixels(box, image_of(item).size)
     inside = []
@@ -171,12 +171,12 @@ def test_dialogues_ask_for_every_word_once():
 @lru_cache(maxsize=64)
 def letters_of(face: fonts.Face, letters: str) -> np.ndarray:
     """Coverage 0..1 of every letter in its column, [letters, 28, 14]."""
-    style = typesetting.Style(form="aligned", face=face, ink=(0, 0, 0), paper=(255, 255, 255))
-    return np.stack([np.asarray(typesetting.line_mask(style, 28, letter)) for letter in letters]) / 255
+    style = typesetting.TextStyle(form="aligned", face=face, ink=(0, 0, 0), paper=(255, 255, 255))
+    return np.stack([np.asarray(style.line_mask(28, letter)) for letter in letters]) / 255
 
 
 def read_columns(item: Item, letters: str) -> str:
-    """What an aligned image says, by comparing every column of every row with the letters of the family's faces."""
+    """The text of an aligned image, found by comparing every column of every row with the letters of the family's faces."""
     grey = np.asarray(image_of(item).convert("L")).astype(float)
     cells = grey.reshape(grey.shape[0] // 28, 28, grey.shape[1] // 14, 14).transpose(0, 2, 1, 3)
     coverage = (cells.max() - cells) / (cells.max() - cells.min())
@@ -200,33 +200,34 @@ def test_aligned_images_say_what_the_answers_say(task: str):
         item = draw(task, seed, ease=1.0)
         letters = plain if "script" not in item.truth["scene"] else scripts.LETTERS[item.truth["scene"]["script"]] + "ς"
         said = read_columns(item, "".join(dict.fromkeys(letters)))
-        answer = re.sub(r"\n\|[-|]+\n", "\n", item.answer)  # the rule of a table is not written
+        answer = re.sub(r"\n\|[-|]+\n", "\n", item.answer)  # the image has no second row of Markdown
         assert re.findall(r"[\w.]+", said) == re.findall(r"[\w.]+", answer)
 
 
 @needs_text
 @every_split
 def test_faces_of_other_alphabets_have_all_their_letters(split: str):
-    letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.LISTED.values())) - {" "}
+    letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.SCRIPT_WORDS.values())) - {" "}
     assert scripts.script_faces(split)
     for face in scripts.script_faces(split):
-        font = fonts.font(face, 24)
+        font = face.at(24)
         missing = bytes(font.getmask("\uffff"))
         assert all(bytes(font.getmask(letter)) != missing for letter in letters), face.file
 
 
 @needs_text
-def test_words_of_other_alphabets_stay_in_their_split_and_show_their_alphabet():
+def test_words_of_other_alphabets_belong_to_their_split_and_show_their_alphabet():
     for split in SPLITS:
         for script in scripts.SCRIPTS:
-            assert scripts.listed(split, script)
-            for word in (*scripts.listed(split, script), *(scripts.pick(Random(s), split, script) for s in range(60))):
+            sampled = [scripts.pick_script_word(Random(seed), split, script) for seed in range(60)]
+            assert scripts.script_words(split, script)
+            for word in (*scripts.script_words(split, script), *sampled):
                 assert words.split_of(word) == split and not set(word) <= set(scripts.LIKE_LATIN[script])
 
 
 @needs_text
 @every_split
-def test_read_words_stay_in_their_split(split: str):
+def test_words_to_read_belong_to_their_split(split: str):
     for task in ("read_line", "read_paragraph", "read_in_box", "find_word"):
         for seed in range(30):
             for word in draw(task, seed, split).truth["read"]:
@@ -235,21 +236,21 @@ def test_read_words_stay_in_their_split(split: str):
                 assert split == "train" or word == word.lower()
 
 
-def test_layouts_of_paragraphs_are_disjoint():
+def test_no_layout_of_paragraphs_is_in_two_splits():
     layouts = list(paragraphs.LAYOUTS.values())
     assert sum(map(len, layouts)) == len(set(sum(layouts, ())))
 
 
 @needs_text
-def test_damage_leaves_size_and_legibility():
-    """A word after damage still is nearer to itself than to another word."""
+def test_damage_keeps_the_size_and_words_legible():
+    """The image of a damaged word is more like the clean word than like another word."""
     face = fonts.faces("train")[0]
     for seed in range(60):
         clean = {}
         for word in ("tea", "map"):
             clean[word] = Image.new("RGB", (84, 28), (240, 240, 240))
-            ImageDraw.Draw(clean[word]).text((10, 4), word, font=fonts.font(face, 16), fill=(20, 20, 20))
-        harmed, kinds = typesetting.damaged(Random(seed), clean["tea"], 16)
-        assert harmed.size == (84, 28) and len(kinds) <= 2
-        gaps = {word: np.abs(np.asarray(harmed).astype(int) - np.asarray(clean[word])).mean() for word in clean}
+            ImageDraw.Draw(clean[word]).text((10, 4), word, font=face.at(16), fill=(20, 20, 20))
+        damaged, kinds = typesetting.damaged(Random(seed), clean["tea"], 16)
+        assert damaged.size == (84, 28) and len(kinds) <= 2
+        gaps = {word: np.abs(np.asarray(damaged).astype(int) - np.asarray(clean[word])).mean() for word in clean}
         assert gaps["tea"] < gaps["map"]

@@ -1,4 +1,4 @@
-"""Records of the drawn world: read back through a store they are what was drawn, and drawing is repeatable."""
+"""Records of the drawn world: a store of them gives the items that were drawn, and drawing is repeatable."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def uris_of(record: dict) -> list[str]:
 
 
 def images_in(folder: Path, source: str) -> list[bytes]:
-    """PNG files, cut where the records say."""
+    """The PNG files of a source, cut at the bytes that the records name."""
     cut = []
     for record in records_in(folder):
         for uri in dict.fromkeys(uris_of(record) if record["source"] == source else []):
@@ -60,7 +60,7 @@ def test_every_task_has_a_kind():
     assert set(WITHOUT_FONTS) <= set(drawn_world.KINDS)
 
 
-def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
+def test_a_store_of_records_gives_the_items_that_the_recipe_draws(tmp_path):
     processor = nano_processor()
     draw_records(tmp_path, {f"{task}@0.25": 2 for task in DRAWABLE}, seed=3)
     settings = Settings(
@@ -79,8 +79,8 @@ def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
         if sample.kind == "interleaved":
             check_document(reader.read(row), item, processor)
             continue
-        asked = [*item.messages, {"role": "assistant", "content": item.answer}]
-        direct, stored = processor(asked, add_generation_prompt=False, with_labels=True), reader.read(row)
+        messages = [*item.messages, {"role": "assistant", "content": item.answer}]
+        direct, stored = processor(messages, add_generation_prompt=False, with_labels=True), reader.read(row)
         for name in ("ids", "labels", "positions", "segments", "patches", "grids"):
             assert getattr(stored, name).equal(getattr(direct, name)), (sample.id, name)
 
@@ -88,9 +88,9 @@ def test_a_store_of_records_gives_what_the_recipe_draws(tmp_path):
 def check_document(stored, item, processor):
     """All text of a document is supervised, and its images are those of the item."""
     parts = [*item.messages[0]["content"], {"type": "text", "text": item.answer}]
-    told = "".join(part["text"] for part in parts if part["type"] == "text")
+    text = "".join(part["text"] for part in parts if part["type"] == "text")
     supervised = stored.labels[stored.labels >= 0]
-    assert processor.tokenizer.decode(supervised.tolist()).startswith(told)
+    assert processor.tokenizer.decode(supervised.tolist()).startswith(text)
     shown = [processor([{"role": "user", "content": [part]}]) for part in parts if part["type"] == "image"]
     assert stored.patches.equal(torch.cat([inputs.patches for inputs in shown]))
 
@@ -120,14 +120,14 @@ def test_resuming_draws_what_is_missing_and_gives_the_same_files(tmp_path, monke
     (tmp_path / "compare@0-0001.jsonl").unlink()
     (tmp_path / "media" / "compare@0-0001.bin").unlink()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    told: list[tuple[int, int]] = []
-    draw_records(tmp_path, SMALL, on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(12, 14), (14, 14)]
+    progress: list[tuple[int, int]] = []
+    draw_records(tmp_path, SMALL, on_progress=lambda done, total: progress.append((done, total)))
+    assert progress == [(12, 14), (14, 14)]
     assert files_in(tmp_path) == whole
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
-def test_a_source_grows_by_records_that_do_not_change_the_others(tmp_path, monkeypatch):
+def test_adding_records_to_a_source_changes_no_other_record(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ITEMS_PER_SHARD", 3)
     draw_records(tmp_path / "grown", {"compare@0": 4})
     first = records_in(tmp_path / "grown")
@@ -149,13 +149,13 @@ def test_sources_do_not_share_images(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["fly@0", "count", "count@2", "count@-1", "count@easy", "count@nan", "../count@0"])
-def test_a_wrong_source_is_named(source, tmp_path):
+def test_an_error_names_the_wrong_source(source, tmp_path):
     with pytest.raises(ConfigError, match=f'"{re.escape(source)}" is no source .* read_word@0.25'):
         draw_records(tmp_path / "out", {source: 1})
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path, monkeypatch):
+def test_wrong_counts_folders_and_missing_fonts_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="0 items"):
         draw_records(tmp_path, {"count@0": 0})
     draw_records(tmp_path, {"count@0": 1})

@@ -1,4 +1,4 @@
-"""Videos of slides: what is answered is what the frames show, and every video can be drawn again."""
+"""Videos of slides: the answer agrees with the frames, and drawing is repeatable."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +24,7 @@ def question_of(item):
 
 
 def colour_in(frame):
-    """The name of the colour that stands on the ground, from pixels alone."""
+    """The name of the colour of the shape, derived only from pixels."""
     pixels = np.asarray(frame).reshape(-1, 3).astype(int)
     ink = pixels[np.abs(pixels - EASY_GROUND).sum(1) > 150]
     middle = tuple(np.median(ink, axis=0).astype(int).tolist())
@@ -32,7 +32,7 @@ def colour_in(frame):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_answer_follows_from_what_was_drawn(source):
+def test_the_answer_follows_from_the_description_and_the_frames(source):
     for number in range(20):
         item = draw_slides(source, number)
         slides, question = item.truth["scene"]["slides"], question_of(item)
@@ -45,7 +45,7 @@ def test_the_answer_follows_from_what_was_drawn(source):
         assert item.answer == wanted[source.removeprefix("slides_").partition("@")[0]]
 
 
-def test_frames_come_in_equal_pairs_and_stay_in_range():
+def test_frames_are_equal_pairs_and_their_number_is_in_range():
     lengths = set()
     for number in range(60):
         frames = frames_of(draw_slides("slides_first@4-8", number))
@@ -61,23 +61,23 @@ def digest(number):
     return [frame.tobytes() for frame in frames_of(item)], question_of(item), item.answer
 
 
-def test_every_process_draws_the_same():
+def test_another_process_draws_the_same_video():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert pool.submit(digest, 3).result() == digest(3)
 
 
-def test_splits_and_numbers_are_other_videos():
+def test_every_split_and_number_gives_another_video():
     drawn = [draw_slides(SOURCES[1], number, split).truth for split in ("train", "test") for number in range(3)]
     assert len({json.dumps(truth) for truth in drawn}) == len(drawn)
 
 
 @pytest.mark.parametrize("source", ["slides_best@4-8", "slides_first@3-8", "slides_first@8-4", "slides_first@4-200"])
-def test_other_sources_are_refused(source):
+def test_a_wrong_source_is_refused(source):
     with pytest.raises(ConfigError, match="is no source of slides"):
         parse_slides(source)
 
 
-def test_records_are_whole_and_drawn_once(tmp_path):
+def test_records_are_complete_and_written_once(tmp_path):
     (file,) = write_slides(tmp_path, "slides_first@4-8", 7)
     records = [parse_record(json.loads(line)) for line in file.read_text().splitlines()]
     assert len(records) == 7

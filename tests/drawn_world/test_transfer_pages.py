@@ -1,4 +1,4 @@
-"""Transfer images: the answer follows from what was written, what was written is on the image, nothing of training."""
+"""Transfer images: answers follow from the description, the texts are where it says, and nothing is of training."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_world import Item, browser, fonts, wording, words
+from drawn_world import Item, browser, exam_tasks, fonts, wording, words
 from drawn_world.documents import forms
 from drawn_world.reading import paragraphs
 from drawn_world.transfer import browser_pages as pages
@@ -22,16 +22,16 @@ from .checks import changed, encloses, hidden, image_of, is_at, needs, question_
 COUNT = 40
 
 
-def pdf_drawing() -> None:
+def find_poppler() -> None:
     if not shutil.which("pdftoppm"):
         raise Qwen2VLError(f"pdftoppm is not installed: {browser.INSTALL_LINE}")
 
 
 exam_faces = partial(fonts.faces, "test")
-needs_browser = needs(browser.browser, exam_faces, word_list, pdf_drawing)
+needs_browser = needs(browser.find_browser, exam_faces, word_list, find_poppler)
 needs_photos = needs(photos.photo_folder, exam_faces, word_list)
 TASKS = [
-    *(pytest.param(task, marks=needs_browser) for task in pages.DRAWERS),
+    *(pytest.param(task, marks=needs_browser) for task in exam_tasks.DRAWERS),
     pytest.param("transfer_photo", marks=needs_photos),
 ]
 
@@ -43,7 +43,7 @@ def _sources(task: str, count: int = COUNT) -> list[Random]:
 def _draw(task: str, count: int) -> list[Item]:
     if task == "transfer_photo":
         return [photos.transfer_photo(source) for source in _sources(task, count)]
-    return pages.DRAWERS[task](_sources(task, count))
+    return exam_tasks.DRAWERS[task](_sources(task, count))
 
 
 @lru_cache(maxsize=8)
@@ -52,8 +52,8 @@ def _items(task: str) -> list[Item]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_items_are_well_formed_and_of_the_test_split(task: str) -> None:
-    known = {word for split in ("train", "val") for word in words.words(split)}
+def test_items_are_well_formed_and_belong_to_the_test_split(task: str) -> None:
+    trained = {word for split in ("train", "val") for word in words.words(split)}
     labels = {*forms.KEYS, *wording.FIELDS, "Total"}
     families = {face.family for face in fonts.FACES["test"]}
     for item in _items(task):
@@ -63,18 +63,18 @@ def test_items_are_well_formed_and_of_the_test_split(task: str) -> None:
         assert scene["family"] in families
         assert image_of(item).mode == "RGB" and max(image_of(item).size) <= 224 and min(image_of(item).size) >= 28
         for word in re.findall(r"[A-Za-z]+", " ".join(_written(scene))):
-            assert word in labels or word not in known
+            assert word in labels or word not in trained
 
 
 def _written(scene: dict) -> list[str]:
-    """All words to be read on an image, by its description."""
+    """All texts of an image, by its description."""
     lines = [part for line in scene.get("lines", ()) for part in ([line] if isinstance(line, str) else line)]
     states = [each["state"] for each in scene.get("controls", ()) if each["kind"] == "field"]
     return [*lines, *states, scene.get("heading", ""), scene.get("word", "")]
 
 
 @pytest.mark.parametrize("task", TASKS[-2:])
-def test_an_item_depends_on_its_own_source_alone(task: str) -> None:
+def test_an_item_depends_only_on_its_own_random_numbers(task: str) -> None:
     for one, again in zip(_draw(task, 3), _items(task), strict=False):
         assert (one.answer, one.truth) == (again.answer, again.truth)
         assert image_of(one).tobytes() == image_of(again).tobytes()
@@ -99,9 +99,9 @@ def test_values_follow_from_their_keys() -> None:
 
 
 @needs_browser
-def test_values_are_on_the_page_where_the_box_is() -> None:
-    """A page without the value asked for differs inside the box of the value, and nowhere else."""
-    written = [pages._page(source) for source in _sources("transfer_page")]
+def test_the_box_of_a_value_encloses_its_pixels() -> None:
+    """A page without the value differs from the page inside the box of the value, and nowhere else."""
+    written = [pages.TransferPage.sample(source) for source in _sources("transfer_page")]
     without = []
     for page, item in zip(written, _items("transfer_page"), strict=True):
         key = item.truth["scene"]["asked"]["key"]
@@ -115,18 +115,18 @@ def test_values_are_on_the_page_where_the_box_is() -> None:
 
 
 @needs_browser
-def test_controls_are_in_their_boxes_and_points_too() -> None:
-    written = [pages._screen(source) for source in _sources("transfer_screen")]
+def test_controls_and_points_are_in_their_boxes() -> None:
+    written = [pages.TransferScreen.sample(source) for source in _sources("transfer_screen")]
     items = _items("transfer_screen")
     without, boxes = [], []
-    for (tile, widgets, _), item in zip(written, items, strict=True):
+    for screen, item in zip(written, items, strict=True):
         controls = item.truth["scene"]["controls"]
-        assert len(controls) == len(widgets)  # nothing is cut off
+        assert len(controls) == len(screen.widgets)  # nothing is cut off
         (target,) = [number for number, each in enumerate(controls) if each["box_px"] == item.truth["box_px"]]
         assert controls[target]["label"] in item.truth["label"] and item.truth["label"] in question_of(item)
-        without.append(hidden(tile, str(target)))
+        without.append(hidden(screen.tile, str(target)))
         boxes.append(item.truth["box_px"])
-    shots = browser.shoot([*without, written[0][0]], pages.SCREEN_CSS)
+    shots = browser.shoot([*without, written[0].tile], pages.SCREEN_CSS)
     assert shots.pop().image.tobytes() == image_of(items[0]).tobytes()
     for item, box, shot in zip(items, boxes, shots, strict=True):
         assert is_at(re.findall(r"\d+", item.answer), box, item.truth["size"])
@@ -136,8 +136,8 @@ def test_controls_are_in_their_boxes_and_points_too() -> None:
 
 
 @needs_browser
-def test_lines_are_whole_and_as_many_as_written() -> None:
-    """The rim is paper, and rows of ink are as many as lines."""
+def test_all_lines_are_on_the_image_and_none_is_cut() -> None:
+    """The edge of the image is paper, and there is one row of ink per line."""
     for item in _items("transfer_line"):
         lines = item.truth["scene"]["lines"]
         assert item.answer == "\n".join(lines) and " ".join(lines) in item.truth["accept"]
@@ -147,13 +147,13 @@ def test_lines_are_whole_and_as_many_as_written() -> None:
         assert not inked[[0, -1]].any() and not inked[:, [0, -1]].any()
         rows = inked.sum(axis=1) > 0
         starts = int(rows[0]) + int((rows[1:] & ~rows[:-1]).sum())
-        assert len(lines) <= starts <= 2 * len(lines)  # the dot of an i may stand alone
+        assert len(lines) <= starts <= 2 * len(lines)  # the dots of i and j can be a separate row of ink
         assert question_of(item) in (paragraphs.QUESTIONS["read_line"][-1], paragraphs.QUESTIONS["read_paragraph"][-1])
 
 
 @needs_photos
-def test_words_on_photographs_stand_out_inside_their_box() -> None:
-    """The image differs from its piece of the photograph where the letters are, with a little edge around them."""
+def test_words_on_photographs_are_inside_their_box() -> None:
+    """The image differs from its part of the photograph only at the letters and a narrow edge around them."""
     for item in _items("transfer_photo"):
         scene, image = item.truth["scene"], image_of(item)
         assert item.answer == scene["word"] and item.truth["read"] == [item.answer]

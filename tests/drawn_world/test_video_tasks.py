@@ -8,7 +8,6 @@ import pytest
 from PIL import Image, ImageDraw
 
 from drawn_world import SPLITS, fonts
-from drawn_world.lettering import fit_size
 from drawn_world.shapes import kinds as shapes
 from drawn_world.videos.video_tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
 
@@ -41,7 +40,7 @@ def mask_of(thing: dict) -> Image.Image:
         return shapes.mask(thing["kind"], thing["side"], thing["turn"])
     (face,) = (face for split in SPLITS for face in fonts.faces(split) if face.file == thing["face"])
     large = Image.new("L", (200, 200))
-    font = fonts.font(face, fit_size(face, thing["name"], thing["height"], thing["height"]))
+    font = face.at(face.fit_size(thing["name"], thing["height"], thing["height"]))
     ImageDraw.Draw(large).text((50, 50), thing["name"], font=font, fill=255)
     return large.crop(large.getbbox())
 

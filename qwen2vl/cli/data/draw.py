@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
     require_at_least("--num-workers", options.num_workers, 1)
     require_at_least("--html-screens", options.html_screens, 0)
-    from drawn_world.browser import HTML_SCREEN
+    from drawn_world.screens.html import HTML_SCREEN
     from drawn_world.write_records import draw_records
     from qwen2vl.recipes import drawn, recipe_class
 

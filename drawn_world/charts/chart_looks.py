@@ -1,6 +1,6 @@
-"""The looks of charts: size, fonts, grids, axes, colours, marks and legends, other ones in every split.
+"""The looks of charts: size, fonts, grids, axes, colours, marks and legends, different in every split.
 
-Not here: what a chart shows (data) and where it stands on the image (drawing).
+Not here: what a chart shows (chart_data), and where its parts are on the image (chart_drawing).
 """
 
 from dataclasses import dataclass, replace
@@ -11,20 +11,22 @@ from PIL import Image, ImageDraw
 
 from drawn_world import palette
 from drawn_world.charts.chart_data import Chart
-from drawn_world.fonts import Face, faces, font
-from drawn_world.lettering import line_height
+from drawn_world.fonts import Face, faces
 from drawn_world.palette import Rgb
 from qwen2vl.spec.config import FACTOR
 
-EASY_SIZE = (5 * FACTOR, 6 * FACTOR)
-LONGEST_SIDE = 7 * FACTOR
+MAX_CHART_SIDE = 7 * FACTOR
+"""Largest width and height of an image, in pixels."""
 STEPS = {10: (1, 2, 5), 20: (2, 5, 10), 50: (5, 10, 25), 100: (10, 20, 25, 50)}
-"""Between ticks, by the end of the axis, closest first; the last only where there is no room for another."""
+"""End of the axis to the steps between ticks, the closest first; the last is used only if there is no room for the others."""
 
-GRIDS = {"train": ("solid", "none"), "val": ("dashed",), "test": ("dotted",)}
-SPINES = {"train": ("corner", "box"), "val": ("base",), "test": ("ticks",)}
-MARKS = {"train": ("disc", "square"), "val": ("diamond",), "test": ("ring",)}
-LEGENDS = {"train": ("right", "around"), "val": ("below",), "test": ("left",)}
+PARTS = {
+    "grid": {"train": ("solid", "none"), "val": ("dashed",), "test": ("dotted",)},
+    "spines": {"train": ("corner", "box"), "val": ("base",), "test": ("ticks",)},
+    "mark": {"train": ("disc", "square"), "val": ("diamond",), "test": ("ring",)},
+    "legend": {"train": ("right", "around"), "val": ("below",), "test": ("left",)},
+}
+"""Values of some fields of a `Look` by split; the first is the easy one."""
 GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {  # ground, ink
     "train": (
         ((255, 255, 255), (20, 20, 20)),
@@ -58,54 +60,71 @@ class Look:
     ground: Rgb
     ink: Rgb
     colours: tuple[Rgb, ...]
-    """One for every category; all the same when the series has one colour."""
+    """One colour per category; all are equal if the series has one colour."""
     step: int
-    """Between ticks."""
+    """Difference between two ticks."""
     grid: str
     spines: str
     mark: str
     legend: str
     horizontal: bool
-    """Bars run to the right, the first category on top."""
+    """Whether bars extend to the right, with the first category at the top."""
     axis_right: bool
-    """The value axis stands on the right."""
+    """Whether the value axis is on the right."""
     share: float
-    """Width of a bar in bands; a band is what one category has of the axis."""
+    """Width of a bar as a share of its band, the part of the axis that one category has."""
     inside: bool
-    """Written values stand within their bars where these are long enough."""
+    """Whether values are written inside their bars if these are long enough."""
     aligned: bool
-    """The plot is EASY_PLOT."""
+    """Whether the plot is `chart_drawing.EASY_PLOT`."""
 
     def width_of(self, text: str) -> int:
-        """Pixels across."""
+        """Width of a text in pixels."""
         return stencil(self.face, self.text_px, text).width
 
     @property
     def line(self) -> int:
         """Height of a line of text."""
-        top, bottom = line_height(self.face, self.text_px)
+        top, bottom = self.face.line_edges(self.text_px)
         return bottom - top
+
+    @property
+    def digit_edges(self) -> tuple[int, int]:
+        """Top and bottom edge of the digit zero below the top of its line."""
+        box = self.face.at(self.text_px).getbbox("0")
+        top, _ = self.face.line_edges(self.text_px)
+        return int(box[1]) - top, int(box[3]) - top
 
 
 def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
-    """A look of the split; with probability `ease` each choice takes its easy value."""
+    """Sample a look of the split; with probability `ease` each field takes its easy value."""
+
+    def part(name: str) -> str:
+        return PARTS[name][split][0] if rng.random() < ease else rng.choice(PARTS[name][split])
+
     easy_size, easy_ground = rng.random() < ease, rng.random() < ease
     ground, ink = (palette.EASY_GROUND, (20, 20, 20)) if easy_ground else rng.choice(GROUNDS[split])
     face = faces(split)[0] if rng.random() < ease else rng.choice(faces(split, mono=False))
     horizontal = rng.random() >= ease and rng.random() < 0.35 and chart.kind == "bar"
     steps = STEPS[chart.top][:-1]
+    if easy_size:
+        size = 5 * FACTOR, 6 * FACTOR
+    elif rng.random() < 0.15:
+        size = rng.randint(4 * FACTOR, MAX_CHART_SIDE), rng.randint(4 * FACTOR, MAX_CHART_SIDE)
+    else:
+        size = rng.randint(4, 7) * FACTOR, rng.randint(4, 7) * FACTOR
     look = Look(
-        size=EASY_SIZE if easy_size else _image_size(rng),
+        size=size,
         face=face,
         text_px=size_of_digits(face, 8 if rng.random() < ease else rng.choice((7, 8, 9))),
         ground=ground,
         ink=ink,
         colours=_colours(rng, split, ease, chart, ground),
         step=steps[0] if rng.random() < ease else rng.choice(steps),
-        grid=GRIDS[split][0] if rng.random() < ease else rng.choice(GRIDS[split]),
-        spines=SPINES[split][0] if rng.random() < ease else rng.choice(SPINES[split]),
-        mark=MARKS[split][0] if rng.random() < ease else rng.choice(MARKS[split]),
-        legend=LEGENDS[split][0] if rng.random() < ease else rng.choice(LEGENDS[split]),
+        grid=part("grid"),
+        spines=part("spines"),
+        mark=part("mark"),
+        legend=part("legend"),
         horizontal=horizontal,
         axis_right=rng.random() >= ease and rng.random() < 0.15 and not horizontal,
         share=0.72 if rng.random() < ease else rng.uniform(0.5, 0.9),
@@ -116,15 +135,8 @@ def pick_look(rng: Random, split: str, ease: float, chart: Chart) -> Look:
     return replace(look, aligned=may_align and rng.random() < ease)
 
 
-def _image_size(rng: Random) -> tuple[int, int]:
-    """Four to seven tokens a side; one in seven is not a multiple of them."""
-    if rng.random() < 0.15:
-        return rng.randint(4 * FACTOR, LONGEST_SIDE), rng.randint(4 * FACTOR, LONGEST_SIDE)
-    return rng.randint(4, 7) * FACTOR, rng.randint(4, 7) * FACTOR
-
-
 def _colours(rng: Random, split: str, ease: float, chart: Chart, ground: Rgb) -> tuple[Rgb, ...]:
-    """Bars and slices named after colours are drawn in them."""
+    """One colour per category. Bars and slices named after colours have these colours."""
     count = len(chart.labels)
     tables = [t for t in SERIES[split] if all(palette.distance(colour, ground) > 110 for colour in t)]
     table = (tables or SERIES[split])[0] if rng.random() < ease else rng.choice(tables or SERIES[split])
@@ -137,28 +149,20 @@ def _colours(rng: Random, split: str, ease: float, chart: Chart, ground: Rgb) ->
 
 @lru_cache(maxsize=256)
 def size_of_digits(face: Face, height: int) -> int:
-    """The size in pixels at which an eight is so high (a nought is lower where digits have descenders)."""
+    """The font size in pixels at which the digit 8 has this height (a zero is lower if the face has descending digits)."""
 
     def reached(size: int) -> bool:
-        _, top, _, bottom = font(face, size).getbbox("8")
+        _, top, _, bottom = face.at(size).getbbox("8")
         return bottom - top >= height
 
     return next(filter(reached, range(8, 24)), 24)
 
 
-@lru_cache(maxsize=1024)
-def digit(face: Face, size: int) -> tuple[int, int]:
-    """Top and bottom of a nought below the top of its line."""
-    box = font(face, size).getbbox("0")
-    top, _ = line_height(face, size)
-    return int(box[1]) - top, int(box[3]) - top
-
-
 @lru_cache(maxsize=8192)
 def stencil(face: Face, size: int, text: str) -> Image.Image:
-    """The ink of a text, as wide as its ink and as high as a line. Shared: never draw on it."""
-    left, _, right, _ = font(face, size).getbbox(text)
-    top, bottom = line_height(face, size)
+    """Coverage of a text, as wide as its ink and as high as a line. The image is cached: never draw on it."""
+    left, _, right, _ = face.at(size).getbbox(text)
+    top, bottom = face.line_edges(size)
     mask = Image.new("L", (max(1, int(right - left)), bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), text, font=font(face, size), fill=255)
+    ImageDraw.Draw(mask).text((-left, -top), text, font=face.at(size), fill=255)
     return mask
