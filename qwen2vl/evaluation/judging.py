@@ -43,8 +43,13 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        """Whether the score is the highest one."""
+        """Whether the answer is entirely right."""
         return self.score == 1
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Judged":
+        """The answer whose fields JSON has stored; JSON has no tuples."""
+        return cls(**fields | {"places": tuple((image, tuple(place)) for image, place in fields["places"])})
 
 
 def judge(item: ExamItem, reply: ReplyLike) -> Judged:

@@ -28,7 +28,7 @@ class PartialAnswers:
         if complete[:1] != [first + "\n"]:
             complete = [first + "\n"]
         write_atomically(self.path, "".join(complete))
-        self.results = [_to_judged(fields) for line in complete[1:] for fields in json.loads(line)]
+        self.results = [Judged.from_json(fields) for line in complete[1:] for fields in json.loads(line)]
         """The answers that were found."""
 
     def add(self, batch: Sequence[Judged]) -> None:
@@ -38,7 +38,3 @@ class PartialAnswers:
     def remove(self) -> None:
         """Delete the file, after the scores are written."""
         self.path.unlink(missing_ok=True)
-
-
-def _to_judged(fields: dict[str, Any]) -> Judged:
-    return Judged(**fields | {"places": tuple((index, tuple(place)) for index, place in fields["places"])})
