@@ -23,6 +23,24 @@ Results = dict[str, dict[str, Any]]
 """Content of the result files by name."""
 
 
+HEADLINES = (
+    "Vision tower, best of each side",
+    "First token, 256-token image, prompt of 298",
+    "Decoding, 32 tokens",
+    "1024x1024 JPEG to patches",
+    "Memory that a prompt of 4096 tokens adds, transformers as generate()",
+    "Training on mixed sizes, micro-batches of 8",
+)
+"""Lines of the summary that the README shows."""
+
+
+def headlines(results: Results) -> str:
+    """The lines of the summary that the README shows, without limits."""
+    lines = [line for name in NAMES if name in results for line in results[name]["comparisons"]]
+    chosen = [line | {"limit": ""} for line in lines if line["what"] in HEADLINES]
+    return table(chosen) if chosen else NOT_YET.format(command="make bench")
+
+
 def summary(results: Results) -> str:
     """One table of every line of all results that has a bound; figures of other peers than transformers stay in the docs."""
     lines = [

@@ -15,6 +15,8 @@ RUNS = {
     "exam": "then `sharp`: shipped",
 }
 """Scores of the runs that the shipped weights come from, in order; the last are those of the shipped model."""
+HEADLINES = ("colour_shape", "read_word", "ground", "receipt", "chart_value", "late")
+"""Tasks of the exam that the README shows: some that nano can do and some that it cannot."""
 T = TypeVar("T")
 
 
@@ -27,6 +29,21 @@ def scores(name: str) -> Callable[[Results], str]:
         return f"{Report(scores=results[name]['tasks'], aims=EXAMS[results[name]['exam']].aims).table()}\n"
 
     return render
+
+
+def headlines(results: Results) -> str:
+    """Scores of the shipped model in the tasks that the README shows, and its mean over all tasks of the exam."""
+    if "exam" not in results:
+        return NOT_YET.format(command="qwen2vl eval exam --out benchmarks/results/exam.json")
+    scores, aims = results["exam"]["tasks"], EXAMS["exam"].aims
+    rows = [["task", "measure", "score", "95 % interval", "floor (aim)"], ["---"] * 5]
+    for task in HEADLINES:
+        line, (floor, aim) = scores[task], aims.floors[task]
+        interval = f"{line['low']:.1%} to {line['high']:.1%}"
+        bounds = f"{floor:.0%} ({aim:.0%})"
+        rows.append([task, describe_metric(line["metric"]), f"{line['score']:.1%}", interval, bounds])
+    mean = fmean(line["score"] for line in scores.values())
+    return _markdown([*rows, [f"mean of {len(scores)}", "", f"{mean:.1%}", "", ""]])
 
 
 def runs_in_a_row(results: Results) -> str:

@@ -5,7 +5,8 @@ A page holds pairs of marks; the text between two marks is replaced:
     <!-- benchmarks: summary -->
     <!-- benchmarks end -->
 
-`BLOCKS` lists the blocks by name: `summary` (every line that has a bound), each benchmark (tower, first_token, ...), `nano`
+`BLOCKS` lists the blocks by name: `summary` (every line that has a bound), `summary_short` and `exam_short` (the rows of the
+README), each benchmark (tower, first_token, ...), `nano`
 and `exam` (scores of the shipped model, from `qwen2vl eval exam --out benchmarks/results/exam.json`), `exam_runs` (scores
 after each run that led to it), `nano_run` (the recipe `nano` beside the earlier loop), `score_curve_EXAM`, `runs` (cost of
 those runs), `which_is_meant` (boxes by the number of shapes), and `study_NAME` (from `experiments.studies`).
@@ -24,12 +25,14 @@ from tools.benchmark_tables import Results
 from tools.results import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/benchmarks.md", "docs/nano.md", "docs/studies.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/log.md", "docs/nano.md", "docs/studies.md")
 BLOCKS: dict[str, Callable[[Results], str]] = (
     {
         "summary": benchmark_tables.summary,
+        "summary_short": benchmark_tables.headlines,
         "nano": exam_tables.scores("nano"),
         "exam": exam_tables.scores("exam"),
+        "exam_short": exam_tables.headlines,
         "exam_runs": exam_tables.runs_in_a_row,
         "runs": exam_tables.work_of_runs,
         "nano_run": exam_tables.recipe_beside_loop,
