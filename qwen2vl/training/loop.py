@@ -96,7 +96,7 @@ class Trainer:
         checkpoints and none can be read.
         """
         state, leads = self.state, self.replicas.leads
-        self.end = min(self.num_steps, max_steps or self.num_steps)
+        self.end, self.is_stopping = min(self.num_steps, max_steps or self.num_steps), False
         state.resume(self.run_directory.checkpoints)
         if leads:
             self.run_directory.discard_after(state.global_step)

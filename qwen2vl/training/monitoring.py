@@ -62,7 +62,7 @@ class Monitor:
 
 @contextmanager
 def open_board(folder: Path, next_step: int) -> Iterator[Any]:
-    """Yield a SummaryWriter. What an earlier start logged from `next_step` on is withdrawn. Raises as `Monitor.open`."""
+    """Yield a SummaryWriter. TensorBoard discards what was logged earlier for `next_step` and later. Raises as `Monitor.open`."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # an optional package
     except ImportError as error:

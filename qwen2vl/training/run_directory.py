@@ -65,7 +65,7 @@ class RunDirectory:
             )
 
     def _is_later_phase(self, name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-        """Whether a changed setting is the phases of the current stage, and every step done has the mixture it had."""
+        """Whether a setting is the list of phases of the current stage, changed only for steps that are not done yet."""
         steps = self.checkpoints.steps()
         if not name.endswith(".phases") or not steps:
             return False

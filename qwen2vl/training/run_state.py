@@ -58,7 +58,7 @@ class RunState:
         """Count a step as done; the next one begins at the cursor, or with the next stage when this one is over."""
         self.global_step, self.cursor = self.global_step + 1, cursor
         if self.stage_step == self.stage.steps and self.stage_number + 1 < len(self.stages):
-            # The next stage continues the epochs of this one, but packs windows of its own.
+            # The next stage continues the epochs of this one, but starts new windows of samples to pack.
             self.stage_number, self.cursor = self.stage_number + 1, Cursor(drawn=cursor.drawn)
 
     def save(self, checkpoints: Checkpoints) -> None:
