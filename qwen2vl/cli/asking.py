@@ -112,7 +112,7 @@ def converse(options: ChatOptions) -> int:
     with contextlib.suppress(ImportError):  # does not exist on every system
         import readline  # noqa: F401  gives input() a history and editing
     chat = open_chat(options)
-    conversation = Conversation(chat, options)
+    conversation = InteractiveChat(chat, options)
     with working(f"loading {options.model}"):
         chat.model  # noqa: B018  the first access reads the tensors
     print(f"{options.model} is ready; /help lists the commands.", file=sys.stderr)
@@ -129,7 +129,7 @@ def converse(options: ChatOptions) -> int:
     return 0
 
 
-class Conversation:
+class InteractiveChat:
     """A session, the files that wait for the next question, and the effect of each line that is typed."""
 
     def __init__(self, chat: Chat, options: ChatOptions) -> None:

@@ -1,7 +1,7 @@
-"""Parser from command-line words to a frozen dataclass, strict: what is unknown is refused with the valid names.
+"""Parser from the words of a command line to a frozen dataclass. Unknown options are refused with the valid names.
 
-tyro parses. What it refuses it reports in a box of several lines; here the mistake becomes one sentence that names the
-option, the value and the rule. tyro's own text is used only for mistakes that `find_mistake` does not know.
+tyro parses. It reports a mistake in a box of several lines; here it becomes one sentence that names the option, the value
+and the rule. The text of tyro is used only for mistakes that `find_mistake` does not look for.
 """
 
 import contextlib
@@ -79,7 +79,7 @@ class Argument:
     def rule_broken_by(self, value: str) -> str | None:
         """What the value must be, if it is not; only numbers and choices are checked."""
         if all(get_origin(kind) is Literal for kind in self.kinds):
-            choices = [choice for kind in self.kinds for choice in get_args(kind)]
+            choices = [str(choice) for kind in self.kinds for choice in get_args(kind)]
             return None if value in choices else f"one of {', '.join(choices)}"
         if not self.kinds <= {int, float}:
             return None

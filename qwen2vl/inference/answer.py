@@ -1,8 +1,8 @@
 """One answer, from its first token to what the caller gets.
 
-    tokens --Reply.accept--> text that is certain, the reason to end --Reply.to_answer--> Answer
+    tokens --RunningReply.accept--> text that is certain, the reason to end --RunningReply.to_answer--> Answer
 
-`Reply` is the state while the model runs, `Answer` the result. A reply ends, in this order of checks, with an end token
+`RunningReply` is the state while the model runs, `Answer` the result. A reply ends, in this order of checks, with an end token
 ("stop"), a stop text ("stop"), a loop ("repetition") or at the limit of new tokens or of the context ("length").
 "interrupted" means that the caller stopped it.
 """
@@ -87,7 +87,7 @@ class Answer:
         }
 
 
-class Reply:
+class RunningReply:
     """The reply to one prompt while the model produces it."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """`Chat`: a model with its processor, and four ways to ask it. It keeps nothing between requests; `Session` does.
 
-    messages --processor--> Prepared --Reply--> generate --pieces of text--> Stream --> Answer
+    messages --processor--> Prepared --RunningReply--> generate --pieces of text--> Stream --> Answer
 
 Constructing a `Chat` checks the files of the checkpoint. The tensors are read when the first request runs, so an error
 in that request (a missing image, a wrong setting) is reported before minutes of loading.
@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from qwen2vl.common.errors import ConfigError, LengthError, MediaError, MessageError
-from qwen2vl.inference.answer import Answer, Reply
+from qwen2vl.inference.answer import Answer, RunningReply
 from qwen2vl.inference.generate import generate, new_cache
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
@@ -137,7 +137,7 @@ class Chat:
         reply = self.new_reply(prepared, params)
         return Stream(self.run_reply(reply), lambda text: reply.to_answer(text, prepared.media))
 
-    def run_reply(self, reply: Reply, cache: KVCache | None = None) -> Iterator[str]:
+    def run_reply(self, reply: RunningReply, cache: KVCache | None = None) -> Iterator[str]:
         """Run the model for one reply; yields text. Tokens of the prompt that `cache` holds are not computed again."""
         if cache is None:
             cache = new_cache(self.model, [reply])
@@ -160,7 +160,7 @@ class Chat:
 
     def _batch(self, conversations: Sequence[Conversation], begin: int, params: SamplingParams) -> list[Answer]:
         prepared: list[Prepared] = []
-        replies: list[Reply] = []
+        replies: list[RunningReply] = []
         for number, messages in enumerate(conversations, begin):
             try:
                 check_conversation(messages)
@@ -176,7 +176,7 @@ class Chat:
             for pieces, reply, one in zip(texts, replies, prepared, strict=True)
         ]
 
-    def new_reply(self, prepared: Prepared, params: SamplingParams) -> Reply:
+    def new_reply(self, prepared: Prepared, params: SamplingParams) -> RunningReply:
         """The reply to one prompt, with no tokens yet. Raises LengthError when the prompt does not fit the context."""
         num_tokens, context = prepared.inputs.num_tokens, self.processor.config.text.max_position_embeddings
         if num_tokens >= context:
@@ -185,7 +185,7 @@ class Chat:
                 "ask with smaller images (max_pixels), fewer frames (fps) or less text"
             )
         settings = params.effective(context - num_tokens)
-        return Reply(prepared.inputs, settings, self.processor.tokenizer, self.end_ids)
+        return RunningReply(prepared.inputs, settings, self.processor.tokenizer, self.end_ids)
 
 
 def question_messages(

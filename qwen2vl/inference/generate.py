@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from qwen2vl.inference.answer import Reply
+from qwen2vl.inference.answer import RunningReply
 from qwen2vl.inference.sampling import choose
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.qwen2vl import Qwen2VL
@@ -24,7 +24,9 @@ ROOM = 256
 """Free tokens in a new or enlarged cache. Enlarging copies the cache, so it is done in large steps."""
 
 
-def generate(model: Qwen2VL, replies: Sequence[Reply], cache: KVCache, vocabulary: int) -> Iterator[tuple[int, str]]:
+def generate(
+    model: Qwen2VL, replies: Sequence[RunningReply], cache: KVCache, vocabulary: int
+) -> Iterator[tuple[int, str]]:
     """Complete all replies; yields (index of the reply, text that became certain, possibly empty) for every token.
 
     Sequence i of the cache belongs to reply i; tokens that it already holds are not computed again. The generator can be
@@ -42,13 +44,13 @@ def generate(model: Qwen2VL, replies: Sequence[Reply], cache: KVCache, vocabular
 
 
 @torch.inference_mode()
-def new_cache(model: Qwen2VL, replies: Sequence[Reply]) -> KVCache:
+def new_cache(model: Qwen2VL, replies: Sequence[RunningReply]) -> KVCache:
     """An empty cache with room for the prompts and the first tokens of the replies."""
     longest = max(reply.prompt.num_tokens + min(reply.settings.max_new_tokens, ROOM) for reply in replies)
     return KVCache(model.config.text, len(replies), longest, device=model.device, dtype=model.dtype)
 
 
-def prefill_groups(replies: Sequence[Reply], cache: KVCache) -> list[list[int]]:
+def prefill_groups(replies: Sequence[RunningReply], cache: KVCache) -> list[list[int]]:
     """Indices of the replies, grouped into the rows in which their prompts are computed."""
     groups: list[list[int]] = []
     size = 0
@@ -64,7 +66,7 @@ def prefill_groups(replies: Sequence[Reply], cache: KVCache) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def prefill(model: Qwen2VL, replies: Sequence[Reply], group: Sequence[int], cache: KVCache) -> Tensor:
+def prefill(model: Qwen2VL, replies: Sequence[RunningReply], group: Sequence[int], cache: KVCache) -> Tensor:
     """Logits after the last token of each prompt, [len(group), V]."""
     longest = max(replies[i].prompt.num_tokens for i in group)
     if longest > cache.capacity:
@@ -75,7 +77,7 @@ def prefill(model: Qwen2VL, replies: Sequence[Reply], group: Sequence[int], cach
 
 
 @torch.inference_mode()
-def decode(model: Qwen2VL, replies: Sequence[Reply], running: Sequence[int], cache: KVCache) -> Tensor:
+def decode(model: Qwen2VL, replies: Sequence[RunningReply], running: Sequence[int], cache: KVCache) -> Tensor:
     """Logits after the newest token of each running reply, [len(running), V]."""
     longest = max(cache.lengths[i] for i in running) + 1
     if longest > cache.capacity:

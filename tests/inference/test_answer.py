@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.inference.answer import FEWEST_TOKENS, LoopDetector, Reply, StoppingText
+from qwen2vl.inference.answer import FEWEST_TOKENS, LoopDetector, RunningReply, StoppingText
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.tokens import BOX_END, BOX_START
@@ -21,7 +21,7 @@ def answer_to(chat, photo):
         content = [{"type": "image", "image": photo.resize(size)} for size in sizes]
         content += [{"type": "video", "video": [photo.resize((280, 140))] * 2}] * videos
         prepared = chat.processor.prepare([{"role": "user", "content": content}])
-        reply = Reply(prepared.inputs, SamplingParams().effective(10), chat.processor.tokenizer, ())
+        reply = RunningReply(prepared.inputs, SamplingParams().effective(10), chat.processor.tokenizer, ())
         return reply.to_answer(text, prepared.media)
 
     return make

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qwen2vl.inference.answer import Reply
+from qwen2vl.inference.answer import RunningReply
 from qwen2vl.inference.generate import decode, generate, new_cache, prefill, prefill_groups, tail
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.spec.inputs import ModelInputs
@@ -33,7 +33,7 @@ def prompts(taught_processor):
 
 def replies_to(chat, prompts, count=12):
     params = SamplingParams(max_new_tokens=count).effective(10_000)
-    return [Reply(prompt, params, chat.processor.tokenizer, ()) for prompt in prompts]
+    return [RunningReply(prompt, params, chat.processor.tokenizer, ()) for prompt in prompts]
 
 
 def continued(prompt, ids) -> ModelInputs:
@@ -70,7 +70,7 @@ def test_replies_that_end_do_not_change_the_others(chat, prompts):
         list(generate(chat.model, [reply], new_cache(chat.model, [reply]), chat.processor.tokenizer.size))
         alone.append(reply.ids)
     params = [SamplingParams(max_new_tokens=count) for count in (3, 12, 1, 7)]
-    replies = [Reply(p, s, chat.processor.tokenizer, ()) for p, s in zip(prompts, params, strict=True)]
+    replies = [RunningReply(p, s, chat.processor.tokenizer, ()) for p, s in zip(prompts, params, strict=True)]
     list(generate(chat.model, replies, new_cache(chat.model, replies), chat.processor.tokenizer.size))
     assert [reply.ids for reply in replies] == [ids[:n] for ids, n in zip(alone, (3, 12, 1, 7), strict=True)]
 
