@@ -1,9 +1,10 @@
-"""micro from nothing to scores in pieces: the same command again goes on.
+"""micro from random weights to scores, in pieces: the same command again resumes.
 
     python -m experiments.micro_on_gpu --minutes 9          three or four times on one datacenter GPU
 
-Every step is a verb that stands in docs/nano.md: draw, build, train until the minutes are spent, and at the end of the
-run draw its curves, convert to shards and sit the exam. A step that is done is skipped. Needs the fonts of scripts/install-fonts.sh.
+Its steps are verbs of docs/nano.md: draw, build, train until the minutes are spent, and at the end of the run draw its curves,
+convert its weights to shards and evaluate them on the exam. Finished steps are skipped. Needs the fonts of
+scripts/install-fonts.sh.
 """
 
 import argparse
@@ -12,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qwen2vl.cli.main import main as qwen2vl
-from qwen2vl.recipes import recipe_class
+from qwen2vl.recipes import micro
 from qwen2vl.training.checkpoints import Checkpoints
 from tools.results import say
 
 SHARD = "15MB"
 FEWEST_MINUTES = 0.5
-"""A piece that begins with less would load and save more than it trains."""
+"""Shorter pieces would load and save for longer than they train."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = options.runs / "micro"
     if code := (0 if steps_done(run) else prepare(options)) or train(options, run, end):
         return code
-    total = sum(stage.steps for stage in recipe_class("micro")().prepare(run).stages)
+    total = sum(stage.steps for stage in micro.STAGES)
     if steps_done(run) < total:
-        say(f"{steps_done(run)} of {total} steps; the same command again goes on")
+        say(f"{steps_done(run)} of {total} steps; the same command again resumes")
         return 0
     return finish(options.runs / "micro-weights", run)
 
@@ -63,7 +64,7 @@ def train(options: argparse.Namespace, run: Path, end: float) -> int:
 
 
 def finish(weights: Path, run: Path) -> int:
-    """The run's curves, the newest weights in shards, and what they know."""
+    """The curves of the run, its newest weights in shards, and their scores."""
     if not weights.exists():
         if code := qwen2vl(["report", str(run)]):
             return code

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.study_recipes import LENGTHS, STUDIES, TRAINED_FRAMES, WATCHED
+from experiments.study_recipes import LENGTHS, STUDIES, TRAINED_FRAMES, VIDEO_TASKS
 
 NOT_YET = "Not measured yet: `python -m experiments.studies {name}` does it.\n"
 LEARNT = 0.5
@@ -114,7 +114,7 @@ def mrope(result: Result) -> list[Finding]:
     better = [source for source in titles if over(scores["mrope"][source], scores["1d"][source])]
     gains = {source: scores["mrope"][source]["score"] - scores["1d"][source]["score"] for source in titles}
     most = max(gains, key=gains.__getitem__)
-    is_video = most.partition("@")[0] in WATCHED
+    is_video = most.partition("@")[0] in VIDEO_TASKS
     return [
         Finding(
             claim="Where M-RoPE and 1D positions differ, M-RoPE is better (in the paper on eight of ten)",

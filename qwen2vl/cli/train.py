@@ -1,4 +1,4 @@
-"""`qwen2vl train`: run a recipe, or go on with it: the same command again resumes.
+"""`qwen2vl train`: start the run of a recipe, or resume it with the same command.
 
 Several processes on one machine: `torchrun --nproc-per-node 2 -m qwen2vl train nano`.
 """
@@ -15,7 +15,6 @@ from typing import Any
 
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
-from qwen2vl.training.run import run_recipe
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
@@ -32,12 +31,14 @@ class TrainOptions(RecipeOptions):
 
 def run(argv: Sequence[str]) -> int:
     began = time.monotonic()
-    options, recipe, run_dir = parse_recipe(argv, "train", TrainOptions)
+    options, spec, run_dir = parse_recipe(argv, "train", TrainOptions)
     if not options.max_minutes > 0:
         raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
+    from qwen2vl.training.run import train_run  # here, because it needs pyarrow, which --help does not
+
     with shown_progress() as show:
         on_step = stopping_at(began + 60 * options.max_minutes, show)
-        done = run_recipe(recipe, run_dir, on_step, options.num_workers, options.max_steps)
+        done = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
     if leads():
         print(
             f"{done} steps done, in {run_dir}; curves: qwen2vl report {run_dir}; "

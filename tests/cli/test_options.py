@@ -8,7 +8,7 @@ from torch.distributed.run import get_args_parser
 from qwen2vl.cli.options import CommonOptions, UsageError, list_options, parse_options, told_as
 from qwen2vl.cli.recipe_options import with_settings
 from qwen2vl.cli.train import TrainOptions
-from qwen2vl.recipes import RECIPES
+from qwen2vl.recipes import RECIPES, load_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,5 +81,5 @@ def test_one_sentence_names_the_thing_the_value_and_the_rule(argv, said, capsys)
 def test_torchrun_takes_no_option_of_a_recipe_for_its_own(recipe):
     """It completes beginnings of its own options even behind the module's name: --start was one, "ambiguous"."""
     theirs = get_args_parser()._option_string_actions
-    ours = list_options(with_settings(TrainOptions, recipe))
+    ours = list_options(with_settings(TrainOptions, load_recipe(recipe)))
     assert [(one, other) for one in ours for other in theirs if other.startswith(one)] == []

@@ -11,6 +11,7 @@ from qwen2vl.recipes import nano
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
 from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training import estimate
+from qwen2vl.training import run as training_run
 from tests.data.conftest import build_store, records_in, write_lines
 
 STEPS = sum(stage.steps for stage in nano.STAGES)
@@ -113,7 +114,7 @@ def test_numbers_without_a_meaning_are_refused(run, words, sentence):
 def test_a_run_that_cannot_fit_is_refused_before_anything_is_built(run, tmp_path, store, monkeypatch):
     stage = replace(nano.STAGES[0], steps=1, phases=(Phase(mixtures=({"pairs": 1},)),))
     monkeypatch.setattr(nano, "STAGES", (stage,))
-    monkeypatch.setattr(nano, "new_model", lambda *_: pytest.fail("the model was built"))
+    monkeypatch.setattr(training_run, "initial_model", lambda spec: pytest.fail("the model was built"))
     monkeypatch.setattr(estimate, "free_bytes", lambda place: 10**8)
     words = ["nano", "--store", store.path, "--run-dir", tmp_path / "run"]
     assert plan(run, tmp_path, *words[:3])["fits"] is False

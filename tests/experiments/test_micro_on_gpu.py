@@ -8,7 +8,7 @@ import pytest
 from experiments import micro_on_gpu as script
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import micro
-from qwen2vl.recipes.drawn import BUDGETS
+from qwen2vl.recipes.curriculum import BUDGETS
 from qwen2vl.spec.config import NANO
 
 

@@ -7,7 +7,17 @@ import pytest
 from drawn_world.slides import is_slides, parse_slides, write_slides
 from drawn_world.write_records import parse_source
 from experiments.study_items import held_out
-from experiments.study_recipes import DYNAMIC_RESOLUTION, LENGTH, LENGTHS, MROPE, STUDIES, Lesson, StudyRecipe, fixed
+from experiments.study_recipes import (
+    DYNAMIC_RESOLUTION,
+    LENGTH,
+    LENGTHS,
+    MROPE,
+    STUDIES,
+    Lesson,
+    fixed,
+    forecast_run,
+    study_run,
+)
 from qwen2vl.data.build import Settings, build
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
@@ -40,8 +50,7 @@ def test_all_that_is_taught_is_drawn_and_all_that_is_asked_can_be(study):
 def test_every_variant_has_the_same_work_in_as_many_steps_as_that_takes(store, tmp_path):
     study = replace(LENGTH, work=4e11)
     planned = {
-        variant.name: StudyRecipe(study=study, variant=variant, store=store).forecast(tmp_path / variant.name)
-        for variant in study.variants
+        variant.name: forecast_run(study_run(study, variant, store, tmp_path), tmp_path) for variant in study.variants
     }
     assert all(each.flops == pytest.approx(study.work, rel=0.1) for each in planned.values())
     assert planned["1d-8"] == planned["mrope-8"]
@@ -49,8 +58,10 @@ def test_every_variant_has_the_same_work_in_as_many_steps_as_that_takes(store, t
 
 
 def test_a_share_shortens_the_schedule_and_keeps_its_lessons(store, tmp_path):
-    whole = StudyRecipe(study=replace(LENGTH, work=4e11), variant=LENGTH.variants[1], store=store)
-    (long,), (short,) = (replace(whole, share=share).prepare(tmp_path).stages for share in (1.0, 0.5))
+    study = replace(LENGTH, work=4e11)
+    (long,), (short,) = (
+        study_run(study, LENGTH.variants[1], store, tmp_path, share=share).stages for share in (1.0, 0.5)
+    )
     assert short.steps == pytest.approx(long.steps / 2, abs=1)
     assert [phase.mixtures for phase in short.phases] == [phase.mixtures for phase in long.phases]
     assert long.phases[0].until == pytest.approx(0.4 * long.steps, rel=0.15)

@@ -1,4 +1,4 @@
-"""The commands of docs/finetune.md, on a tiny checkpoint written by transformers and a file in LLaVA's form."""
+"""The commands of docs/finetune.md, on a tiny checkpoint that transformers wrote and a file in LLaVA's form."""
 
 import json
 import re
@@ -15,9 +15,9 @@ from qwen2vl.cli.main import main
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.model.checkpoint import load_model, save_checkpoint
 from qwen2vl.model.init import new_model
-from qwen2vl.recipes.finetune import FinetuneRecipe
+from qwen2vl.recipes.finetune import finetune
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.training.run import run_recipe
+from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "finetune.md"
@@ -104,7 +104,7 @@ def test_all_weights(checkpoint, records, monkeypatch, tmp_path, capsys):
 
 
 def test_adapters(taught_directory, records, monkeypatch, tmp_path, capsys):
-    """On a model that has learnt something: few directions of random weights lead anywhere."""
+    """On a trained model: an adapter of low rank teaches random weights little."""
     run_page("Adapters (LoRA)", taught_directory, monkeypatch, tmp_path, capsys, rate="1e-2")
     assert falls(tmp_path / "runs/lora")
     before, after = load_model(taught_directory), load_model(tmp_path / "runs/lora-export")
@@ -161,12 +161,12 @@ def test_weights_that_do_not_match_the_config_are_refused_before_anything_starts
     where = config.get("text_config", config)
     where["num_hidden_layers"] += 1
     (broken / "config.json").write_text(json.dumps(config))
-    recipe = FinetuneRecipe(model=str(broken), data=records)
+    spec = finetune(model=str(broken), data=records)
     with pytest.raises(Qwen2VLError, match="layers"):
-        run_recipe(recipe, tmp_path / "run", lambda line: None, num_workers=0)
+        train_run(spec, tmp_path / "run", lambda line: None, num_workers=0)
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_recipe_without_data_says_so(tmp_path):
+def test_a_recipe_without_data_is_refused():
     with pytest.raises(ConfigError, match="--data is missing"):
-        FinetuneRecipe().prepare(tmp_path)
+        finetune()

@@ -42,15 +42,17 @@ def run(argv: Sequence[str]) -> int:
     require_at_least("--html-screens", options.html_screens, 0)
     from drawn_world.browser import HTML_SCREEN
     from drawn_world.write_records import draw_records
-    from qwen2vl.recipes import drawn, recipe_class
+    from qwen2vl.recipes import drawn_items, load_recipe
+    from qwen2vl.training.run_spec import StoredRecords
 
-    prepared = recipe_class(options.recipe)().prepare(options.out)
-    sources = drawn.sources_needed(prepared.stages, prepared.processor, options.share)
+    spec = load_recipe(options.recipe)()
+    assert isinstance(spec.stages, tuple) and isinstance(spec.records, StoredRecords), "as in all recipes above"
+    sources = drawn_items.count_records(spec.stages, spec.processor, options.share)
     if options.html_screens:
         sources |= {f"{HTML_SCREEN}@0": options.html_screens}
-    seed = prepared.records_seed if options.seed is None else options.seed
+    seed = spec.records.seed if options.seed is None else options.seed
     with counting("drawing") as tell:
         draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
-    prepared.processor.save(options.out / "tokenizer")
+    spec.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0
