@@ -14,19 +14,19 @@ from qwen2vl.training.run_directory import read_metrics
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(CommonOptions):
-    """Draw losses, rates, speed and held-out answers of a run to a PNG."""
+    """Draw losses, rates, speed and held-out answers of a run as a PNG."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """The run's directory."""
+    """Folder of the run."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
-    """Where to draw; RUN/curves.png unless given."""
+    """The file to write; RUN/curves.png unless given."""
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(ReportOptions, argv, "qwen2vl report")
     metrics = options.run / "metrics.jsonl"
     if not metrics.is_file():
-        raise UsageError(f'"{options.run}" holds no metrics.jsonl: give the directory of a run, as runs/nano')
+        raise UsageError(f'"{options.run}" has no metrics.jsonl: give the folder of a run, for example runs/nano')
     out = options.out or options.run / "curves.png"
     draw_curves(read_metrics(metrics), out)
     print(out)

@@ -23,10 +23,10 @@ PLAIN_EVERY = 50
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(RecipeOptions):
-    """Train a recipe. The same command again resumes; settings of a started run cannot be changed."""
+    """Train a recipe. The same command again resumes; settings of a run that has started cannot be changed."""
 
     max_minutes: float = math.inf
-    """Stop after so many minutes of this command, saved, as where a machine is lent for a time."""
+    """Save and stop after this number of minutes of the command, for example on a machine that is lent for a time."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -49,19 +49,22 @@ def run(argv: Sequence[str]) -> int:
 
 
 def leads() -> bool:
-    """Whether this is the one of torchrun's processes that talks."""
+    """Whether this process prints: one of those that torchrun started does."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def stopping_at(end: float, on_step: OnStep) -> OnStep:
-    """Once that moment is over the run is asked to stop as SIGTERM asks it: all processes after their next step."""
+    """Passes metrics on; from a moment on it also raises SIGTERM, which stops all processes after their next step.
 
-    def tell(line: dict[str, Any]) -> None:
+    end: in seconds of `time.monotonic`.
+    """
+
+    def pass_on(line: dict[str, Any]) -> None:
         on_step(line)
         if time.monotonic() >= end:
             signal.raise_signal(signal.SIGTERM)
 
-    return tell
+    return pass_on
 
 
 @contextmanager

@@ -69,27 +69,30 @@ def cut_into_stages(
         budgets: limits of one pack.
         packs_per_step: packs of all processes together.
     """
-    starts, end = [0, *ends.values()], max(ends.values())
+    start, end, stages = 0, max(ends.values()), list[Stage]()
 
     def remaining(step: int) -> float:
+        """Share of the rate at a step."""
         return min(1.0, (end - step) / (end - decay_start))
 
-    def stage(name: str, start: int, until: int) -> Stage:
+    for name, until in ends.items():
         peak = remaining(start) * rate
-        return Stage(
-            name=name,
-            steps=until - start,
-            rates=Rates(tower=0 if until == end else peak, merger=peak, decoder=peak),
-            phases=phases_between(start, until, curriculum),
-            budgets=budgets,
-            packs_per_step=packs_per_step,
-            window=256,
-            warmup_steps=0 if start else 200,
-            decay=max(0, until - max(start, decay_start)) / (until - start),
-            final_rate=remaining(until) / remaining(start),
+        stages.append(
+            Stage(
+                name=name,
+                steps=until - start,
+                rates=Rates(tower=0 if until == end else peak, merger=peak, decoder=peak),
+                phases=phases_between(start, until, curriculum),
+                budgets=budgets,
+                packs_per_step=packs_per_step,
+                window=256,
+                warmup_steps=0 if start else 200,
+                decay=max(0, until - max(start, decay_start)) / (until - start),
+                final_rate=remaining(until) / remaining(start),
+            )
         )
-
-    return tuple(stage(name, start, until) for start, (name, until) in zip(starts, ends.items(), strict=False))
+        start = until
+    return tuple(stages)
 
 
 def phases_between(begin: int, end: int, curriculum: Sequence[Lessons]) -> tuple[Phase, ...]:

@@ -38,8 +38,6 @@ MICRO = replace(
 )
 """71 million parameters; tokenizer and limits are those of nano."""
 
-SHARE = 1 / 3
-"""Share of the steps that each part of the curriculum has in nano's runs."""
 SKILLS_END = nano.CURRICULUM[3].until
 FIRST_WORLD = (
     *(replace(lessons, until=2 * lessons.until) for lessons in nano.CURRICULUM[:4]),
@@ -61,7 +59,7 @@ CURRICULUM = join_curricula(
     FIRST_WORLD,
     wide.CURRICULUM[:-1],  # without the full questions, which `whole` asks
     tuple(map(with_new_tasks, whole.CURRICULUM)),
-    share=SHARE,
+    share=1 / 3,
 )
 END = CURRICULUM[-1].until
 RATE = 5e-4

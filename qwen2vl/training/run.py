@@ -56,10 +56,7 @@ def train_run(
         data, device = open_run_data(spec, run_dir, replicas), choose_device(None)
         refuse_what_does_not_fit(spec, data.stages, device, replicas.size, num_workers)
         run = make_run_directory(spec, data, run_dir, replicas.leads)
-        model = initial_model(spec).to(device, DTYPES[spec.train.precision])
-        recompute(model, spec.train.recompute)
-        if spec.train.compile:
-            compile_layers(model)
+        model = model_to_train(spec, device)
         last = data.selections[data.stages[-1].name]
         validate = spec.validate or HeldOutLoss(reader=last.reader, rows=last.held_out)
         trainer = Trainer(
@@ -119,6 +116,15 @@ def make_run_directory(spec: RunSpec, data: RunData, run_dir: Path, leads: bool)
         }
         write_atomically(run.path / "environment.json", json.dumps(environment, indent=2) + "\n")
     return run
+
+
+def model_to_train(spec: RunSpec, device: torch.device) -> Qwen2VL:
+    """The model that a run begins with, on its device and in its precision."""
+    model = initial_model(spec).to(device, DTYPES[spec.train.precision])
+    recompute(model, spec.train.recompute)
+    if spec.train.compile:
+        compile_layers(model)
+    return model
 
 
 def initial_model(spec: RunSpec) -> Qwen2VL:

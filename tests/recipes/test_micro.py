@@ -28,7 +28,7 @@ def test_lessons_are_those_of_nano_in_order():
     ends = [lessons.until for lessons in micro.CURRICULUM]
     assert ends == sorted(ends)
     assert ends[-1] == sum(stage.steps for stage in micro.STAGES)
-    assert micro.STAGES[0].steps == pytest.approx(nano.STAGES[0].steps * 2 * micro.SHARE, abs=1)
+    assert micro.STAGES[0].steps == pytest.approx(2 / 3 * nano.STAGES[0].steps, abs=1)
     tasks = {task for lessons in micro.CURRICULUM for mix in lessons.mixes for task in mix.weights}
     assert {*TASKS, "overlap", "glyph_know", "glyph_article"} <= tasks <= {*TASKS, *DENSE}
 
