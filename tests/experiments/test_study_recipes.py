@@ -1,4 +1,4 @@
-"""The configurations of the studies: whole, of equal work, and different in nothing but what is studied."""
+"""The configurations of the studies: complete, of equal work, different only in what is studied."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=str)
-def test_all_that_is_taught_is_drawn_and_all_that_is_asked_can_be(study):
+def test_all_lessons_have_records_and_all_columns_have_items(study):
     for variant in study.variants:
         assert sum(lesson.share for lesson in variant.lessons) == pytest.approx(1)
         taught = {source for lesson in variant.lessons for mixture in lesson.mixtures for source in mixture}
@@ -47,7 +47,7 @@ def test_all_that_is_taught_is_drawn_and_all_that_is_asked_can_be(study):
     assert len({column.source for column in study.columns}) == len(study.columns)
 
 
-def test_every_variant_has_the_same_work_in_as_many_steps_as_that_takes(store, tmp_path):
+def test_every_variant_has_the_same_work(store, tmp_path):
     study = replace(LENGTH, work=4e11)
     planned = {
         variant.name: forecast_run(study_run(study, variant, store, tmp_path), tmp_path) for variant in study.variants
@@ -68,7 +68,7 @@ def test_a_share_shortens_the_schedule_and_keeps_its_lessons(store, tmp_path):
     assert long.phases[-1].until is None
 
 
-def test_variants_differ_in_what_is_studied_alone():
+def test_variants_differ_only_in_what_is_studied():
     one_axis, three = MROPE.variants
     assert replace(one_axis, name="", title="", config=three.config) == replace(three, name="", title="")
     assert replace(one_axis.config.text, rope="mrope") == three.config.text
@@ -80,13 +80,13 @@ def test_variants_differ_in_what_is_studied_alone():
 
 
 @pytest.mark.parametrize("tokens", [4, 16, 36])
-def test_fixed_is_about_as_many_tokens_for_every_size(tokens):
+def test_fixed_gives_about_the_same_number_of_tokens_for_every_size(tokens):
     for height, width in ((28, 112), (112, 84), (168, 168), (90, 201)):
         tall, wide = image_size(height, width, fixed(tokens))
         assert tokens / 2 <= tall * wide // 784 <= 2 * tokens
 
 
-def test_videos_asked_about_are_as_long_as_their_column_says():
+def test_videos_of_a_column_have_as_many_frames_as_its_title_says():
     for column in LENGTH.columns[: len(LENGTHS)]:
         frames = held_out(column.source, 0).messages[0]["content"][0]["video"]
         assert column.title == f"{len(frames)} frames"
