@@ -61,7 +61,7 @@ def with_settings(options: type[O], recipe: Callable[..., RunSpec]) -> type[O]:
     """Options of a verb, and a field `settings` whose fields are the parameters of a recipe and options without a prefix."""
     parameters = inspect.signature(recipe).parameters.values()
     kind: Any = make_dataclass(
-        "Settings", [(each.name, each.annotation) for each in parameters], frozen=True, kw_only=True
+        "RecipeSettings", [(each.name, each.annotation) for each in parameters], frozen=True, kw_only=True
     )
     kind.__doc__ = inspect.getdoc(getattr(recipe, "func", recipe))  # a partial's own docstring is that of its class
     defaults = kind(**{each.name: each.default for each in parameters})
