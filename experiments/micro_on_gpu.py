@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qwen2vl.cli.main import main as qwen2vl
-from qwen2vl.recipes import recipe_class
+from qwen2vl.recipes import micro
 from qwen2vl.training.checkpoints import Checkpoints
 from tools.script import say
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = options.runs / "micro"
     if code := (0 if steps_done(run) else prepare(options)) or train(options, run, end):
         return code
-    total = sum(stage.steps for stage in recipe_class("micro")().prepare(run).stages)
+    total = sum(stage.steps for stage in micro.STAGES)
     if steps_done(run) < total:
         say(f"{steps_done(run)} of {total} steps; the same command again resumes")
         return 0

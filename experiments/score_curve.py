@@ -24,7 +24,7 @@ from qwen2vl.evaluation.runner import answer_exam
 from qwen2vl.inference import Chat
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.curves import MOST_TASKS, draw_rows
-from qwen2vl.training.run import export_run
+from qwen2vl.training.export import export_run
 from qwen2vl.training.run_directory import read_metrics
 from tools.exam_tables import spread
 from tools.results import RESULTS

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import torch
 from drawn_world.slides import is_slides, write_slides
 from drawn_world.write_records import draw_records
 from experiments.study_items import ask
-from experiments.study_recipes import STUDIES, Study, StudyRecipe
+from experiments.study_recipes import STUDIES, Study, forecast_run, study_run
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import write_atomically
 from qwen2vl.data.build import Settings, build
@@ -34,8 +33,10 @@ from qwen2vl.evaluation.intervals import interval_of
 from qwen2vl.inference import Chat
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
-from qwen2vl.training.run import export_run, run_recipe
+from qwen2vl.training.export import export_run
+from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
+from qwen2vl.training.run_spec import RunSpec
 from tools import study_tables
 from tools.results import RESULTS, describe_machine, versions
 from tools.script import say
@@ -104,10 +105,9 @@ def names_of(study: Study) -> list[str]:
     return [f"{variant.name}-{seed}" for seed in study.seeds for variant in study.variants]
 
 
-def recipe_of(study: Study, name: str, folder: Path, share: float) -> StudyRecipe:
+def spec_of(study: Study, name: str, folder: Path, share: float) -> RunSpec:
     variant, _, seed = name.rpartition("-")
-    recipe = StudyRecipe(study=study, variant=study.variant(variant), store=folder / "store", share=share)
-    return replace(recipe, train=replace(recipe.train, seed=int(seed)))
+    return study_run(study, study.variant(variant), folder / "store", folder / name, share=share, seed=int(seed))
 
 
 def draw_and_build(study: Study, folder: Path, options: argparse.Namespace) -> None:
@@ -159,9 +159,9 @@ def start(name: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
 
 def train_and_ask(study: Study, name: str, folder: Path, options: argparse.Namespace) -> int:
     """Train a run or resume it, ask it the items of all columns, and write its scores."""
-    recipe, run_dir = recipe_of(study, name, folder, options.share), folder / name
-    planned = recipe.forecast(run_dir)
-    done = run_recipe(recipe, run_dir, progress_of(name, options.parent), num_workers=0)
+    spec, run_dir = spec_of(study, name, folder, options.share), folder / name
+    planned = forecast_run(spec, run_dir)
+    done = train_run(spec, run_dir, progress_of(name, options.parent), num_workers=0)
     if done < planned.steps:
         return STOPPED
     if not (run_dir / "export").exists():
@@ -170,7 +170,7 @@ def train_and_ask(study: Study, name: str, folder: Path, options: argparse.Names
     asked = {column.source: ask(chat, column.source, count) for column in study.columns}
     lines = [line for line in read_metrics(run_dir / "metrics.jsonl") if "step_s" in line]
     facts = {
-        "seed": recipe.train.seed,
+        "seed": spec.train.seed,
         "steps": done,
         "samples": sum(line["samples"] for line in lines),
         "tflop": round(planned.flops / 1e12, 3),

@@ -1,4 +1,4 @@
-"""`qwen2vl train`: run a recipe, or go on with it: the same command again resumes.
+"""`qwen2vl train`: start the run of a recipe, or resume it with the same command.
 
 Several processes on one machine: `torchrun --nproc-per-node 2 -m qwen2vl train nano`.
 """
@@ -16,7 +16,6 @@ from typing import Any
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.cli.terminal import progress
-from qwen2vl.training.run import run_recipe
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
@@ -25,17 +24,19 @@ PLAIN_EVERY = 50
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(RecipeOptions):
-    """Train a recipe. The same command again resumes; settings of a started run cannot be changed."""
+    """Train a recipe. The same command again resumes; settings of a run that has started cannot be changed."""
 
     max_minutes: float = math.inf
-    """Stop after so many minutes of this command, saved, as where a machine is lent for a time."""
+    """Save and stop after this number of minutes of the command, for example on a machine that is lent for a time."""
 
 
 def run(argv: Sequence[str]) -> int:
     began = time.monotonic()
-    options, recipe, run_dir = parse_recipe(argv, "train", TrainOptions)
+    options, spec, run_dir = parse_recipe(argv, "train", TrainOptions)
     if not options.max_minutes > 0:
         raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
+    from qwen2vl.training.run import train_run  # here, because it needs pyarrow, which --help does not
+
     with progress("training", line_every=PLAIN_EVERY) if leads() else nullcontext(lambda *figures: None) as show:
 
         def show_step(line: dict[str, Any]) -> None:
@@ -43,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
             show(line["step"], line["steps"], f"{summary(line)}  {minutes:.1f} min")
 
         on_step = stopping_at(began + 60 * options.max_minutes, show_step)
-        done = run_recipe(recipe, run_dir, on_step, options.num_workers, options.max_steps)
+        done = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
     if leads():
         print(
             f"{done} steps done, in {run_dir}; curves: qwen2vl report {run_dir}; "
@@ -54,19 +55,22 @@ def run(argv: Sequence[str]) -> int:
 
 
 def leads() -> bool:
-    """Whether this is the one of torchrun's processes that talks."""
+    """Whether this process prints: one of those that torchrun started does."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def stopping_at(end: float, on_step: OnStep) -> OnStep:
-    """Once that moment is over the run is asked to stop as SIGTERM asks it: all processes after their next step."""
+    """Passes metrics on; from a moment on it also raises SIGTERM, which stops all processes after their next step.
 
-    def tell(line: dict[str, Any]) -> None:
+    end: in seconds of `time.monotonic`.
+    """
+
+    def pass_on(line: dict[str, Any]) -> None:
         on_step(line)
         if time.monotonic() >= end:
             signal.raise_signal(signal.SIGTERM)
 
-    return tell
+    return pass_on
 
 
 def summary(line: dict[str, Any]) -> str:

@@ -1,29 +1,33 @@
-"""Complete configurations: the only place where model, data and training are joined.
+"""Recipes: functions that return the complete specification of a run. Their keyword parameters are options of `train`.
 
-Read `running` for how they are joined, `nano`, `wide`, `whole`, `sharp`, `micro`, `finetune` and `stages` for the recipes,
-`curriculum` and `wider` for what nano is taught in which order.
+nano, wide, whole, sharp    the four runs that made the shipped nano, in this order; each begins with the weights of the last
+micro                       nano's curriculum for a larger model, in one run
+finetune                    a checkpoint on one's own records
+stages                      the three stages of the paper at the published sizes
+curriculum, drawn_items     used by the recipes over the drawn world
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
-from qwen2vl.training.run import Recipe
+from qwen2vl.training.run_spec import RunSpec
 
 RECIPES: Mapping[str, str] = {
-    "nano": "qwen2vl.recipes.nano:NanoRecipe",
-    "wide": "qwen2vl.recipes.wide:WideRecipe",
-    "whole": "qwen2vl.recipes.whole:WholeRecipe",
-    "sharp": "qwen2vl.recipes.sharp:SharpRecipe",
-    "micro": "qwen2vl.recipes.micro:MicroRecipe",
-    "finetune": "qwen2vl.recipes.finetune:FinetuneRecipe",
-    "stage1": "qwen2vl.recipes.stages:Stage1Recipe",
-    "stage2": "qwen2vl.recipes.stages:Stage2Recipe",
-    "stage3": "qwen2vl.recipes.stages:Stage3Recipe",
+    "nano": "qwen2vl.recipes.nano:nano",
+    "wide": "qwen2vl.recipes.wide:wide",
+    "whole": "qwen2vl.recipes.whole:whole",
+    "sharp": "qwen2vl.recipes.sharp:sharp",
+    "micro": "qwen2vl.recipes.micro:micro",
+    "finetune": "qwen2vl.recipes.finetune:finetune",
+    "stage1": "qwen2vl.recipes.stages:stage1",
+    "stage2": "qwen2vl.recipes.stages:stage2",
+    "stage3": "qwen2vl.recipes.stages:stage3",
 }
-"""Name -> module and class; imported when asked for."""
+"""Name -> module and function. Modules are imported when they are needed."""
 
 
-def recipe_class(name: str) -> type[Recipe]:
-    module, _, attribute = RECIPES[name].partition(":")
-    found: type[Recipe] = getattr(import_module(module), attribute)
-    return found
+def load_recipe(name: str) -> Callable[..., RunSpec]:
+    """The recipe with this name."""
+    module, _, function = RECIPES[name].partition(":")
+    recipe: Callable[..., RunSpec] = getattr(import_module(module), function)
+    return recipe

@@ -1,153 +1,102 @@
-"""nano's curriculum: which tasks of the drawn world, how easy, in which order.
+"""A curriculum: which tasks of the drawn world a model is taught, how easy they are, in which order; and its stages.
 
-Why one: with free fonts, colours, sizes and wordings from the start every signal stays at chance. So each skill begins in
-one geometry (aligned letters, shapes that fill a visual token, one wording), alone or nearly so, and widens when it has
-left chance: `ease` falls from 1 to 0. docs/nano.md has the measurements.
+Every skill begins in its easiest form, alone or nearly alone, and widens when the answers are better than chance: `ease`
+falls from 1 to 0. With all fonts, colours, sizes and wordings from the start, no skill gets better than chance
+(docs/nano.md has the measurements). The curricula themselves are in the recipes.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qwen2vl.data.plan import Phase
+from qwen2vl.data.plan import Budgets, Phase
+from qwen2vl.training.train_config import Rates, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What one step is drawn from.
+    """The tasks of one step.
 
-    A step holds answers of about one length: its loss is a mean over tokens, in which one-word answers would drown
-    beside lines and boxes.
+    Their answers should be of similar length: the loss of a step is a mean over tokens, in which the tokens of long answers
+    outweigh those of one word.
     """
 
     ease: float
-    """How easy seeing is: 1 aligned letters, one size and white ground, 0 everything."""
+    """1: the easiest form of the tasks, for example aligned letters of one size on white; 0: the full form."""
     weights: Mapping[str, int]
-    """How often each task is drawn."""
+    """Task -> its share of the samples."""
 
     @property
     def sources(self) -> dict[str, int]:
-        """The mixture as sources of records."""
-        return {source_name(task, self.ease): weight for task, weight in self.weights.items()}
+        """The shares by source of records: the records of one task at one ease are one source, "read_word@0.25"."""
+        return {f"{task}@{self.ease:g}": weight for task, weight in self.weights.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """A part of the run: until which step, and the mixes that its steps take in turn."""
+    """A part of a curriculum."""
 
     until: int
+    """First step after it."""
     mixes: tuple[Mix, ...]
-
-
-def source_name(task: str, ease: float) -> str:
-    """Records of one task at one ease are one source: "read_word@0.25"."""
-    return f"{task}@{ease:g}"
+    """Its steps take these in turn."""
 
 
 READING = {"read_lines": 2, "read_word": 1}
 WORDS = {"read_lines": 1, "read_word": 2}
 PLACES = {"place_dialogue": 1, "ground": 2, "point": 1}
-VIDEOS = {"motion": 1, "order": 1}
-SCREENS = {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}
-CURRICULUM = (
-    Lessons(500, (Mix(1.0, {"read_word": 1}),)),
-    Lessons(950, (
-        Mix(1.0, READING),
-        Mix(1.0, {"shape_rows": 1}),
-    )),
-    Lessons(1800, (
-        Mix(0.8, {"spaced_lines": 1}),
-        Mix(1.0, {"place_cells": 1}),
-        Mix(0.8, {"shape_rows": 1}),
-        Mix(1.0, {"film_rows": 1}),
-    )),
-    Lessons(2700, (
-        Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"look_up": 1}),
-        Mix(0.6, {"spaced_lines": 1}),
-        Mix(1.0, {"track": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-    )),
-    Lessons(3400, (
-        Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-        Mix(0.5, READING),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-    )),
-    Lessons(4400, (
-        Mix(0.5, READING),
-        Mix(0.7, {"tell_apart": 1}),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.8, VIDEOS),
-        Mix(0.8, {"place_dialogue": 1, "ground": 1, "point": 1}),
-        Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
-        Mix(0.8, {"colour_shape": 1, "count": 1, "relate": 1}),
-        Mix(0.6, {"track": 1, "film_rows": 1}),
-        Mix(0.8, {"name_dialogue": 1}),
-        Mix(0.8, {"compare": 1}),
-    )),
-    Lessons(5600, (
-        Mix(0.5, READING),
-        Mix(0.5, {"colour_shape": 2, "relate": 1}),
-        Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
-        Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
-        Mix(0.5, {"count": 1}),
-        Mix(0.5, VIDEOS),
-        Mix(0.4, READING),
-        Mix(0.5, {"name_dialogue": 1}),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.5, {"compare": 1}),
-        Mix(0.5, PLACES),
-        Mix(1.0, {"screen_dialogue": 1}),
-    )),
-    Lessons(6900, (
-        Mix(0.4, READING),
-        Mix(0.8, {"colour_shape": 1}),
-        Mix(0.8, {"count": 1}),
-        Mix(0.5, READING),
-        Mix(0.8, {"ground": 2, "point": 1}),
-        Mix(0.8, VIDEOS),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.5, {"compare": 1, "relate": 1}),
-    )),
-    Lessons(8400, (
-        Mix(0.25, READING),
-        Mix(0.3, {"colour_shape": 2, "relate": 1, "count": 1}),
-        Mix(0.7, {"ground": 2, "point": 1}),
-        Mix(0.4, READING),
-        Mix(1.0, {"screen_dialogue": 2, "screen_lines": 1}),
-        Mix(0.6, {"place_cells": 1, "place_dialogue": 1}),
-        Mix(0.25, READING),
-        Mix(0.3, {"motion": 1, "order": 2, "compare": 1}),
-        Mix(0.3, {"place_dialogue": 1, "ground": 1, "point": 1}),
-        Mix(1.0, {"page_lines": 1, "page_dialogue": 1}),
-    )),
-    Lessons(24000, (
-        Mix(0.0, READING),
-        Mix(0.0, PLACES),
-        Mix(0.0, {"colour_shape": 2, "relate": 1}),
-        Mix(0.0, SCREENS),
-        Mix(0.25, WORDS),
-        Mix(0.0, {"count": 1}),
-        Mix(0.0, VIDEOS),
-        Mix(0.0, READING),
-        Mix(0.0, PLACES),
-        Mix(0.0, {"name_dialogue": 1}),
-        Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
-        Mix(0.0, {"compare": 1}),
-        Mix(0.0, WORDS),
-        Mix(0.0, SCREENS),
-        Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
-    )),
-)  # fmt: skip
-"""A phase ends where its skills had left chance in an earlier run, or where too many at once did not."""
+
+BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
+"""Limits of one pack of nano; the two packs of a step hold about 26 conversations."""
+PACKS_PER_STEP = 2
+
+
+def cut_into_stages(
+    curriculum: Sequence[Lessons],
+    ends: Mapping[str, int],
+    *,
+    rate: float,
+    decay_start: int,
+    budgets: Budgets = BUDGETS,
+    packs_per_step: int = PACKS_PER_STEP,
+) -> tuple[Stage, ...]:
+    """The stages of a curriculum. The learning rate runs on over their borders and falls linearly to 0 at the end.
+
+    Args:
+        curriculum: what is taught.
+        ends: name of each stage -> the step at which it ends. The last one locks the vision tower.
+        rate: learning rate before it falls.
+        decay_start: step from which the rate falls.
+        budgets: limits of one pack.
+        packs_per_step: packs of all processes together.
+    """
+    start, end, stages = 0, max(ends.values()), list[Stage]()
+
+    def remaining(step: int) -> float:
+        """Share of the rate at a step."""
+        return min(1.0, (end - step) / (end - decay_start))
+
+    for name, until in ends.items():
+        peak = remaining(start) * rate
+        stages.append(
+            Stage(
+                name=name,
+                steps=until - start,
+                rates=Rates(tower=0 if until == end else peak, merger=peak, decoder=peak),
+                phases=phases_between(start, until, curriculum),
+                budgets=budgets,
+                packs_per_step=packs_per_step,
+                window=256,
+                warmup_steps=0 if start else 200,
+                decay=max(0, until - max(start, decay_start)) / (until - start),
+                final_rate=remaining(until) / remaining(start),
+            )
+        )
+        start = until
+    return tuple(stages)
 
 
 def phases_between(begin: int, end: int, curriculum: Sequence[Lessons]) -> tuple[Phase, ...]:
-    """A curriculum from one step to another as the phases of a stage, whose steps count from nought."""
+    """The part of a curriculum between two steps, as the phases of a stage, whose steps count from 0."""
     starts = [0, *(lessons.until for lessons in curriculum)]
     inside = [each for start, each in zip(starts, curriculum, strict=False) if start < end and each.until > begin]
     phases = [
@@ -157,10 +106,10 @@ def phases_between(begin: int, end: int, curriculum: Sequence[Lessons]) -> tuple
     return (*phases[:-1], Phase(mixtures=phases[-1].mixtures))
 
 
-def in_a_row(*curricula: Sequence[Lessons], share: float = 1.0) -> tuple[Lessons, ...]:
-    """Curricula one after the other as one, each lesson for a share of its steps."""
-    found: list[Lessons] = []
+def join_curricula(*curricula: Sequence[Lessons], share: float = 1.0) -> tuple[Lessons, ...]:
+    """One curriculum from several, one after the other, in which every part has this share of its steps."""
+    joined: list[Lessons] = []
     for curriculum in curricula:
-        before = found[-1].until if found else 0
-        found += [replace(lessons, until=before + round(share * lessons.until)) for lessons in curriculum]
-    return tuple(found)
+        before = joined[-1].until if joined else 0
+        joined += [replace(lessons, until=before + round(share * lessons.until)) for lessons in curriculum]
+    return tuple(joined)

@@ -1,4 +1,4 @@
-"""micro from nothing: nano's three runs as one, with twenty times the parameters, for one GPU.
+"""micro from random weights: nano's first three runs as one, with twenty times the parameters, for one GPU.
 
     scripts/install-fonts.sh
     qwen2vl data draw runs/micro-records --recipe micro --share 0.25 --num-workers 16
@@ -6,24 +6,21 @@
     qwen2vl train micro --max-minutes 9                          (the same command again resumes)
     qwen2vl convert runs/micro --out runs/micro-weights --dtype bf16 --max-shard-size 15MB
 
-`python -m experiments.micro_on_gpu` does all of it in pieces. A step holds nine times the tokens of nano's and a lesson has a
-third of its steps, single skills two thirds: 16,000 steps, 2.6e8 tokens (2.5 times nano's), 1.1e17 FLOPs. At 15 % of
-an H100's peak that is 12 minutes; it has not been run.
+`python -m experiments.micro_on_gpu` does all of it in pieces. A step holds nine times the tokens of a step of nano, and a part
+of the curriculum has a third of the steps that it has there, single skills two thirds: 16,000 steps, 2.6e8 tokens (2.5 times
+nano's), 1.1e17 FLOPs. At 15 % of an H100's peak rate that is 12 minutes; it has not been run.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from drawn_world import TASKS
 from qwen2vl.data.plan import Budgets
-from qwen2vl.model.init import new_model
-from qwen2vl.recipes.curriculum import CURRICULUM, Lessons, Mix, in_a_row
-from qwen2vl.recipes.drawn import Validation, how_to_build, stages_over
-from qwen2vl.recipes.whole import WHOLE
-from qwen2vl.recipes.wide import wide_processor
-from qwen2vl.recipes.wider import WIDER
+from qwen2vl.recipes import nano, whole, wide
+from qwen2vl.recipes.curriculum import Lessons, Mix, cut_into_stages, join_curricula
+from qwen2vl.recipes.drawn_items import Validation, how_to_build
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.run import Prepared
+from qwen2vl.training.run_spec import RunSpec, StoredRecords
 from qwen2vl.training.train_config import TrainConfig
 
 MICRO = replace(
@@ -39,65 +36,63 @@ MICRO = replace(
     ),
     initializer_range=0.02,
 )
-"""71 million parameters; tokenizer and limits are nano's."""
-SHARE = 1 / 3
-"""Of the steps of every lesson."""
-SKILLS, LATER = CURRICULUM[:4], CURRICULUM[4:-1]
-SKILLS_END, KNOWN_END = SKILLS[-1].until, 14000
+"""71 million parameters; tokenizer and limits are those of nano."""
+
+SKILLS_END = nano.CURRICULUM[3].until
 FIRST_WORLD = (
-    *(replace(lessons, until=2 * lessons.until) for lessons in SKILLS),
-    *(replace(lessons, until=SKILLS_END + lessons.until) for lessons in LATER),
-    replace(CURRICULUM[-1], until=SKILLS_END + KNOWN_END),
+    *(replace(lessons, until=2 * lessons.until) for lessons in nano.CURRICULUM[:4]),
+    *(replace(lessons, until=SKILLS_END + lessons.until) for lessons in nano.CURRICULUM[4:-1]),
+    replace(nano.CURRICULUM[-1], until=SKILLS_END + 14_000),
 )
-"""What leaves chance does so after steps rather than conversations: single skills have twice their share. The first world
-in full, which `whole` keeps up, is shorter than nano's."""
+"""nano's curriculum. Single skills have twice their share, because how soon they become better than chance depends on the
+number of steps rather than of samples. The first world in full form is shorter, because `whole` repeats it."""
 
 
-def with_later_lessons(lessons: Lessons) -> Lessons:
-    """With those that no run of nano had: as easy as the rest."""
+def with_new_tasks(lessons: Lessons) -> Lessons:
+    """Lessons with three more tasks, which no run of nano had, at the ease of their hardest mix."""
     ease = min(mix.ease for mix in lessons.mixes)
-    later = (Mix(ease, {"overlap": 1, "glyph_know": 1}), Mix(ease, {"glyph_article": 1}))
-    return replace(lessons, mixes=(*lessons.mixes, *later))
+    new = (Mix(ease, {"overlap": 1, "glyph_know": 1}), Mix(ease, {"glyph_article": 1}))
+    return replace(lessons, mixes=(*lessons.mixes, *new))
 
 
-LESSONS = in_a_row(FIRST_WORLD, WIDER[:-1], tuple(map(with_later_lessons, WHOLE)), share=SHARE)
-"""Without the last of `wide`, the full questions, which `whole` asks in its turn."""
+CURRICULUM = join_curricula(
+    FIRST_WORLD,
+    wide.CURRICULUM[:-1],  # without the full questions, which `whole` asks
+    tuple(map(with_new_tasks, whole.CURRICULUM)),
+    share=1 / 3,
+)
+END = CURRICULUM[-1].until
 RATE = 5e-4
-END = LESSONS[-1].until
-FALLS = round(0.5 * END)
-"""Step from which the rate falls."""
-STAGES = stages_over(
-    LESSONS,
-    {"1-skills": LESSONS[len(SKILLS) - 1].until, "2-everything": round(0.94 * END), "3-questions": END},
+DECAY_START = round(0.5 * END)
+STAGES = cut_into_stages(
+    CURRICULUM,
+    {"1-skills": CURRICULUM[3].until, "2-everything": round(0.94 * END), "3-questions": END},
     rate=RATE,
-    falls=FALLS,
+    decay_start=DECAY_START,
     budgets=Budgets(tokens=4096, visual_tokens=4096, media=512),
     packs_per_step=4,
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MicroRecipe:
-    """Everything that decides micro's weights."""
+def micro(
+    *,
+    store: Path = Path("runs/micro-store"),
+    validation_items: int = 16,
+    train: TrainConfig = TrainConfig(validate_every=1500, save_every=500),
+) -> RunSpec:
+    """Train micro from random weights.
 
-    store: Path = Path("runs/micro-store")
-    """Built from what `qwen2vl data draw --recipe micro` writes."""
-    validation_items: int = 16
-    """Of every task, drawn from the held-out half of the world."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=1500, save_every=500))
-
-    @property
-    def name(self) -> str:
-        return "micro"
-
-    def prepare(self, run_dir: Path) -> Prepared:
-        processor = wide_processor(MICRO)
-        return Prepared(
-            config=MICRO,
-            processor=processor,
-            stages=STAGES,
-            store=self.store,
-            model=lambda: new_model(MICRO, self.train.seed),
-            validate=Validation(processor, TASKS, self.validation_items) if self.validation_items else None,
-            how_to_build=how_to_build(self.name, self.store),
-        )
+    Args:
+        store: Store built from what `qwen2vl data draw --recipe micro` writes.
+        validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
+        train: Settings of the whole run.
+    """
+    processor = wide.wide_processor(MICRO)
+    return RunSpec(
+        name="micro",
+        processor=processor,
+        records=StoredRecords(path=store, how_to_build=how_to_build("micro", store)),
+        validate=Validation(processor, TASKS, validation_items),
+        stages=STAGES,
+        train=train,
+    )

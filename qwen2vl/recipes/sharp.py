@@ -4,104 +4,117 @@
     qwen2vl data build runs/sharp-records/*.jsonl --out runs/sharp-store --tokenizer runs/sharp-records/tokenizer
     qwen2vl train sharp --model runs/whole-weights               (the same command again resumes)
 
-After `whole` a box around the only shape was right, and among several it was anyone's. Lessons of one question an image,
-from two shapes in cells to the full task, are to teach which is meant; beside everything else they made boxes more exact and
-hardly taught that (docs/nano.md). It begins with what `whole` has taught, at half its rate,
-because the full rate had cost `whole` what it knew of places and letters. Its records have a seed of their own, so that
-none of `whole` comes again.
+After `whole`, a box around the only shape of an image was right; among several shapes it was around any of them. Every second
+step now asks for one of several things, first in cells, then in the full task. This made boxes more exact but hardly taught
+which thing is meant (docs/nano.md). The run begins with the weights of the recipe `whole`, at half its rate, because the full
+rate had cost `whole` some of its skill in places and letters. Its records have another seed than those of `whole`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain, count, cycle
+from itertools import count, cycle
 from pathlib import Path
-from typing import ClassVar
 
-from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix
-from qwen2vl.recipes.drawn import stages_over
-from qwen2vl.recipes.wide import WideRecipe
-from qwen2vl.training.train_config import Stage, TrainConfig
-
-RATE = 5e-4
-FALLS = 7500
-"""Step from which the rate falls: at the full one the lessons hardly got better any more."""
-END = 16_500
-LINES = {"line_stack": 2, "read_line": 1}
-LOOKED_UP = {"receipt": 2, "form": 1, "read_in_box": 1}
-ONE_OF_SEVERAL = tuple(
-    {lesson: 1}
-    for lesson in (
-        "place_one", "glyph_one", "place_one", "control_one", "place_one", "glyph_one", "place_one", "form_one",
-    )
-)  # fmt: skip
-TOGETHER = {"place_one": 3, "glyph_one": 2, "control_one": 1}
-"""In one step. (Against one after the other it was not measured.)"""
-FULL_PLACES = (
-    {"ground": 2, "point": 1},
-    {"glyph_ground": 2, "glyph_point": 1},
-    PLACES,
-    {"screen": 2, "screen_dialogue": 1, "screen_lines": 1},
-)
+from drawn_world import TASKS
+from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix, cut_into_stages
+from qwen2vl.recipes.drawn_items import Validation, how_to_build
+from qwen2vl.recipes.wide import wide_processor
+from qwen2vl.training.run_spec import RunSpec, StoredRecords
+from qwen2vl.training.train_config import TrainConfig
 
 
-def mixes(asked: Iterator[Mix], small: float) -> tuple[Mix, ...]:
-    """Two rounds over what was known; every second step asks for one of several. small: ease of small print."""
-    known = (
+def one_round(one_of_several: Iterator[Mix], small_print: float) -> tuple[Mix, ...]:
+    """The mixes of one round over what nano has learnt before, each followed by the next of another series.
+
+    small_print: ease of small letters.
+    """
+    learnt_before = (
         Mix(0.0, WORDS),
         Mix(0.0, {"colour_shape": 2, "relate": 1}),
-        Mix(small, LINES),
+        Mix(small_print, {"line_stack": 2, "read_line": 1}),
         Mix(0.0, {"glyph_name": 2, "glyph_look_up": 1, "which_picture": 1}),
-        Mix(small, {"word_on_texture": 1}),
+        Mix(small_print, {"word_on_texture": 1}),
         Mix(0.0, {"count_nine": 2, "count": 1, "glyph_count": 1}),
-        Mix(small, {"chart_value": 2, "chart_compare": 1, "chart_trend": 1}),
+        Mix(small_print, {"chart_value": 2, "chart_compare": 1, "chart_trend": 1}),
         Mix(0.0, {"event_rows": 1, "flash_rows": 1, "film_dialogue": 1}),
         Mix(0.0, READING),
         Mix(0.0, {"compare": 2, "difference": 1, "same_object": 1}),
-        Mix(small, {"receipt_lines": 1, "table_rows": 1, "table": 1}),
+        Mix(small_print, {"receipt_lines": 1, "table_rows": 1, "table": 1}),
         Mix(0.0, {"events": 1, "late": 1, "order": 1}),
         Mix(0.0, {"word_on_texture": 1}),
         Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
-        Mix(small, LOOKED_UP),
+        Mix(small_print, {"receipt": 2, "form": 1, "read_in_box": 1}),
         Mix(0.0, {"instruct_dialogue": 1, "instruct": 1}),
-        Mix(small, {"script_lines": 1, "read_script": 1}),
+        Mix(small_print, {"script_lines": 1, "read_script": 1}),
         Mix(0.0, {"pair_dialogue": 1, "glyph_dialogue": 1, "equal_cells": 1}),
-        Mix(small, {"chart_table": 1, "bar_levels": 1, "chart_dialogue": 1}),
+        Mix(small_print, {"chart_table": 1, "bar_levels": 1, "chart_dialogue": 1}),
         Mix(0.0, {"motion": 1, "speed": 1, "changed": 1, "film_count": 1}),
         Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
         Mix(0.0, {"action_dialogue": 1, "next_action": 1}),
-        Mix(small, {"read_paragraph": 1, "line_stack": 1, "find_word": 1}),
+        Mix(small_print, {"read_paragraph": 1, "line_stack": 1, "find_word": 1}),
         Mix(0.0, {"name_dialogue": 1, "glyph_caption": 1, "pair_rows": 1}),
     )
-    return tuple(chain.from_iterable(zip(known, asked, strict=False)))
+    return tuple(mix for before in learnt_before for mix in (before, next(one_of_several)))
 
 
-def widening(ease: float) -> tuple[Mix, ...]:
-    """One lesson after the other, at one ease."""
-    return mixes(cycle(Mix(ease, lesson) for lesson in ONE_OF_SEVERAL), 0.25)
+def single_lessons(ease: float) -> Iterator[Mix]:
+    """Without end: one task at a time that asks for one of several things, at one ease."""
+    tasks = (
+        "place_one", "glyph_one", "place_one", "control_one", "place_one", "glyph_one", "place_one", "form_one",
+    )  # fmt: skip
+    return (Mix(ease, {task: 1}) for task in cycle(tasks))
 
 
-def while_the_rate_falls() -> tuple[Mix, ...]:
-    """Lessons together, at eases that take turns, and every third time the full tasks."""
-    eases, lessons = cycle((0.7, 0.4, 0.1)), cycle((TOGETHER, TOGETHER, TOGETHER, {"form_one": 1}))
-    full = cycle(Mix(0.0, weights) for weights in FULL_PLACES)
-    return mixes((next(full) if number % 3 == 2 else Mix(next(eases), next(lessons)) for number in count()), 0.0)
+def mixed_lessons() -> Iterator[Mix]:
+    """Without end: the same tasks in one step, at three eases in turn; every third time a full task."""
+    together = {"place_one": 3, "glyph_one": 2, "control_one": 1}
+    lessons, eases = cycle((together, together, together, {"form_one": 1})), cycle((0.7, 0.4, 0.1))
+    full_tasks = cycle((
+        {"ground": 2, "point": 1},
+        {"glyph_ground": 2, "glyph_point": 1},
+        PLACES,
+        {"screen": 2, "screen_dialogue": 1, "screen_lines": 1},
+    ))  # fmt: skip
+    for number in count():
+        yield Mix(0.0, next(full_tasks)) if number % 3 == 2 else Mix(next(eases), next(lessons))
 
 
-WIDENS = ((1500, 1.0), (3000, 0.85), (4500, 0.7), (6000, 0.55), (FALLS, 0.4))
-"""Until which step a lesson on one of several has which ease."""
-SHARP = (*(Lessons(until, widening(ease)) for until, ease in WIDENS), Lessons(END, while_the_rate_falls()))
-STAGES = stages_over(SHARP, {"2-everything": 15_000, "3-questions": END}, rate=RATE, falls=FALLS)
+RATE = 5e-4
+DECAY_START = 7500
+"""At the full rate the lessons hardly improved any more after this step."""
+CURRICULUM = (
+    Lessons(1500, one_round(single_lessons(1.0), small_print=0.25)),
+    Lessons(3000, one_round(single_lessons(0.85), small_print=0.25)),
+    Lessons(4500, one_round(single_lessons(0.7), small_print=0.25)),
+    Lessons(6000, one_round(single_lessons(0.55), small_print=0.25)),
+    Lessons(DECAY_START, one_round(single_lessons(0.4), small_print=0.25)),
+    Lessons(16_500, one_round(mixed_lessons(), small_print=0.0)),
+)
+STAGES = cut_into_stages(
+    CURRICULUM, {"2-everything": 15_000, "3-questions": 16_500}, rate=RATE, decay_start=DECAY_START
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharpRecipe(WideRecipe):
-    """Everything that decides the weights."""
+def sharp(
+    *,
+    store: Path = Path("runs/sharp-store"),
+    model: str = "runs/whole-weights",
+    validation_items: int = 16,
+    train: TrainConfig = TrainConfig(validate_every=1500, save_every=500),
+) -> RunSpec:
+    """Teach nano which of several things is meant.
 
-    name: ClassVar[str] = "sharp"
-    stages: ClassVar[tuple[Stage, ...]] = STAGES
-    records_seed: ClassVar[int] = 1
-    store: Path = Path("runs/sharp-store")
-    """Built from what `qwen2vl data draw --recipe sharp` writes."""
-    model: str = "runs/whole-weights"
-    """The checkpoint to begin with: what the recipe `whole` made."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(validate_every=1500, save_every=500))
+    Args:
+        store: Store built from what `qwen2vl data draw --recipe sharp` writes.
+        model: Checkpoint directory to begin with: what the recipe `whole` made.
+        validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
+        train: Settings of the whole run.
+    """
+    return RunSpec(
+        name="sharp",
+        processor=wide_processor(),
+        begin_with=model,
+        records=StoredRecords(path=store, how_to_build=how_to_build("sharp", store), seed=1),
+        validate=Validation(wide_processor(), TASKS, validation_items),
+        stages=STAGES,
+        train=train,
+    )

@@ -1,4 +1,4 @@
-"""A run before it begins: what its stages need, and what they will read where the store is there already."""
+"""What a run needs and will read, before it begins. No model is built, and no image or video of a store is opened."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,25 +8,25 @@ import numpy as np
 import torch
 
 from qwen2vl.data.forecast import Forecast, forecast
-from qwen2vl.data.lengths import Index
-from qwen2vl.data.plan import Plan
-from qwen2vl.data.store import Store
+from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.training.estimate import Estimate, estimate
-from qwen2vl.training.run import DataSource, Prepared
-from qwen2vl.training.train_config import Stage, TrainConfig
+from qwen2vl.training.run_data import open_run_data
+from qwen2vl.training.run_spec import EpochStage, RunSpec, StoredRecords
+from qwen2vl.training.train_config import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePlan:
-    """One source over the whole run."""
+class SourceUse:
+    """One source of records over the whole run."""
 
     samples: int
-    """That can be drawn."""
+    """Number of samples that can be read."""
     lowered: int
-    """Brought under the budget by lower pixel limits."""
+    """Number of samples that fit a pack only under lower pixel limits."""
     refused: int
-    """That fit in no pack."""
+    """Number of samples that fit no pack."""
     drawn: float
+    """Number of samples that the run reads, repetitions included."""
 
     @property
     def epochs(self) -> float:
@@ -34,49 +34,62 @@ class SourcePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StagePlan:
+class StageOutlook:
+    """One stage before it begins."""
+
     needs: Estimate
     work: Forecast
-    """From the store, or of full packs without one."""
+    """Work over the samples of the store, or over full packs without a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    stages: tuple[StagePlan, ...]
-    sources: Mapping[str, SourcePlan] | None
+class RunOutlook:
+    """A run before it begins."""
+
+    stages: tuple[StageOutlook, ...]
+    sources: Mapping[str, SourceUse] | None
     """None without a store."""
 
 
 def plan_run(
-    prepared: Prepared,
-    config: TrainConfig,
+    spec: RunSpec,
     run_dir: Path,
     device: torch.device,
     *,
     processes: int = 1,
     num_workers: int = 1,
     max_steps: int | None = None,
-) -> RunPlan:
-    """Builds no model and reads no image. Raises ConfigError for what cannot be planned."""
-    model, settings = prepared.outline(), prepared.processor.settings
-    data = None
-    if prepared.has_store:
-        data = DataSource(prepared.open_store(run_dir), prepared.processor, config.seed, prepared.held_out)
-    sources, planned = dict[str, SourcePlan](), list[StagePlan]()
-    for stage in shortened(prepared.stages, max_steps):
-        needs = estimate(model, stage, config, settings, device, processes=processes, num_workers=num_workers)
+) -> RunOutlook:
+    """Memory, work and use of the records of every stage.
+
+    A store that is missing is passed over, one that the run would build is built. Raises ConfigError for what cannot be
+    planned.
+    """
+    model, settings = spec.on_meta_device(), spec.processor.settings
+    is_missing = isinstance(spec.records, StoredRecords) and not spec.records.exist
+    data = None if is_missing else open_run_data(spec, run_dir, Replicas())
+    stages = spec.stages if data is None else data.stages
+    assert not isinstance(stages, EpochStage), "a stage in epochs comes with records"
+    sources, outlooks = dict[str, SourceUse](), list[StageOutlook]()
+    for stage in shorten(stages, max_steps):
+        needs = estimate(model, stage, spec.train, settings, device, processes=processes, num_workers=num_workers)
         work = needs.full
         if data is not None:
-            index, read = data.indexed(stage)
-            work = forecast(read.plan, stage.steps)
-            for name in work.drawn:
-                sources[name] = counted(name, sources.get(name), data.store, index, read.plan, work)
-        planned.append(StagePlan(needs=needs, work=work))
-    return RunPlan(stages=tuple(planned), sources=None if data is None else sources)
+            selection = data.selections[stage.name]
+            work = forecast(selection.plan, stage.steps)
+            for name, samples in work.drawn.items():
+                rows, index = data.store.sources[name], selection.index
+                lowered, refused = (int(np.isin(rows, list(over)).sum()) for over in (index.caps, index.refused))
+                lengths = selection.plan.lengths[name]
+                assert lengths is not None, "a plan names only sources that exist"
+                here = SourceUse(samples=len(lengths), lowered=lowered, refused=refused, drawn=samples)
+                sources[name] = combine(sources[name], here) if name in sources else here
+        outlooks.append(StageOutlook(needs=needs, work=work))
+    return RunOutlook(stages=tuple(outlooks), sources=None if data is None else sources)
 
 
-def shortened(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
-    """The stages that a run of so many steps comes to, the last one as long as it gets."""
+def shorten(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
+    """The stages that the first `max_steps` steps of a run are in, the last one cut to them; all for None."""
     left, kept = sum(stage.steps for stage in stages) if max_steps is None else max_steps, list[Stage]()
     for stage in stages:
         if left > 0:
@@ -85,14 +98,11 @@ def shortened(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
     return kept
 
 
-def counted(name: str, before: SourcePlan | None, store: Store, index: Index, plan: Plan, work: Forecast) -> SourcePlan:
-    """A source after one more stage; of samples over a budget, those of the stage that has most of them."""
-    rows, lengths = store.sources[name], plan.lengths[name]
-    assert lengths is not None, "a plan names no source that is not there"
-    lowered, refused = (int(np.isin(rows, list(over)).sum()) for over in (index.caps, index.refused))
-    return SourcePlan(
-        samples=max(len(lengths), before.samples if before else 0),
-        lowered=max(lowered, before.lowered if before else 0),
-        refused=max(refused, before.refused if before else 0),
-        drawn=work.drawn[name] + (before.drawn if before else 0),
+def combine(one: SourceUse, other: SourceUse) -> SourceUse:
+    """One source over two stages; of samples over a budget, those of the stage that has most of them."""
+    return SourceUse(
+        samples=max(one.samples, other.samples),
+        lowered=max(one.lowered, other.lowered),
+        refused=max(one.refused, other.refused),
+        drawn=one.drawn + other.drawn,
     )

@@ -20,7 +20,7 @@ from qwen2vl.data.store import Store
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
-from qwen2vl.recipes import drawn
+from qwen2vl.recipes import drawn_items
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.resize import image_size
 
@@ -307,8 +307,8 @@ def test_bench_measures_reading_and_waiting(run, store):
 def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
     needed = {"read_word@0.5": 4, "count@0": 4}
     monkeypatch.setattr(
-        drawn,
-        "sources_needed",
+        drawn_items,
+        "count_records",
         lambda stages, processor, share: {name: round(count * share) for name, count in needed.items()},
     )
     result = run("data", "draw", tmp_path / "drawn", "--share", 0.5, "--seed", 3)
@@ -321,7 +321,7 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
 
 
 def test_a_recipe_has_a_seed_of_its_own_for_its_records(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawn, "sources_needed", lambda stages, processor, share: {"count@0": 2})
+    monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})
     draw = "data", "draw", tmp_path / "drawn", "--recipe", "sharp"
     assert [run(*draw).code, run(*draw, "--seed", 1).code] == [0, 0]
     refused(run(*draw, "--seed", 0), "choose another folder")
@@ -329,7 +329,7 @@ def test_a_recipe_has_a_seed_of_its_own_for_its_records(run, tmp_path, monkeypat
 
 def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(drawn, "sources_needed", lambda stages, processor, share: {"count@0": 2})
+    monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})
     monkeypatch.setattr(records, "draw_records", lambda out, sources, **more: asked.append(sources))
     (tmp_path / "drawn").mkdir()
     for more in ([], ["--html-screens", 3]):

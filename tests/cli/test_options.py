@@ -1,3 +1,5 @@
+import inspect
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -6,9 +8,9 @@ import tyro
 from torch.distributed.run import get_args_parser
 
 from qwen2vl.cli.options import CommonOptions, UsageError, list_arguments, optional, parse_options
-from qwen2vl.cli.recipe_options import with_settings
+from qwen2vl.cli.recipe_options import parse_recipe, with_settings
 from qwen2vl.cli.train import TrainOptions
-from qwen2vl.recipes import RECIPES
+from qwen2vl.recipes import RECIPES, load_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,5 +124,39 @@ def test_a_value_that_the_settings_refuse_is_explained_by_them():
 def test_torchrun_takes_no_option_of_a_recipe_for_one_of_its_own(recipe):
     """It completes abbreviations of its options even after the name of the module, so --start was "ambiguous"."""
     theirs = get_args_parser()._option_string_actions
-    ours = [name for argument in list_arguments(with_settings(TrainOptions, recipe)) for name in argument.names]
+    arguments = list_arguments(with_settings(TrainOptions, load_recipe(recipe)))
+    ours = [name for argument in arguments for name in argument.names]
     assert [(one, other) for one in ours for other in theirs if other.startswith(one)] == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_parameter_of_a_recipe_has_a_help_text(recipe):
+    function = load_recipe(recipe)
+    text = inspect.getdoc(getattr(function, "func", function))
+    assert re.findall(r"^    (\w+): \S", text, re.MULTILINE) == list(inspect.signature(function).parameters)
+
+
+def test_options_reach_the_specification_of_the_run():
+    words = [
+        "stage2",
+        "--tokenizer",
+        "nano",
+        "--mixture",
+        "pairs",
+        "5",
+        "text",
+        "1",
+        "--rates.tower",
+        "0.5",
+        "--seed",
+        "3",
+    ]
+    options, spec, run_dir = parse_recipe(
+        [*words, "--train.clip-norm", "2", "--save-every", "7"], "train", TrainOptions
+    )
+    (stage,) = spec.stages
+    assert stage.phases[0].mixtures == ({"pairs": 5, "text": 1},)
+    assert (stage.rates.tower, stage.rates.decoder) == (0.5, 5e-5)
+    assert (spec.train.seed, spec.train.save_every, spec.train.clip_norm) == (3, 7, 2.0)
+    assert spec.train.recompute == "selective"
+    assert (str(run_dir), options.max_steps) == ("runs/stage2", None)

@@ -1,4 +1,4 @@
-"""`qwen2vl plan`: with a store and without one, for every kind of recipe."""
+"""`qwen2vl plan` with a store and without one, for every kind of recipe."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from qwen2vl.recipes import nano
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
 from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training import estimate
+from qwen2vl.training import run as training_run
 from tests.data.conftest import build_store, records_in, write_lines
 
 STEPS = sum(stage.steps for stage in nano.STAGES)
@@ -28,20 +29,20 @@ def plan(run, tmp_path, *argv):
 
 
 def test_nano_before_its_store_is_built(run, tmp_path):
-    told = plan(run, tmp_path, "nano", "--store", tmp_path / "none", "--train.precision", "fp32")
-    assert told["parameters"] == num_parameters(FIRST_NANO)
-    assert [stage["stage"] for stage in told["stages"]] == [stage.name for stage in nano.STAGES]
-    assert sum(stage["steps"] for stage in told["stages"]) == STEPS
-    first, *_, last = told["stages"]
-    assert first["trained"] == told["parameters"]
+    report = plan(run, tmp_path, "nano", "--store", tmp_path / "none", "--train.precision", "fp32")
+    assert report["parameters"] == num_parameters(FIRST_NANO)
+    assert [stage["stage"] for stage in report["stages"]] == [stage.name for stage in nano.STAGES]
+    assert sum(stage["steps"] for stage in report["stages"]) == STEPS
+    first, *_, last = report["stages"]
+    assert first["trained"] == report["parameters"]
     assert last["trained"]["tower"] == 0
     assert first["memory"]["masters"] == first["memory"]["gradients"] == 0
     assert last["memory"]["activations"] < first["memory"]["activations"]
     assert first["fill_tokens"] == 1.0
     assert first["samples"] is None
-    assert told["sources"] == []
-    assert told["fits"] is True
-    assert told["seconds"] == pytest.approx(told["flops"] / (told["peak_tflops"] * 1e12 * 0.4))
+    assert report["sources"] == []
+    assert report["fits"] is True
+    assert report["seconds"] == pytest.approx(report["flops"] / (report["peak_tflops"] * 1e12 * 0.4))
     assert not (tmp_path / "run").exists()
 
 
@@ -60,8 +61,8 @@ def test_the_tables(run, tmp_path):
 def test_a_store_gives_samples_epochs_and_fill(run, tmp_path, store, monkeypatch):
     stage = replace(nano.STAGES[0], steps=16, phases=(Phase(mixtures=({"pairs": 2, "text": 1},)),), packs_per_step=1)
     monkeypatch.setattr(nano, "STAGES", (stage,))
-    told = plan(run, tmp_path, "nano", "--store", store.path)
-    (stage,), sources = told["stages"], {source["source"]: source for source in told["sources"]}
+    report = plan(run, tmp_path, "nano", "--store", store.path)
+    (stage,), sources = report["stages"], {source["source"]: source for source in report["sources"]}
     assert stage["from_store"] is True
     assert stage["samples"] == sum(source["drawn"] for source in sources.values())
     assert sources["pairs"]["drawn"] > sources["text"]["drawn"] > 0
@@ -72,19 +73,19 @@ def test_a_store_gives_samples_epochs_and_fill(run, tmp_path, store, monkeypatch
 
 def test_stages_of_the_largest_model_without_data(run, tmp_path):
     words = ["stage2", "--size", "72b", "--tokenizer", "nano", "--store", tmp_path / "none", "--tflops", "989"]
-    told = plan(run, tmp_path, *words, "--processes", "512")
-    (stage,) = told["stages"]
-    assert told["fits"] is None
-    assert told["device"] == "cuda"
-    assert told["peak_tflops"] == 512 * 989
-    assert stage["memory"]["moments"] == pytest.approx(8 * told["parameters"]["total"], rel=1e-6)
-    assert stage["flops_per_token"] > 6 * 0.98 * told["parameters"]["decoder"]
+    report = plan(run, tmp_path, *words, "--processes", "512")
+    (stage,) = report["stages"]
+    assert report["fits"] is None
+    assert report["device"] == "cuda"
+    assert report["peak_tflops"] == 512 * 989
+    assert stage["memory"]["moments"] == pytest.approx(8 * report["parameters"]["total"], rel=1e-6)
+    assert stage["flops_per_token"] > 6 * 0.98 * report["parameters"]["decoder"]
     shorter = plan(run, tmp_path, *words, "--max-steps", "10")
     assert shorter["stages"][0]["steps"] == 10
 
 
 def test_an_adapter(run, tmp_path, taught_directory):
-    """The store is built for the run that follows."""
+    """Planning builds the store, which the run then uses."""
     file = write_lines(tmp_path / "all.jsonl", records_in(tmp_path))
     words = ["finetune", "--data", file, "--model", taught_directory, "--tokens", "512", "--held-out", "0"]
     whole, adapter = plan(run, tmp_path, *words), plan(run, tmp_path, *words, "--lora-rank", "2")
@@ -104,7 +105,7 @@ def test_an_adapter(run, tmp_path, taught_directory):
         (["--max-steps", "0"], "--max-steps is 0: it must be at least 1"),
     ],
 )
-def test_numbers_without_a_meaning_are_refused(run, words, sentence):
+def test_numbers_without_meaning_are_refused(run, words, sentence):
     result = run("plan", "nano", *words)
     assert result.code == 2
     assert sentence in result.err
@@ -113,7 +114,7 @@ def test_numbers_without_a_meaning_are_refused(run, words, sentence):
 def test_a_run_that_cannot_fit_is_refused_before_anything_is_built(run, tmp_path, store, monkeypatch):
     stage = replace(nano.STAGES[0], steps=1, phases=(Phase(mixtures=({"pairs": 1},)),))
     monkeypatch.setattr(nano, "STAGES", (stage,))
-    monkeypatch.setattr(nano, "new_model", lambda *_: pytest.fail("the model was built"))
+    monkeypatch.setattr(training_run, "initial_model", lambda spec: pytest.fail("the model was built"))
     monkeypatch.setattr(estimate, "free_bytes", lambda place: 10**8)
     words = ["nano", "--store", store.path, "--run-dir", tmp_path / "run"]
     assert plan(run, tmp_path, *words[:3])["fits"] is False

@@ -8,7 +8,7 @@ import pytest
 from experiments import micro_on_gpu as script
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import micro
-from qwen2vl.recipes.drawn import BUDGETS
+from qwen2vl.recipes.curriculum import BUDGETS
 from qwen2vl.spec.config import NANO
 
 
@@ -24,10 +24,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first piece has no time to train, the second is stopped, the third trains to the end."""
-    asked: list[list[str]] = []
+    calls: list[list[str]] = []
     verbs = script.qwen2vl
     monkeypatch.setattr(
-        script, "qwen2vl", lambda words: asked.append(words) or (0 if words[0] == "eval" else verbs(words))
+        script, "qwen2vl", lambda words: calls.append(words) or (0 if words[0] == "eval" else verbs(words))
     )
     words = ["--runs", str(tmp_path), "--share", "0.5", "--workers", "1"]
     settings = ["--more", "--validation-items", "0", "--num-workers", "0"]
@@ -35,23 +35,23 @@ def test_pieces_until_the_scores(small: None, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(script, "SHARD", "2MB")
 
     assert script.main([*words, "--minutes", "0", *settings]) == 0
-    assert [each[:2] for each in asked] == [["data", "draw"], ["data", "build"]]
+    assert [each[:2] for each in calls] == [["data", "draw"], ["data", "build"]]
     assert script.steps_done(run) == 0
 
     assert script.main([*words, *settings, "--max-steps", "3"]) == 0
     assert script.steps_done(run) == 3
     assert not (tmp_path / "micro-weights").exists()
 
-    asked.clear()
+    calls.clear()
     assert script.main([*words, *settings]) == 0
-    assert [each[0] for each in asked] == ["train", "report", "convert", "eval"]
+    assert [each[0] for each in calls] == ["train", "report", "convert", "eval"]
     assert (run / "curves.png").exists()
     shards = list((tmp_path / "micro-weights").glob("*.safetensors"))
     assert len(shards) > 2
     assert max(shard.stat().st_size for shard in shards) < 2.1e6
-    assert asked[-1][:4] == ["eval", "exam", "--model", str(tmp_path / "micro-weights")]
+    assert calls[-1][:4] == ["eval", "exam", "--model", str(tmp_path / "micro-weights")]
 
     (run / "exam.json").touch()
-    asked.clear()
+    calls.clear()
     assert script.main([*words, *settings]) == 0
-    assert [each[0] for each in asked] == ["train"]
+    assert [each[0] for each in calls] == ["train"]

@@ -13,7 +13,7 @@ from experiments.study_recipes import LENGTH, LENGTHS, Study
 from qwen2vl.data.plan import Budgets
 from qwen2vl.processing.grounding import box_markup, point_markup
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.run import run_recipe
+from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
 
 SHALLOW = replace(NANO, vision=replace(NANO.vision, depth=1), text=replace(NANO.text, num_hidden_layers=1))
@@ -46,8 +46,8 @@ def test_a_study_from_scratch_to_its_result_and_again(
     folder = tmp_path / f"study_length-{SHARE}"
     options = studies.parse(words)
     studies.draw_and_build(slight, folder, options)
-    recipe = studies.recipe_of(slight, "1d-8-0", folder, SHARE)
-    assert run_recipe(recipe, folder / "1d-8-0", lambda line: None, num_workers=0, max_steps=1) == 1
+    spec = studies.spec_of(slight, "1d-8-0", folder, SHARE)
+    assert train_run(spec, folder / "1d-8-0", lambda line: None, num_workers=0, max_steps=1) == 1
 
     assert studies.main(words) == 0
     result = json.loads((folder / "study_length.json").read_text())
@@ -62,7 +62,7 @@ def test_a_study_from_scratch_to_its_result_and_again(
     assert '"rope": "1d"' in (folder / "1d-8-0" / "export" / "config.json").read_text()
     assert f"share of {SHARE} of work" in capsys.readouterr().out
 
-    monkeypatch.setattr(studies, "run_recipe", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(studies, "train_run", lambda *_, **__: pytest.fail("trained again"))
     assert studies.main(words) == 0
     assert json.loads((folder / "study_length.json").read_text())["variants"] == result["variants"]
 

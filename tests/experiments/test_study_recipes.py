@@ -1,4 +1,4 @@
-"""The configurations of the studies: whole, of equal work, and different in nothing but what is studied."""
+"""The configurations of the studies: complete, of equal work, different only in what is studied."""
 
 from dataclasses import replace
 
@@ -7,7 +7,17 @@ import pytest
 from drawn_world.slides import is_slides, parse_slides, write_slides
 from drawn_world.write_records import parse_source
 from experiments.study_items import held_out
-from experiments.study_recipes import DYNAMIC_RESOLUTION, LENGTH, LENGTHS, MROPE, STUDIES, Lesson, StudyRecipe, fixed
+from experiments.study_recipes import (
+    DYNAMIC_RESOLUTION,
+    LENGTH,
+    LENGTHS,
+    MROPE,
+    STUDIES,
+    Lesson,
+    fixed,
+    forecast_run,
+    study_run,
+)
 from qwen2vl.data.build import Settings, build
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
@@ -26,7 +36,7 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=str)
-def test_all_that_is_taught_is_drawn_and_all_that_is_asked_can_be(study):
+def test_all_lessons_have_records_and_all_columns_have_items(study):
     for variant in study.variants:
         assert sum(lesson.share for lesson in variant.lessons) == pytest.approx(1)
         taught = {source for lesson in variant.lessons for mixture in lesson.mixtures for source in mixture}
@@ -37,11 +47,10 @@ def test_all_that_is_taught_is_drawn_and_all_that_is_asked_can_be(study):
     assert len({column.source for column in study.columns}) == len(study.columns)
 
 
-def test_every_variant_has_the_same_work_in_as_many_steps_as_that_takes(store, tmp_path):
+def test_every_variant_has_the_same_work(store, tmp_path):
     study = replace(LENGTH, work=4e11)
     planned = {
-        variant.name: StudyRecipe(study=study, variant=variant, store=store).forecast(tmp_path / variant.name)
-        for variant in study.variants
+        variant.name: forecast_run(study_run(study, variant, store, tmp_path), tmp_path) for variant in study.variants
     }
     assert all(each.flops == pytest.approx(study.work, rel=0.1) for each in planned.values())
     assert planned["1d-8"] == planned["mrope-8"]
@@ -49,15 +58,17 @@ def test_every_variant_has_the_same_work_in_as_many_steps_as_that_takes(store, t
 
 
 def test_a_share_shortens_the_schedule_and_keeps_its_lessons(store, tmp_path):
-    whole = StudyRecipe(study=replace(LENGTH, work=4e11), variant=LENGTH.variants[1], store=store)
-    (long,), (short,) = (replace(whole, share=share).prepare(tmp_path).stages for share in (1.0, 0.5))
+    study = replace(LENGTH, work=4e11)
+    (long,), (short,) = (
+        study_run(study, LENGTH.variants[1], store, tmp_path, share=share).stages for share in (1.0, 0.5)
+    )
     assert short.steps == pytest.approx(long.steps / 2, abs=1)
     assert [phase.mixtures for phase in short.phases] == [phase.mixtures for phase in long.phases]
     assert long.phases[0].until == pytest.approx(0.4 * long.steps, rel=0.15)
     assert long.phases[-1].until is None
 
 
-def test_variants_differ_in_what_is_studied_alone():
+def test_variants_differ_only_in_what_is_studied():
     one_axis, three = MROPE.variants
     assert replace(one_axis, name="", title="", config=three.config) == replace(three, name="", title="")
     assert replace(one_axis.config.text, rope="mrope") == three.config.text
@@ -69,13 +80,13 @@ def test_variants_differ_in_what_is_studied_alone():
 
 
 @pytest.mark.parametrize("tokens", [4, 16, 36])
-def test_fixed_is_about_as_many_tokens_for_every_size(tokens):
+def test_fixed_gives_about_the_same_number_of_tokens_for_every_size(tokens):
     for height, width in ((28, 112), (112, 84), (168, 168), (90, 201)):
         tall, wide = image_size(height, width, fixed(tokens))
         assert tokens / 2 <= tall * wide // 784 <= 2 * tokens
 
 
-def test_videos_asked_about_are_as_long_as_their_column_says():
+def test_videos_of_a_column_have_as_many_frames_as_its_title_says():
     for column in LENGTH.columns[: len(LENGTHS)]:
         frames = held_out(column.source, 0).messages[0]["content"][0]["video"]
         assert column.title == f"{len(frames)} frames"

@@ -1,9 +1,10 @@
-"""The commands of docs/finetune.md, on a tiny checkpoint written by transformers and a file in LLaVA's form."""
+"""The commands of docs/finetune.md, on a tiny checkpoint that transformers wrote and a file in LLaVA's form."""
 
 import json
 import re
 import shlex
 import shutil
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,16 @@ from PIL import Image
 
 from qwen2vl.cli.main import main
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
+from qwen2vl.data.plan import Cursor
+from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import load_model, save_checkpoint
 from qwen2vl.model.init import new_model
-from qwen2vl.recipes.finetune import FinetuneRecipe
+from qwen2vl.recipes.finetune import finetune
 from qwen2vl.spec.inputs import ModelInputs
-from qwen2vl.training.run import run_recipe
+from qwen2vl.training.run import train_run
+from qwen2vl.training.run_data import complete_stages, open_run_data
 from qwen2vl.training.run_directory import read_metrics
+from qwen2vl.training.run_spec import RecordsFile, StoredRecords
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "finetune.md"
 FRUITS = {"pear": (40, 200, 40), "cherry": (200, 0, 40), "plum": (90, 0, 160)}
@@ -104,7 +109,7 @@ def test_all_weights(checkpoint, records, monkeypatch, tmp_path, capsys):
 
 
 def test_adapters(taught_directory, records, monkeypatch, tmp_path, capsys):
-    """On a model that has learnt something: few directions of random weights lead anywhere."""
+    """On a trained model: an adapter of low rank teaches random weights little."""
     run_page("Adapters (LoRA)", taught_directory, monkeypatch, tmp_path, capsys, rate="1e-2")
     assert falls(tmp_path / "runs/lora")
     before, after = load_model(taught_directory), load_model(tmp_path / "runs/lora-export")
@@ -161,12 +166,41 @@ def test_weights_that_do_not_match_the_config_are_refused_before_anything_starts
     where = config.get("text_config", config)
     where["num_hidden_layers"] += 1
     (broken / "config.json").write_text(json.dumps(config))
-    recipe = FinetuneRecipe(model=str(broken), data=records)
+    spec = finetune(model=str(broken), data=records)
     with pytest.raises(Qwen2VLError, match="layers"):
-        run_recipe(recipe, tmp_path / "run", lambda line: None, num_workers=0)
+        train_run(spec, tmp_path / "run", lambda line: None, num_workers=0)
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_recipe_without_data_says_so(tmp_path):
+def test_the_recipe_builds_nothing_and_the_run_builds_the_store(checkpoint, records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    spec = finetune(model=str(checkpoint), data=records, epochs=2.0, held_out=0.0)
+    assert set(tmp_path.rglob("*")) == before
+    assert spec.records == RecordsFile(path=records)
+    assert spec.stages.epochs == 2.0
+    with pytest.raises(FrozenInstanceError):
+        spec.name = "other"
+    data = open_run_data(spec, tmp_path / "run", Replicas())
+    assert len(data.store) == 24
+    (stage,) = data.stages
+    assert stage.phases[0].mixtures == ({"my": 24},)
+    stored = finetune(model=str(checkpoint), data=tmp_path / "run" / "store", epochs=2.0, held_out=0.0)
+    assert stored.records == StoredRecords(path=tmp_path / "run" / "store")
+    assert complete_stages(stored, data.store) == data.stages
+
+
+def test_an_epoch_reads_every_record_about_once(checkpoint, records, tmp_path):
+    spec = finetune(model=str(checkpoint), data=records, epochs=4.0, tokens=64, packs_per_step=1, held_out=0.0)
+    data = open_run_data(spec, tmp_path / "run", Replicas())
+    (stage,) = data.stages
+    read, cursor = 0, Cursor()
+    for _ in range(stage.steps):
+        packs, cursor = data.selections[stage.name].plan.step(cursor)
+        read += sum(len(pack.samples) for pack in packs)
+    assert read == pytest.approx(4 * 24, rel=0.25)
+
+
+def test_a_recipe_without_data_is_refused():
     with pytest.raises(ConfigError, match="--data is missing"):
-        FinetuneRecipe().prepare(tmp_path)
+        finetune()

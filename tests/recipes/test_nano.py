@@ -11,12 +11,13 @@ from qwen2vl.data.build import Settings, build
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.store import Store
 from qwen2vl.model.checkpoint import load_model
-from qwen2vl.recipes import drawn
+from qwen2vl.recipes import drawn_items
 from qwen2vl.recipes import nano as recipe
-from qwen2vl.recipes.curriculum import CURRICULUM, phases_between
-from qwen2vl.recipes.nano import FIRST_NANO, MEDIA, STAGES, NanoRecipe, nano_processor
+from qwen2vl.recipes.curriculum import phases_between
+from qwen2vl.recipes.nano import CURRICULUM, FIRST_NANO, MEDIA, STAGES, nano, nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
-from qwen2vl.training.run import export_run, is_run, run_recipe
+from qwen2vl.training.export import export_run, is_run
+from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
 from qwen2vl.training.train_config import TrainConfig
 
@@ -73,24 +74,24 @@ def test_tokenizer_and_model_fit():
     assert processor.tokenizer.size <= FIRST_NANO.text.vocab_size
     assert processor.settings == MEDIA
     assert len(processor.tokenizer.encode(" circle")) == 1
-    assert len(processor.tokenizer.encode("harbor")) == 6  # free-standing words are spelled letter by letter
+    assert len(processor.tokenizer.encode("harbor")) == 6  # words that no sentence has are spelled letter by letter
 
 
 def test_a_missing_store_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="there is no store.*data draw.*data build"):
-        run_recipe(NanoRecipe(store=tmp_path / "none"), tmp_path / "run", lambda line: None)
+        train_run(nano(store=tmp_path / "none"), tmp_path / "run", lambda line: None)
 
 
 @needs_fonts
 def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
-    """A few steps of every stage, by the functions that the documented commands call."""
-    monkeypatch.setattr(drawn, "MEASURED_ITEMS", 1)
+    """A few steps of every stage, with the functions that the documented commands call."""
+    monkeypatch.setattr(drawn_items, "MEASURED_ITEMS", 1)
     firsts = [stage.phases[0].mixtures[:1] for stage in STAGES]
     shorter = tuple(
         replace(stage, steps=2, phases=(Phase(mixtures=first),)) for stage, first in zip(STAGES, firsts, strict=True)
     )
     monkeypatch.setattr(recipe, "STAGES", shorter)
-    needed = drawn.sources_needed(shorter, nano_processor(), 0.5)
+    needed = drawn_items.count_records(shorter, nano_processor(), 0.5)
     draw_records(tmp_path / "records", needed)
     build(
         sorted((tmp_path / "records").glob("*.jsonl")),
@@ -100,10 +101,10 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     )
     assert {name: len(rows) for name, rows in Store(tmp_path / "store").sources.items()} == needed
     train = TrainConfig(validate_every=3, save_every=3)
-    nano = NanoRecipe(store=tmp_path / "store", validation_items=1, train=train)
+    spec = nano(store=tmp_path / "store", validation_items=1, train=train)
     lines = []
-    assert run_recipe(nano, tmp_path / "run", lines.append, num_workers=0, max_steps=4) == 4
-    assert run_recipe(nano, tmp_path / "run", lines.append, num_workers=0) == 6
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=4) == 4
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0) == 6
     assert [line["stage"] for line in lines] == [stage.name for stage in STAGES for _ in range(2)]
     checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
     assert [check["step"] for check in checks] == [3, 6]

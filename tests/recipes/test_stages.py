@@ -1,7 +1,5 @@
 """The paper's stages: built whole on the meta device, and one real step at reduced depth for each."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -9,15 +7,16 @@ from qwen2vl.cli.main import main
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import load_processor
-from qwen2vl.recipes.stages import Stage1Recipe, Stage2Recipe, Stage3Recipe
+from qwen2vl.recipes.stages import stage1, stage2, stage3
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training.checkpoints import Checkpoints
 from qwen2vl.training.parts import count_parameters, part_of, set_trained
+from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
 from tests.data.conftest import build_store
 
-RECIPES = {"stage1": Stage1Recipe, "stage2": Stage2Recipe, "stage3": Stage3Recipe}
+RECIPES = {"stage1": stage1, "stage2": stage2, "stage3": stage3}
 TRAINED = {
     "stage1": {"tower", "merger"},
     "stage2": {"tower", "merger", "decoder"},
@@ -30,7 +29,8 @@ TRAINED = {
 def test_every_size_is_built_on_the_meta_device(name, size):
     with torch.device("meta"):
         model = Qwen2VL(Qwen2VLConfig.named(size))
-    set_trained(model, RECIPES[name]().rates)
+    (stage,) = RECIPES[name](size=size, tokenizer="nano").stages
+    set_trained(model, stage.rates)
     counts = count_parameters(model)
     expected = num_parameters(Qwen2VLConfig.named(size))
     for part, (everything, trained) in counts.items():
@@ -59,8 +59,8 @@ def test_one_real_step_at_the_width_of_2b(name, store, tmp_path, monkeypatch):
     assert part_of("visual.patch_embed.proj.weight") == "tower"
 
 
-def test_another_vocabulary_gives_its_ids_to_the_model(tmp_path):
-    config = Stage1Recipe(tokenizer="nano").prepare(tmp_path).config
+def test_another_vocabulary_gives_its_ids_to_the_model():
+    config = stage1(tokenizer="nano").config
     tokenizer = load_processor("nano").tokenizer
     assert config.tokens == tokenizer.token_ids()
     assert tokenizer.size <= config.text.vocab_size < tokenizer.size + 128
@@ -73,17 +73,16 @@ def test_another_vocabulary_gives_its_ids_to_the_model(tmp_path):
         ({}, "needs a tokenizer"),
         ({"tokenizer": "nano", "mixture": {"pairs": 0}}, "mixture"),
         ({"tokenizer": "nano", "steps": 0}, "steps is 0"),
+        ({"model": "nano", "layers": 1}, "--layers 1 is for random weights"),
     ],
 )
-def test_what_cannot_be_is_refused(changes, words, store, tmp_path):
-    from qwen2vl.training.run import run_recipe
-
+def test_what_cannot_be_trained_is_refused(changes, words, store, tmp_path):
     with pytest.raises(ConfigError, match=words):
-        run_recipe(replace(Stage1Recipe(store=store.path), **changes), tmp_path, lambda line: None)
+        train_run(stage1(store=store.path, **changes), tmp_path, lambda line: None)
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_an_unknown_source_names_those_that_are_there(store, tmp_path, monkeypatch, capsys):
+def test_an_unknown_source_names_the_sources_that_exist(store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["train", "stage2", "--tokenizer", "nano", "--store", str(store.path), "--mixture", "poems", "3"]
     assert main(words) == 2

@@ -1,4 +1,4 @@
-"""nano in the wider world: begins with a trained nano, goes on with that, ends with every task in its full form."""
+"""wide, whole and sharp: each begins with the weights of the run before it and ends with every task in its full form."""
 
 from itertools import pairwise
 
@@ -8,28 +8,29 @@ import torch
 from drawn_world import DENSE, FIRST_TASKS, TASKS
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.init import new_model
-from qwen2vl.recipes import recipe_class, sharp, whole, wide
+from qwen2vl.recipes import load_recipe, sharp, whole, wide
 from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
-from qwen2vl.recipes.whole import WHOLE
-from qwen2vl.recipes.wide import WideRecipe, wide_processor
-from qwen2vl.recipes.wider import WIDER
+from qwen2vl.recipes.wide import wide_processor
 from qwen2vl.spec.config import NANO
+from qwen2vl.training.run import initial_model
 
-RECIPES = {"wide": (wide, WIDER), "whole": (whole, WHOLE), "sharp": (sharp, sharp.SHARP)}
+RECIPES = {"wide": wide, "whole": whole, "sharp": sharp}
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
-    recipe, curriculum = RECIPES[name]
+    recipe, curriculum = RECIPES[name], RECIPES[name].CURRICULUM
     assert curriculum[-1].until == sum(stage.steps for stage in recipe.STAGES)
-    drawn = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
-    assert drawn <= {*TASKS, *DENSE}
+    tasks = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
+    assert tasks <= {*TASKS, *DENSE}
     assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
 
 
-@pytest.mark.parametrize(("name", "begin"), [("wide", 200), ("whole", whole.FALLS + 1), ("sharp", sharp.FALLS + 1)])
+@pytest.mark.parametrize(
+    ("name", "begin"), [("wide", 200), ("whole", whole.DECAY_START + 1), ("sharp", sharp.DECAY_START + 1)]
+)
 def test_the_rate_falls_in_one_line(name, begin):
-    recipe, _ = RECIPES[name]
+    recipe = RECIPES[name]
     rates = [stage.learning_rates(step)["decoder"] for stage in recipe.STAGES for step in range(stage.steps)]
     falls = [before - after for before, after in pairwise(rates[begin:])]
     assert falls == pytest.approx([falls[0]] * len(falls), rel=1e-3)
@@ -38,26 +39,26 @@ def test_the_rate_falls_in_one_line(name, begin):
     assert recipe.STAGES[-1].rates.tower == 0
 
 
-def test_the_long_run_keeps_up_what_was_known():
+def test_the_long_run_repeats_what_nano_learnt_before():
     """More than a third of every round is the first world in its full form."""
-    for lessons in WHOLE:
-        kept = sum(set(mix.weights) & set(FIRST_TASKS) != set() and mix.ease == 0 for mix in lessons.mixes)
-        assert kept > len(lessons.mixes) / 3
+    for lessons in whole.CURRICULUM:
+        repeated = sum(set(mix.weights) & set(FIRST_TASKS) != set() and mix.ease == 0 for mix in lessons.mixes)
+        assert repeated > len(lessons.mixes) / 3
 
 
 def test_all_train_one_model():
-    """What one writes is what the next begins with."""
-    prepared = [recipe_class(name)().prepare(None) for name in RECIPES]
-    assert all(each.config == NANO for each in prepared)
-    assert len({each.processor.tokenizer.digest for each in prepared}) == 1
+    """The weights that one writes are those that the next begins with."""
+    specs = [load_recipe(name)() for name in RECIPES]
+    assert all(spec.config == NANO for spec in specs)
+    assert len({spec.processor.tokenizer.digest for spec in specs}) == 1
 
 
 @pytest.mark.parametrize("name", ["nano", "wide", "whole", "sharp", "micro"])
 def test_each_says_how_to_get_its_own_records(name):
-    told = recipe_class(name)().prepare(None).how_to_build
+    commands = load_recipe(name)().records.how_to_build
     records, store = f"runs/{name}-records", f"runs/{name}-store"
-    assert f"data draw {records} --recipe {name}" in told
-    assert f"data build {records}/*.jsonl --out {store} --tokenizer {records}/tokenizer" in told
+    assert f"data draw {records} --recipe {name}" in commands
+    assert f"data build {records}/*.jsonl --out {store} --tokenizer {records}/tokenizer" in commands
 
 
 def test_ids_of_the_first_world_stay():
@@ -68,11 +69,11 @@ def test_ids_of_the_first_world_stay():
     assert [len(new.encode(word)) for word in (" giraffe", " umbrella", " receipt", " zebra")] == [1, 1, 1, 1]
 
 
-def test_it_begins_with_nano(tmp_path):
-    """What the recipe nano exports has fewer ids; what it knows of its own is kept."""
+def test_the_wider_world_begins_with_the_weights_of_nano(tmp_path):
+    """The checkpoint of the recipe nano has fewer ids: new ones are added, all weights of the old ones are kept."""
     known = new_model(FIRST_NANO, 3)
     save_checkpoint(known, nano_processor(), tmp_path / "nano")
-    model = WideRecipe(model=str(tmp_path / "nano"))._model()
+    model = initial_model(wide.wide(model=str(tmp_path / "nano")))
     assert model.config == NANO
     ids = FIRST_NANO.text.vocab_size
     assert len(model.model.embed_tokens.weight) > ids

@@ -9,7 +9,7 @@ from experiments.study_recipes import (
     MROPE,
     STUDIES,
     TRAINED_FRAMES,
-    WATCHED,
+    VIDEO_TASKS,
     Study,
 )
 from tools import study_tables
@@ -103,4 +103,4 @@ def test_every_study_has_findings_about_its_own_variants_and_sources() -> None:
     assert set(study_tables.FINDINGS) == set(STUDIES)
     assert {variant.name for variant in LENGTH.variants} >= {f"mrope-{TRAINED_FRAMES}", f"1d-{TRAINED_FRAMES}"}
     assert [column.source.rpartition("-")[2] for column in LENGTH.columns[: len(LENGTHS)]] == [str(n) for n in LENGTHS]
-    assert set(WATCHED) == {"film_rows", "track"}
+    assert set(VIDEO_TASKS) == {"film_rows", "track"}

@@ -1,4 +1,4 @@
-"""Any step of a run can be read again from its folder, with the digest that its metrics hold."""
+"""Any step of a run can be read again from its folder, with the digest that is in its metrics."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from tests.data.conftest import records_in, write_lines
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, taught_directory):
-    """Six steps of a fine-tune in which one image was lost after the store was built."""
+def run_dir(tmp_path_factory, taught_directory):
+    """Six steps of a fine-tune; before the last three, one image is damaged."""
     folder = tmp_path_factory.mktemp("replayed")
     records = [record | {"id": f"{record['id']}-{copy}"} for copy in range(30) for record in records_in(folder)]
     write_lines(folder / "my.jsonl", records)
@@ -24,11 +24,11 @@ def run(tmp_path_factory, taught_directory):
     return folder / "run"
 
 
-def test_every_step_has_the_digest_of_the_metrics(run):
-    lines = [line for line in read_metrics(run / "metrics.jsonl") if "loss" in line]
+def test_every_step_has_the_digest_of_the_metrics(run_dir):
+    lines = [line for line in read_metrics(run_dir / "metrics.jsonl") if "loss" in line]
     assert len(lines) == 6
     for line in lines:
-        step = replay(run, line["step"])
+        step = replay(run_dir, line["step"])
         assert step.digest == line["plan_digest"]
         assert sum(pack.inputs.num_documents for pack in step.packs) == line["samples"]
         supervised = sum(int((pack.inputs.labels >= 0).sum()) for pack in step.packs)
@@ -36,19 +36,19 @@ def test_every_step_has_the_digest_of_the_metrics(run):
             assert supervised == line["supervised_tokens"]
 
 
-def test_a_step_is_shown_as_a_page(run, tmp_path):
-    assert main(["data", "show", str(run), "--step", "5", "--out", str(tmp_path / "step.html")]) == 0
+def test_a_step_is_shown_as_a_page(run_dir, tmp_path):
+    assert main(["data", "show", str(run_dir), "--step", "5", "--out", str(tmp_path / "step.html")]) == 0
     text = (tmp_path / "step.html").read_text()
-    assert f"plan {replay(run, 5).digest[:16]}" in text
+    assert f"plan {replay(run_dir, 5).digest[:16]}" in text
     assert "stage finetune" in text
 
 
 @pytest.mark.parametrize("step", [0, 7, -1])
-def test_a_step_that_never_was_is_refused(run, step):
+def test_a_step_that_the_run_does_not_have_is_refused(run_dir, step):
     with pytest.raises(ConfigError, match=f"step {step} is not a step of the run: it has 6"):
-        replay(run, step)
+        replay(run_dir, step)
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is not the folder of a run"):
         replay(tmp_path, 1)

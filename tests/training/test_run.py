@@ -1,26 +1,13 @@
-"""What all recipes share: counting what does not fit, drawing by size, keeping to the version a run began with."""
+"""Runs of every recipe: what does not fit is counted, a run stops in time, resumes, and keeps its version of the store."""
 
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from qwen2vl.cli.main import main
-from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.store import Store
-from qwen2vl.training.run import shares_by_size
 from qwen2vl.training.run_directory import read_metrics
 from tests.data.conftest import records_in, write_lines
-
-
-def test_shares_by_size_make_a_mixture_whatever_the_size():
-    store = SimpleNamespace(sources={"small": np.arange(30), "large": np.arange(10)})
-    assert shares_by_size(store) == {"small": 30, "large": 10}
-    huge = SimpleNamespace(sources={"huge": range(3_000_000_000), "rare": range(2)})
-    shares = shares_by_size(huge)
-    assert shares == {"huge": 100_000, "rare": 1}
-    Mixture(shares)
 
 
 @pytest.fixture
@@ -37,8 +24,8 @@ def test_what_does_not_fit_a_pack_is_counted(train, caplog):
     assert "samples are left out, row" in caplog.text
 
 
-def test_a_run_stops_in_time_and_goes_on(train, tmp_path, capsys):
-    """The time is over before the first step ends, which stops the second: both are saved, none is done twice."""
+def test_a_run_stops_in_time_and_resumes(train, tmp_path, capsys):
+    """The time is over before the first step ends, so the run stops after the second: both are saved, neither is repeated."""
     train += ["--data", "my.jsonl", "--tokens", "512"]
     assert main([*train, "--max-minutes", "1e-6"]) == 0
     assert capsys.readouterr().err.splitlines()[-1].startswith("2 steps done")
@@ -48,8 +35,8 @@ def test_a_run_stops_in_time_and_goes_on(train, tmp_path, capsys):
     assert "--max-minutes is 0.0: it must be over 0" in capsys.readouterr().err
 
 
-def test_a_run_keeps_to_the_version_of_the_store_that_it_began_with(train, tmp_path, taught_directory):
-    """Records appended in the middle change no step: the run is the one over the smaller store."""
+def test_a_run_keeps_the_version_of_the_store_that_it_began_with(train, tmp_path, taught_directory):
+    """Records that are added in the middle of a run change none of its steps."""
     build = ["data", "build", "my.jsonl", "--tokenizer", str(taught_directory), "--out", "store"]
     assert main(build) == 0
     train += ["--data", "store", "--tokens", "512"]

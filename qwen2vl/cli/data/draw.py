@@ -1,4 +1,4 @@
-"""`qwen2vl data draw`: the records that nano is trained on. The same command again goes on where it stopped.
+"""`qwen2vl data draw`: the records that nano is trained on. The same command again resumes.
 
 OUT/tokenizer holds the tokenizer of the model to be trained, for `data build`.
 """
@@ -19,19 +19,18 @@ class DrawOptions(CommonOptions):
     """Draw nano's training records: questions and answers about images, pages, videos and screens."""
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """The folder of the records, which is made if it is not there."""
+    """Folder of the records, which is made if it does not exist."""
     recipe: Literal["nano", "wide", "whole", "sharp", "micro"] = "nano"
-    """Whose records: those of nano from nothing, of nano in the wider world, of the long run over both, of the run that
-    looks more closely, or of micro."""
+    """The recipe that the records are for."""
     share: float = 1.0
-    """Share of the records that a whole run reads; fewer are read more than once."""
+    """Share of the records that a whole run reads; with a share under 1, records are read more than once."""
     html_screens: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Also so many dialogues about windows that Chromium draws. nano's recipes read none, so that its exam can ask about
-    windows of a renderer that training has not seen."""
+    """Also draw this number of dialogues about windows, with Chromium. No recipe of nano reads them, so that its exam can
+    ask about windows of a renderer that training has not seen."""
     num_workers: int = 1
     """Processes that draw."""
     seed: int | None = None
-    """Decides every record, the recipe's own unless given; a folder holds those of one seed."""
+    """Decides every record; the recipe has a default. A folder holds the records of one seed."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -42,15 +41,17 @@ def run(argv: Sequence[str]) -> int:
     require_at_least("--html-screens", options.html_screens, 0)
     from drawn_world.screens.html import HTML_SCREEN
     from drawn_world.write_records import draw_records
-    from qwen2vl.recipes import drawn, recipe_class
+    from qwen2vl.recipes import drawn_items, load_recipe
+    from qwen2vl.training.run_spec import StoredRecords
 
-    prepared = recipe_class(options.recipe)().prepare(options.out)
-    sources = drawn.sources_needed(prepared.stages, prepared.processor, options.share)
+    spec = load_recipe(options.recipe)()
+    assert isinstance(spec.stages, tuple) and isinstance(spec.records, StoredRecords), "as in all recipes above"
+    sources = drawn_items.count_records(spec.stages, spec.processor, options.share)
     if options.html_screens:
         sources |= {f"{HTML_SCREEN}@0": options.html_screens}
-    seed = prepared.records_seed if options.seed is None else options.seed
+    seed = spec.records.seed if options.seed is None else options.seed
     with progress("drawing") as tell:
         draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
-    prepared.processor.save(options.out / "tokenizer")
+    spec.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0
