@@ -24,22 +24,19 @@ def uneven(rng: Random, image: Image.Image, spread: int) -> Image.Image:
 def damaged(rng: Random, image: Image.Image, letter_size: int) -> tuple[Image.Image, list[str]]:
     """The image with zero, one or two kinds of damage, and their names. Letters of this size in pixels stay legible."""
     kinds = rng.sample(("blur", "noise", "jpeg", "resample"), rng.choice((0, 0, 1, 1, 1, 2)))
+    strength = min(1.0, letter_size / 24)  # large letters tolerate more
     for kind in kinds:
-        image = _damaged_once(rng, image, kind, min(1.0, letter_size / 24))
+        if kind == "blur":
+            image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0) * strength))
+        elif kind == "noise":
+            image = palette.noisy(rng, image, rng.randint(4, 10 + round(20 * strength)))
+        elif kind == "jpeg":
+            encoded = io.BytesIO()
+            image.save(encoded, "JPEG", quality=rng.randint(round(55 - 35 * strength), 80))
+            image = Image.open(encoded).convert("RGB")
+        else:
+            share = rng.uniform(1 - 0.5 * strength, 1)
+            width, height = (max(1, round(side * share)) for side in image.size)
+            smaller = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = smaller.resize(image.size, Image.Resampling.BICUBIC)
     return image, kinds
-
-
-def _damaged_once(rng: Random, image: Image.Image, kind: str, strength: float) -> Image.Image:
-    """strength: from 0 to 1, the most that large letters tolerate."""
-    if kind == "blur":
-        return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0) * strength))
-    if kind == "noise":
-        return palette.noisy(rng, image, rng.randint(4, 10 + round(20 * strength)))
-    if kind == "jpeg":
-        encoded = io.BytesIO()
-        image.save(encoded, "JPEG", quality=rng.randint(round(55 - 35 * strength), 80))
-        return Image.open(encoded).convert("RGB")
-    share = rng.uniform(1 - 0.5 * strength, 1)
-    width, height = (max(1, round(side * share)) for side in image.size)
-    smaller = image.resize((width, height), Image.Resampling.BILINEAR)
-    return smaller.resize(image.size, Image.Resampling.BICUBIC)

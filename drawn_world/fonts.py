@@ -67,6 +67,17 @@ class Face:
         limit = nominal * min(width / (right - left), height / (bottom - top))
         return max((size for size in SIZES if size <= limit), default=SIZES[0])
 
+    def line_mask(self, size: int, text: str) -> Image.Image:
+        """Coverage of one line, 0 to 255, as wide as its ink and at least as high as a line."""
+        font = self.at(size)
+        left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+        line_top, line_bottom = self.line_edges(size)
+        top, bottom = min(top, line_top), max(bottom, line_bottom)  # some characters are higher or deeper than letters
+        mask = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(mask).text((-left, -top), text, font=font, fill=255)
+        inked = mask.getbbox() or (0, 0, right - left, 0)  # the font's box includes the space beside the letters
+        return mask.crop((inked[0], 0, inked[2], bottom - top))
+
     def write(self, image: Image.Image, size: int, text: str, corner: tuple[int, int], ink: Rgb) -> Box:
         """Draw the text with the upper left corner of its line at a pixel; returns the box of the line."""
         left = int(self.at(size).getbbox(text)[0])

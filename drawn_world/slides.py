@@ -30,8 +30,6 @@ QUESTIONS = {
     "after": "Which shape comes after the {name}?",
 }
 """One wording each: the study is about time, not about words."""
-SIDE = 2
-"""Width and height of a frame in visual tokens."""
 FRAMES_PER_SLIDE = 2
 """One visual token covers two frames."""
 
@@ -75,11 +73,12 @@ def draw_slides(source: str, number: int, split: str = "train") -> Item:
     wanted, rng = parse_slides(source), Random(f"{split}/{source}/{number}")
     count = rng.randrange(wanted.min_frames, wanted.max_frames + 1, 2) // FRAMES_PER_SLIDE
     names = [(colour, kind) for colour in palette.colours_on(palette.EASY_GROUND) for kind in shapes.KINDS]
+    side = 2  # visual tokens
     slides = [
-        in_cell(make_shape(rng, kind, colour, FACTOR - 3), rng.randrange(SIDE), rng.randrange(SIDE))
+        in_cell(make_shape(rng, kind, colour, FACTOR - 3), rng.randrange(side), rng.randrange(side))
         for colour, kind in rng.sample(names, count)
     ]
-    size = (SIDE * FACTOR, SIDE * FACTOR)
+    size = (side * FACTOR, side * FACTOR)
     images = [draw_scene(Scene(size=size, ground=palette.EASY_GROUND, shapes=(slide,))) for slide in slides]
     frames = [image for image in images for _ in range(FRAMES_PER_SLIDE)]
     before = rng.randrange(count - 1)

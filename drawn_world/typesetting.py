@@ -53,22 +53,11 @@ class TextStyle:
         In the aligned form it is as wide as its columns and 28 pixels high, whatever the size.
         """
         if self.form != "aligned":
-            return _line_mask(self.face, size, text)
+            return self.face.line_mask(size, text)
         mask = Image.new("L", (COLUMN * len(text), FACTOR))
         for index, letter in enumerate(text):
             mask.paste(_aligned_letter(self.face, letter), (index * COLUMN, 0))
         return mask
-
-
-def _line_mask(face: Face, size: int, text: str) -> Image.Image:
-    font = face.at(size)
-    left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
-    line_top, line_bottom = face.line_edges(size)
-    top, bottom = min(top, line_top), max(bottom, line_bottom)  # some characters are higher or deeper than all letters
-    mask = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), text, font=font, fill=255)
-    inked = mask.getbbox() or (0, 0, right - left, 0)  # the font's box includes the space beside the letters
-    return mask.crop((inked[0], 0, inked[2], bottom - top))
 
 
 @lru_cache(maxsize=4096)
@@ -77,7 +66,7 @@ def _aligned_letter(face: Face, letter: str) -> Image.Image:
     cell = Image.new("L", (COLUMN, FACTOR))
     if letter != " ":
         widest = "mW" if letter.isascii() else "mжщыю"
-        mask = _line_mask(face, min(face.fit_size(each, COLUMN - 1, 24) for each in widest), letter)
+        mask = face.line_mask(min(face.fit_size(each, COLUMN - 1, 24) for each in widest), letter)
         cell.paste(mask, ((COLUMN - mask.width) // 2, (FACTOR - mask.height) // 2))
     return cell
 

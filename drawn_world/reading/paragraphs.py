@@ -82,7 +82,10 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
     else:
         lines = [_fit_words(style, _few_words(rng, split), size)[0] for _ in range(count)]
         if style.form == "full":
-            lines = [dress(rng, split, line)[0] for line in _punctuated(rng, lines)]
+            if rng.random() >= 0.6:
+                ends = [*(rng.choice(("", "", ",")) for _ in lines[:-1]), rng.choice((".", ".", "!", "?"))]
+                lines = [line + end for line, end in zip(lines, ends, strict=True)]
+            lines = [dress(rng, split, line)[0] for line in lines]
         size = min(_fit_words(style, [line], size)[1] for line in lines)
     masks = [style.line_mask(size, line) for line in lines]
     mask, angle = _turned(rng, style, _stacked(rng, masks, layout, style))
@@ -149,14 +152,6 @@ def _fit_words(style: TextStyle, words: list[str], size: int, width: int = MAX_S
         if fits >= MIN_TEXT_PX or len(words) == 1:
             return text, fits
         words = words[:-1]
-
-
-def _punctuated(rng: Random, lines: list[str]) -> list[str]:
-    """Sometimes with commas at the ends of lines and an end mark after the last line."""
-    if rng.random() < 0.6:
-        return lines
-    inner = [line + rng.choice(("", "", ",")) for line in lines[:-1]]
-    return [*inner, lines[-1] + rng.choice((".", ".", "!", "?"))]
 
 
 def _stacked(rng: Random, masks: list[Image.Image], layout: str, style: TextStyle) -> Image.Image:

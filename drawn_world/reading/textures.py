@@ -17,7 +17,6 @@ from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
-MARGIN = 4
 PATTERNS = ("clouds", "waves", "cells", "things")
 
 
@@ -30,7 +29,7 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
     size = (6 * FACTOR, 2 * FACTOR) if rng.random() < ease else free
     pattern, strength = rng.choice(PATTERNS), rng.uniform(0.05, 0.2) if rng.random() < ease else rng.uniform(0.2, 1)
     image = texture(rng, size, pattern, strength)
-    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
+    text_px = face.fit_size(word, int((size[0] - 16) * rng.uniform(0.75, 1)), int((size[1] - 6) * 0.8))
     extent = face.ink_size(text_px, word)
     x, y = (rng.randint(2, max(2, side - length - 2)) for side, length in zip(size, extent, strict=True))
     box = (x, y, x + extent[0], y + extent[1])

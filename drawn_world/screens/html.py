@@ -15,7 +15,7 @@ from drawn_world.dialogues import MAX_TURNS
 from drawn_world.fonts import faces
 from drawn_world.item import Item, dialogue_item
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets, placed
+from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets
 from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import with_scene
 from drawn_world.wording import BUTTONS, FIELDS, TITLES
@@ -104,11 +104,16 @@ class HtmlWindow:
     title: str
     widgets: tuple[Widget, ...]
 
-    def screen(self, shot: Shot) -> Screen:
-        """The window with the places of its controls, without those that the browser cut off."""
+    def item(self, rng: Random, shot: Shot) -> Item:
+        """Up to six questions about the window; controls that the browser cut off are left out."""
         boxes = [(widget, shot.boxes.get(str(key))) for key, widget in enumerate(self.widgets)]
-        controls = [placed(widget, box) for widget, box in boxes if box]
-        return Screen(image=shot.image, title=self.title, controls=tuple(controls))
+        controls = tuple(widget.at(box) for widget, box in boxes if box)
+        turns = [ask_point(rng, control, shot.image.size)[:2] for control in controls]
+        turns += [ask_state(rng, control) for control in controls if control.kind in ("checkbox", "field")]
+        turns.append((ask(rng, "window_title"), self.title))
+        rng.shuffle(turns)
+        screen = Screen(image=shot.image, title=self.title, controls=controls)
+        return with_scene(dialogue_item(HTML_SCREEN, screen.image, turns[:MAX_TURNS]), screen.described())
 
 
 def draw_html_screens(rng: Random, split: str, count: int) -> list[Item]:
@@ -120,15 +125,7 @@ def draw_html_screens(rng: Random, split: str, count: int) -> list[Item]:
     sources = [Random(rng.getrandbits(64)) for _ in range(count)]
     made = [make_window(source, split) for source in sources]
     shots = shoot([window.tile for window in made], WINDOW_CSS)
-    return [_dialogue(source, each.screen(shot)) for source, each, shot in zip(sources, made, shots, strict=True)]
-
-
-def _dialogue(rng: Random, screen: Screen) -> Item:
-    turns = [ask_point(rng, control, screen.image.size)[:2] for control in screen.controls]
-    turns += [ask_state(rng, control) for control in screen.controls if control.kind in ("checkbox", "field")]
-    turns.append((ask(rng, "window_title"), screen.title))
-    rng.shuffle(turns)
-    return with_scene(dialogue_item(HTML_SCREEN, screen.image, turns[:MAX_TURNS]), screen.described())
+    return [each.item(source, shot) for source, each, shot in zip(sources, made, shots, strict=True)]
 
 
 def make_window(rng: Random, split: str) -> HtmlWindow:

@@ -43,17 +43,16 @@ class Widget:
     state: str = ""
     """Content of a field, "yes" or "no" for a checkbox, else empty."""
 
+    def at(self, box_px: Box) -> "Control":
+        """The widget at a place."""
+        return Control(kind=self.kind, label=self.label, state=self.state, box_px=box_px)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control(Widget):
     """One control of a window, and its place."""
 
     box_px: Box
-
-
-def placed(widget: Widget, box_px: Box) -> Control:
-    """The widget at a place."""
-    return Control(kind=widget.kind, label=widget.label, state=widget.state, box_px=box_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +196,7 @@ def make_cells(rng: Random, split: str, ease: float) -> Screen:
         x, y = cell % 2 * 3 * FACTOR + 3, cell // 2 * FACTOR + 3
         width, height = style.extent(widget)
         box = (x, y, min(x + width, image.width), min(y + height, y + FACTOR - 4))
-        controls.append(placed(widget, box))
+        controls.append(widget.at(box))
         style.draw_control(image, controls[-1])
     return Screen(image=image, title=title, controls=tuple(controls))
 
@@ -236,7 +235,7 @@ def _arrange(
         x = 6 + {"right": slack, "centre": slack // 2, "spread": rng.randint(0, max(0, slack))}.get(layout, 0)
         for widget in row:
             across, high = style.extent(widget)
-            controls.append(placed(widget, (x, y, x + across, y + high)))
+            controls.append(widget.at((x, y, x + across, y + high)))
             x += across + 6
         y += height + gap
     return controls

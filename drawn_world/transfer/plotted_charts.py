@@ -13,8 +13,6 @@ from drawn_world.charts.chart_tasks import ChartQuestions
 from drawn_world.item import Item, image_item
 from qwen2vl.common.errors import Qwen2VLError
 
-DPI = 100
-
 
 def chart_value(rng: Random) -> Item:
     """Give the value of one category; the wording is of the test split.
@@ -35,13 +33,13 @@ def plot_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise Qwen2VLError('drawing charts for the exam needs matplotlib: pip install "qwen2vl[plot]"') from error
-    text_px = rng.choice((8, 9, 10)) / 0.73  # capitals have 0.73 times the height of their font
+    dpi, text_px = 100, rng.choice((8, 9, 10)) / 0.73  # capitals have 0.73 times the height of their font
     sides = (168, 196) if chart.kind == "pie" else (140, 168, 196)
     size, horizontal = (rng.choice(sides), rng.choice(sides)), chart.kind == "bar" and rng.random() < 0.35
     chart = _with_room(chart, size[0], text_px, horizontal)
     settings: Any = {
         "font.family": rng.choice(("DejaVu Sans", "DejaVu Sans", "DejaVu Serif", "STIXGeneral")),  # all in matplotlib
-        "font.size": text_px * 72 / DPI,
+        "font.size": text_px * 72 / dpi,
         "axes.linewidth": 0.8,
         "axes.axisbelow": True,
         "figure.constrained_layout.w_pad": 0.03,
@@ -49,7 +47,7 @@ def plot_chart(rng: Random, chart: Chart) -> tuple[Chart, Image.Image]:
         "figure.facecolor": rng.choice(("white", "white", "white", "#f4f4ef")),
     }
     with rc_context(settings):
-        figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, layout="constrained")
         canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
         if chart.kind == "pie":
             _draw_pie(rng, axes, chart)

@@ -45,7 +45,6 @@ PHOTOS = (
     "rocket.jpg",
 )
 SPLIT = "test"
-MARGIN = 4
 
 
 def transfer_photo(rng: Random) -> Item:
@@ -54,9 +53,10 @@ def transfer_photo(rng: Random) -> Item:
     widths = [width * FACTOR for width in range(3, 7) if width * FACTOR >= 14 * len(word)]
     size = rng.choice(widths), rng.randint(2, 3) * FACTOR
     image, cut = _cut(rng, _photo(name), size)
-    text_px = face.fit_size(word, int((size[0] - 4 * MARGIN) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
+    margin = 4
+    text_px = face.fit_size(word, int((size[0] - 4 * margin) * rng.uniform(0.75, 1)), int(size[1] * 0.6))
     wide, high = face.ink_size(text_px, word)
-    x, y = (rng.randint(MARGIN, side - extent - MARGIN) for side, extent in zip(size, (wide, high), strict=True))
+    x, y = (rng.randint(margin, side - extent - margin) for side, extent in zip(size, (wide, high), strict=True))
     box = (x, y, x + wide, y + high)
     edge = write_over(rng, image, face, text_px, word, box)
     scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
