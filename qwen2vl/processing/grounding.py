@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 Quad = tuple[tuple[float, float], ...]
 
 FRAME = 1000
-"""Coordinates in text are this fraction of the image's width and height."""
+"""Width and height, in units of the model\'s coordinates, of every image, whatever its size in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from qwen2vl.common.errors import MediaError, MessageError
+from qwen2vl.processing.grounding import FRAME
 from qwen2vl.spec.media_settings import MediaOptions
 
 Role = Literal["system", "user", "assistant", "function"]
@@ -211,9 +212,9 @@ def _point(where: str, value: Any) -> tuple[int, int]:
 
 def _thousandths(where: str, key: str, value: Any, count: int) -> list[int]:
     numbers = list(value) if isinstance(value, (list, tuple)) else []
-    if len(numbers) != count or not all(type(n) is int and 0 <= n <= 1000 for n in numbers):
+    if len(numbers) != count or not all(type(n) is int and 0 <= n <= FRAME for n in numbers):
         raise MessageError(
-            f'{where} has the "{key}" {value!r}: it must be {count} whole numbers from 0 to 1000, '
+            f'{where} has the "{key}" {value!r}: it must be {count} whole numbers from 0 to {FRAME}, '
             "thousandths of the image's width and height"
         )
     return numbers
