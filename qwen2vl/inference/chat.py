@@ -1,6 +1,6 @@
 """`Chat`: a model with its processor, and four ways to ask it. It keeps nothing between requests; `Session` does.
 
-    messages --processor--> Prepared --RunningReply--> generate --pieces of text--> Stream --> Answer
+    messages --processor--> PreparedPrompt --RunningReply--> generate --pieces of text--> Stream --> Answer
 
 Constructing a `Chat` checks the files of the checkpoint. The tensors are read when the first request runs, so an error
 in that request (a missing image, a wrong setting) is reported before minutes of loading.
@@ -20,7 +20,7 @@ from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
 from qwen2vl.model.lora import check_merged
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.processing.processor import Conversation, Prepared, Processor, load_processor
+from qwen2vl.processing.processor import Conversation, PreparedPrompt, Processor, load_processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.hub_config import read_json
@@ -132,7 +132,7 @@ class Chat:
         check_conversation(messages)
         return self.stream_prepared(self.processor.prepare(messages, with_digests=False), params)
 
-    def stream_prepared(self, prepared: Prepared, params: SamplingParams) -> Stream:
+    def stream_prepared(self, prepared: PreparedPrompt, params: SamplingParams) -> Stream:
         """Like `stream`, for a conversation that the processor has prepared."""
         reply = self.new_reply(prepared, params)
         return Stream(self.run_reply(reply), lambda text: reply.to_answer(text, prepared.media))
@@ -159,7 +159,7 @@ class Chat:
         return answers
 
     def _batch(self, conversations: Sequence[Conversation], begin: int, params: SamplingParams) -> list[Answer]:
-        prepared: list[Prepared] = []
+        prepared: list[PreparedPrompt] = []
         replies: list[RunningReply] = []
         for number, messages in enumerate(conversations, begin):
             try:
@@ -176,7 +176,7 @@ class Chat:
             for pieces, reply, one in zip(texts, replies, prepared, strict=True)
         ]
 
-    def new_reply(self, prepared: Prepared, params: SamplingParams) -> RunningReply:
+    def new_reply(self, prepared: PreparedPrompt, params: SamplingParams) -> RunningReply:
         """The reply to one prompt, with no tokens yet. Raises LengthError when the prompt does not fit the context."""
         num_tokens, context = prepared.inputs.num_tokens, self.processor.config.text.max_position_embeddings
         if num_tokens >= context:

@@ -17,7 +17,7 @@ from qwen2vl.inference.chat import Chat, Stream, check_conversation, question_me
 from qwen2vl.inference.generate import ROOM
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
-from qwen2vl.processing.processor import Prepared
+from qwen2vl.processing.processor import PreparedPrompt
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.positions import visual_spans
 
@@ -31,7 +31,7 @@ class CachedRow:
     """`MediaInfo.digest` of every image and video in the row, in textual order."""
 
 
-def common_prefix(old: CachedRow, new: Prepared, config: Qwen2VLConfig) -> int:
+def common_prefix(old: CachedRow, new: PreparedPrompt, config: Qwen2VLConfig) -> int:
     """Number of leading tokens of the new prompt that are in the cache; at least the last token is always computed.
 
     The ids alone do not distinguish images, because all placeholders are equal. The prefix ends before the first image
@@ -63,7 +63,7 @@ class Session:
         self.last: Answer | None = None
         self._row = CachedRow(ids=np.zeros(0, np.int64), digests=())
         self._cache: KVCache | None = None
-        self._prepared: Prepared | None = None
+        self._prepared: PreparedPrompt | None = None
 
     def ask(
         self,
@@ -97,7 +97,7 @@ class Session:
 
         return Stream(self._chat.run_reply(reply, cache), finish)
 
-    def _cache_for(self, prepared: Prepared) -> KVCache:
+    def _cache_for(self, prepared: PreparedPrompt) -> KVCache:
         """The cache, cut to the tokens that the new prompt begins with."""
         model = self._chat.model
         if self._cache is None:
@@ -109,5 +109,5 @@ class Session:
         self._set_row(prepared.inputs.ids.numpy()[:common], prepared)
         return self._cache
 
-    def _set_row(self, ids: Ints, prepared: Prepared) -> None:
+    def _set_row(self, ids: Ints, prepared: PreparedPrompt) -> None:
         self._row = CachedRow(ids=ids, digests=tuple(info.digest for info in prepared.media))

@@ -60,7 +60,7 @@ LoadedMedia = tuple[MediaInfo, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedPrompt:
     """Inputs of one conversation, and a description of its media."""
 
     inputs: ModelInputs
@@ -124,8 +124,8 @@ class Processor:
         add_vision_id: bool = False,
         with_labels: bool = False,
         with_digests: bool = True,
-        earlier: Prepared | None = None,
-    ) -> Prepared:
+        earlier: PreparedPrompt | None = None,
+    ) -> PreparedPrompt:
         """Inputs of one conversation, and a description of its images and videos.
 
         Args:
@@ -145,7 +145,7 @@ class Processor:
         media = tuple(info for info, _ in loaded)
         tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
         inputs = self.assemble(tokens.ids, tokens.labels, loaded)
-        return Prepared(inputs=inputs, media=media)
+        return PreparedPrompt(inputs=inputs, media=media)
 
     def assemble(
         self, ids: NDArray[np.int64], labels: NDArray[np.int64] | None, media: Sequence[LoadedMedia]
@@ -247,7 +247,7 @@ def _is_batch(messages: Any) -> bool:
     return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
 
 
-def _loaded_before(prepared: Prepared) -> Iterator[LoadedMedia]:
+def _loaded_before(prepared: PreparedPrompt) -> Iterator[LoadedMedia]:
     """All images and videos of a prompt with their patches."""
     end = 0
     for info in prepared.media:

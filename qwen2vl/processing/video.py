@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Video:
+class DecodedVideo:
     """The chosen frames of a video, an even number of them."""
 
     frames: Frames
@@ -66,7 +66,7 @@ def read_video(
     settings: MediaSettings,
     options: MediaOptions | None = None,
     allowed_hosts: Sequence[str] = (),
-) -> Video:
+) -> DecodedVideo:
     """Choose, decode and resize the frames of a video [paper 4.4, 4.5].
 
     n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the nearest frame to each is taken.
@@ -96,7 +96,7 @@ def read_video(
     chosen = _choose(seconds, begin, end, count, stated_end if is_short else 0.0)
     targets, slots = np.unique(chosen, return_inverse=True)
     frames = decode_frames(located, settings, survey, shown[targets], (height, width))
-    return Video(
+    return DecodedVideo(
         frames=frames if len(targets) == count else frames[slots],
         timestamps_s=tuple(float(seconds[index]) for index in chosen),
         original_size=(header.width, header.height),
@@ -205,7 +205,7 @@ def _as_list(source: Any) -> Sequence[Source]:
 
 def _read_list(
     sources: Sequence[Source], settings: MediaSettings, options: MediaOptions, allowed_hosts: Sequence[str]
-) -> Video:
+) -> DecodedVideo:
     """A video from a list of images. They have no times and count as taken at `settings.fps`; all get the size of the first."""
     if options.video_start is not None or options.video_end is not None:
         raise MediaError(
@@ -226,7 +226,7 @@ def _read_list(
             continue
         image = read_image(sources[rank], settings, allowed_hosts) if slot else image
         frames[slot] = np.asarray(resize(image, height, width))
-    return Video(
+    return DecodedVideo(
         frames=frames,
         timestamps_s=tuple(float(rank / settings.fps) for rank in ranks),
         original_size=original_size,
