@@ -19,13 +19,12 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.dialogues import MAX_TURNS
 from drawn_world.fonts import font_file
-from drawn_world.item import Box, Item, dialogue_item
+from drawn_world.item import MAX_TURNS, Box, Item, dialogue_item
 from drawn_world.screens.actions import described
 from drawn_world.screens.html import BASE_CSS, WINDOW_CSS, Tile, Window, font_name, make_window
 from drawn_world.screens.windows import Control, Screen, ask_point, ask_state
-from drawn_world.shapes.shape_tasks import ask
+from drawn_world.wording import ask
 from qwen2vl.common.errors import Qwen2VLError
 
 HTML_SCREEN = "screen_html"

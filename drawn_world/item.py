@@ -20,6 +20,8 @@ from qwen2vl.processing.grounding import box_markup, point_markup, to_thousandth
 Box = tuple[int, int, int, int]
 Turn = tuple[str, str]
 """Question and answer."""
+MAX_TURNS = 6
+"""Largest number of questions in a dialogue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from drawn_world import dialogues, lessons
 from drawn_world.charts import chart_tasks as charts
 from drawn_world.documents import pages
 from drawn_world.documents import tasks as documents
@@ -14,9 +13,10 @@ from drawn_world.glyphs import glyph_tasks as glyphs
 from drawn_world.item import Item, Maker
 from drawn_world.reading import paragraphs, textures
 from drawn_world.reading import word_tasks as reading
-from drawn_world.screens import actions
+from drawn_world.screens import actions, window_lessons
 from drawn_world.screens import windows as screens
 from drawn_world.shapes import overlaps, pairs
+from drawn_world.shapes import shape_lessons as lessons
 from drawn_world.shapes import shape_tasks as scene_tasks
 from drawn_world.text import instructions
 from drawn_world.text import questions as text
@@ -81,13 +81,13 @@ _DENSE: dict[str, Maker] = {
     "place_one": _of_shapes(lessons.place_one),
     "track": _of_shapes(videos.track),
     "film_rows": _of_shapes(videos.film_rows),
-    "name_dialogue": _of_shapes(dialogues.name_dialogue),
-    "place_dialogue": _of_shapes(dialogues.place_dialogue),
-    "page_lines": lessons.page_lines,
-    "screen_lines": lessons.screen_lines,
-    "control_one": lessons.control_one,
-    "page_dialogue": dialogues.page_dialogue,
-    "screen_dialogue": dialogues.screen_dialogue,
+    "name_dialogue": _of_shapes(lessons.name_dialogue),
+    "place_dialogue": _of_shapes(lessons.place_dialogue),
+    "page_lines": pages.page_lines,
+    "screen_lines": window_lessons.screen_lines,
+    "control_one": window_lessons.control_one,
+    "page_dialogue": pages.page_dialogue,
+    "screen_dialogue": window_lessons.screen_dialogue,
 }
 _DENSE |= {name: make for part in PARTS for name, make in part.LESSONS.items()}
 DENSE = tuple(_DENSE)

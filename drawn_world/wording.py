@@ -244,6 +244,11 @@ def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str |
     return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
+def ask(rng: Random, question: str, ease: float = 0.0, /, **parts: str) -> str:
+    """Choose a wording of one of QUESTIONS; with probability `ease` always the first."""
+    return phrase(rng, QUESTIONS[question], ease, **parts)
+
+
 def corpus_words() -> list[str]:
     """Every word, sorted, that questions, answers and the system text can use, except words to be read."""
     tables: list[str] = [*palette.COLOURS, *shapes.KINDS, *shapes.PLURALS.values(), *RELATIONS, *DIRECTIONS, *OTHER]

@@ -25,13 +25,13 @@ from drawn_world.charts.chart_data import (
 from drawn_world.charts.chart_drawing import DrawnChart, draw_chart, fitted
 from drawn_world.charts.chart_wording import QUESTIONS as QUESTIONS
 from drawn_world.charts.looks import pick_look
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.item import MAX_TURNS, Item, Maker, dialogue_item, image_item, text_truth
 from drawn_world.wording import phrase
 
 Asked = tuple[str, str, dict[str, Any]]  # question, answer, truth without its scene
 
 WORDS: tuple[str, ...] = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent")
-MIN_TURNS, MAX_TURNS = 4, 6
+MIN_TURNS = 4
 
 
 def ask(rng: Random, wording: str, ease: float, split: str, /, **parts: str) -> str:

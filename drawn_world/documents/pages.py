@@ -7,12 +7,11 @@ from PIL import Image, ImageDraw
 
 from drawn_world import palette
 from drawn_world.fonts import faces
-from drawn_world.item import Item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, write
 from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
-from drawn_world.shapes.shape_tasks import ask
-from drawn_world.wording import PAGE_KEYS
+from drawn_world.wording import PAGE_KEYS, ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -95,3 +94,18 @@ def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: l
     for index, line in enumerate(lines):
         write(image, face, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
     return image
+
+
+def page_lines(rng: Random, split: str, ease: float) -> Item:
+    """A page read from the top: small letters, all of them supervised."""
+    drawn = make_page(rng, split, ease)
+    lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
+    return dialogue_item("page_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join(lines))])
+
+
+def page_dialogue(rng: Random, split: str, ease: float) -> Item:
+    """A page, asked for its heading and for every value."""
+    drawn = make_page(rng, split, ease)
+    turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
+    rng.shuffle(turns)
+    return dialogue_item("page_dialogue", drawn.image, turns)

@@ -23,6 +23,7 @@ from drawn_world.glyphs.glyph_scenes import (
     render,
 )
 from drawn_world.item import (
+    MAX_TURNS,
     Item,
     Maker,
     Turn,
@@ -113,7 +114,6 @@ CORNERS = ("upper left", "upper right", "lower left", "lower right")
 ALL_THINGS = ("things", "objects")
 WORDS = tuple(dict.fromkeys((*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THINGS, "upper", "lower", "just")))
 """Names and plurals of all kinds, and what answers and questions say besides the wordings."""
-MAX_TURNS = 6
 MAX_COUNTED = 9
 CLEAR_STEP = FACTOR // 2  # one patch: middles closer than that have no clear order
 

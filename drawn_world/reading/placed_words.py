@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
+from drawn_world.item import MAX_TURNS, Box, Item, Maker, box_answer, image_item, place_truth, text_truth
 from drawn_world.lettering import fit_size
 from drawn_world.shapes.shape_scenes import apart
 from drawn_world.typesetting import (
@@ -52,7 +52,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 BOX = "{box}"
 GAP = 6
 """Pixels between two words; a box that the user draws may be up to half of it too large on every side."""
-MAX_TURNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from drawn_world import palette
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, line_height, write
-from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import COLUMN, PLAIN_FAMILIES, choose_form, dark_on_light
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 

@@ -13,7 +13,7 @@ them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than al
 from random import Random
 from typing import Any
 
-from drawn_world.item import Box, Item, Maker, dialogue_item, image_item
+from drawn_world.item import MAX_TURNS, Box, Item, Maker, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
@@ -30,7 +30,6 @@ ACTIONS = (
     Action(name="Type", description="write into the field at a point", parameters=(POINT, TEXT)),
     Action(name="Done", description="the screen is as wanted"),
 )
-MAX_TURNS = 6
 DONE_SHARE = 0.15
 """Of the instructions for a field: those that name what it holds already."""
 

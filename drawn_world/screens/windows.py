@@ -10,9 +10,8 @@ from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
-from drawn_world.shapes.shape_tasks import ask
 from drawn_world.typesetting import PLAIN_FAMILIES
-from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES
+from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES, ask
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 

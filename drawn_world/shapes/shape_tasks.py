@@ -20,12 +20,7 @@ from drawn_world.shapes.shape_scenes import (
     render,
     scatter,
 )
-from drawn_world.wording import QUESTIONS, RELATIONS, phrase
-
-
-def ask(rng: Random, wording: str, ease: float = 0.0, /, **parts: str) -> str:
-    """One wording of a question; with probability `ease` always the same, so that distances to the image repeat."""
-    return phrase(rng, QUESTIONS[wording], ease, **parts)
+from drawn_world.wording import RELATIONS, ask
 
 
 def colour_shape(rng: Random, ease: float) -> Item:

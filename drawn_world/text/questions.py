@@ -3,8 +3,7 @@
 from random import Random
 
 from drawn_world.item import Item, image_item, text_truth
-from drawn_world.shapes.shape_tasks import ask
-from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES
+from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, ask
 from drawn_world.words import pick_word
 
 

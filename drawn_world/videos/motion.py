@@ -19,8 +19,7 @@ from drawn_world.shapes.shape_scenes import (
     name_truths,
     scatter,
 )
-from drawn_world.shapes.shape_tasks import ask
-from drawn_world.wording import DIRECTIONS
+from drawn_world.wording import DIRECTIONS, ask
 from qwen2vl.spec.config import FACTOR
 
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drawn_world import dialogues, draw, lessons, palette
+from drawn_world import draw, palette
 from drawn_world.documents import pages
 from drawn_world.reading import word_tasks as reading
 from drawn_world.screens import windows
-from drawn_world.shapes import kinds
+from drawn_world.shapes import kinds, shape_lessons
 from drawn_world.shapes import shape_tasks as of_shapes
 from drawn_world.shapes.shape_scenes import Placed, Scene
 from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, QUESTIONS, RELATIONS
@@ -89,7 +89,7 @@ def with_article(shape: Placed) -> str:
     ["colour_shape", "relate", "count", "caption", "ground", "point", "name_dialogue", "place_dialogue", "place_cells"],
 )
 def test_shapes_are_what_and_where_the_answers_say(task: str, catch: Catch) -> None:
-    scenes = catch("render", of_shapes, dialogues, lessons)
+    scenes = catch("render", of_shapes, shape_lessons)
     for seed in range(SEEDS):
         item = draw(task, seed, "train", seed % 3 / 2)
         scene = scenes[-1][1]

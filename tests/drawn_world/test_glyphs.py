@@ -14,6 +14,7 @@ from drawn_world import SPLITS, fonts
 from drawn_world.glyphs import emoji, glyph_scenes
 from drawn_world.glyphs import glyph_tasks as glyphs
 from drawn_world.glyphs.glyph_scenes import Glyph, GlyphScene, Ground
+from drawn_world.item import MAX_TURNS
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.processing.grounding import parse_places
 
@@ -71,7 +72,7 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
         assert item.task == task and json.loads(json.dumps(item.truth)) == item.truth
         assert list(image.size) == scene["size"] and image.mode == "RGB"
         assert min(image.size) >= 56 and max(image.size) <= 224
-        assert len(turns_of(item)) <= glyphs.MAX_TURNS
+        assert len(turns_of(item)) <= MAX_TURNS
         for question, answer in turns_of(item):
             assert question and answer and question.isascii() and answer.isascii()
             assert set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_world import DENSE, KINDS, draw, fonts, lessons, palette
+from drawn_world import DENSE, KINDS, draw, fonts, palette
 from drawn_world.reading import textures
+from drawn_world.screens import window_lessons
 from drawn_world.shapes import kinds as shapes
 from qwen2vl.processing.grounding import parse_places
 
@@ -124,9 +125,9 @@ def test_of_several_shapes_the_box_holds_the_one_that_is_meant():
 def test_of_several_controls_the_point_is_on_the_one_that_is_meant(monkeypatch):
     windows = []
     for name in ("make_screen", "make_cells"):
-        make = getattr(lessons, name)
+        make = getattr(window_lessons, name)
         kept = partial(lambda make, *args, **settings: windows.append(make(*args, **settings)) or windows[-1], make)
-        monkeypatch.setattr(lessons, name, kept)
+        monkeypatch.setattr(window_lessons, name, kept)
     pointed = 0
     for seed in range(60):
         ease = seed % 2

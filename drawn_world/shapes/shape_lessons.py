@@ -1,27 +1,30 @@
-"""Single skills in their simplest form, for training only: what a skill needs to leave chance.
+"""Lessons about shapes: single skills in their simplest form, and dialogues about one image. For training only.
 
-Each widens with falling `ease` towards the tasks that are scored. Those of videos (track, film_rows) are in videos.motion.
+With falling `ease` every lesson widens towards the tasks that are scored. In a dialogue several questions share the cost
+of one image. Not here: the tasks themselves (shape_tasks), lessons about pairs of images (pairs) and about videos (motion).
 """
 
+from collections import Counter
+from itertools import permutations
 from random import Random
 
 from drawn_world import palette
-from drawn_world.dialogues import ask_place
-from drawn_world.documents.pages import make_page
-from drawn_world.item import Item, dialogue_item
-from drawn_world.screens.windows import ask_point, ask_state, make_cells, make_screen
+from drawn_world.item import MAX_TURNS, Item, Turn, box_answer, dialogue_item, point_answer
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
     Placed,
     Scene,
+    article,
     distinct_names,
+    image_size,
     in_cell,
     make_shape,
     moved,
     render,
     scatter,
 )
-from drawn_world.shapes.shape_tasks import ask
+from drawn_world.shapes.shape_tasks import OPPOSITE_RELATION, holds, in_order
+from drawn_world.wording import RELATIONS, ask
 from qwen2vl.spec.config import FACTOR
 
 
@@ -69,6 +72,13 @@ def place_cells(rng: Random, ease: float) -> Item:
     return dialogue_item("place_cells", render(rng, scene), turns)
 
 
+def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
+    """The shape up to six pixels off, within the image."""
+    width, height = shape.mask.size
+    x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
+    return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
+
+
 def place_one(rng: Random, ease: float) -> Item:
     """Two to four shapes, one of them asked for its box or its middle: where a place depends on which is meant.
 
@@ -97,25 +107,6 @@ def place_one(rng: Random, ease: float) -> Item:
         scene = scatter(rng, size, names, 20, 36 if one_side else 56 if count < 3 else 44, ground)
     turn = ask_place(rng, scene.shapes[0], scene, ease, boxes=max(0.6, ease))
     return dialogue_item("place_one", render(rng, scene), [turn])
-
-
-def control_one(rng: Random, split: str, ease: float) -> Item:
-    """A window, one control pointed at or, now and then, asked for its state. Ease 1: two buttons in cells."""
-    if rng.random() < ease:
-        drawn = make_cells(rng, split, ease)
-    else:
-        drawn = make_screen(rng, split, ease, most=2 if rng.random() < ease else None)
-    control = rng.choice(drawn.controls)
-    asks_state = control.kind in ("checkbox", "field") and rng.random() < 0.3
-    turn = ask_state(rng, control, ease) if asks_state else ask_point(rng, control, drawn.image.size, ease)[:2]
-    return dialogue_item("control_one", drawn.image, [turn])
-
-
-def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
-    """The shape up to six pixels off, within the image."""
-    width, height = shape.mask.size
-    x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
-    return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
 
 
 def look_up(rng: Random, ease: float) -> Item:
@@ -152,17 +143,71 @@ def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
     return dialogue_item(task, render(rng, scene), turns)
 
 
-def page_lines(rng: Random, split: str, ease: float) -> Item:
-    """A page read from the top: small letters, all of them supervised."""
-    drawn = make_page(rng, split, ease)
-    lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
-    return dialogue_item("page_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join(lines))])
+def name_dialogue(rng: Random, ease: float) -> Item:
+    """One to four shapes, and up to six questions that one word answers: colours, kinds, relations, counts."""
+    scene = _few_shapes(rng, ease)
+    turns = [*_names(rng, scene, ease), *_about_pairs(rng, scene, ease), *_counts(rng, scene, ease)]
+    rng.shuffle(turns)
+    return dialogue_item("name_dialogue", render(rng, scene), turns[:MAX_TURNS])
 
 
-def screen_lines(rng: Random, split: str, ease: float) -> Item:
-    """A window read from the top, control by control."""
-    drawn = make_screen(rng, split, ease)
-    shown = (f"{each.label} {each.state}" if each.kind == "field" else each.label for each in drawn.controls)
-    return dialogue_item(
-        "screen_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join([drawn.title, *shown]))]
-    )
+def place_dialogue(rng: Random, ease: float) -> Item:
+    """One to four shapes, each asked for its box or its middle; now and then all of them named first."""
+    scene = _few_shapes(rng, ease)
+    names = Counter(shape.name for shape in scene.shapes)
+    turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes if names[shape.name] == 1]
+    rng.shuffle(turns)
+    ordered = in_order(scene)
+    if not turns or (ordered and rng.random() < 0.3):
+        ordered = ordered or sorted(scene.shapes, key=lambda shape: shape.centre[0])
+        turns.insert(0, (ask(rng, "caption", ease), ", ".join(article(shape.name) for shape in ordered)))
+    return dialogue_item("place_dialogue", render(rng, scene), turns)
+
+
+def ask_place(rng: Random, shape: Placed, scene: Scene, ease: float, boxes: float = 0.6) -> Turn:
+    """Asked for the box of a shape, or with probability 1 - `boxes` for its middle."""
+    label, box = f"the {shape.name}", rng.random() < boxes
+    answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
+    return ask(rng, "ground" if box else "point", ease, label=label), answer
+
+
+def _few_shapes(rng: Random, ease: float) -> Scene:
+    ground = palette.background(rng, ease)
+    names = distinct_names(rng, rng.choice((1, 2, 3, 3, 4)), ground)
+    names += [rng.choice(names)] if rng.random() < 0.25 else []
+    return scatter(rng, image_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
+
+
+def _names(rng: Random, scene: Scene, ease: float) -> list[Turn]:
+    """Colour and kind of every shape that its kind or colour singles out."""
+    kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
+    turns = [(ask(rng, "colour", ease, kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
+    return turns + [(ask(rng, "shape", ease, colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
+
+
+def _about_pairs(rng: Random, scene: Scene, ease: float) -> list[Turn]:
+    """Two questions about clear relations of shapes whose names single them out, yes and no equally often."""
+    names = Counter(shape.name for shape in scene.shapes)
+    singled = [shape for shape in scene.shapes if names[shape.name] == 1]
+    clear = [(a, b, r) for a, b in permutations(singled, 2) for r in RELATIONS if _clear(a, b, r)]
+    return [
+        (ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name), "yes" if holds(relation, a, b) else "no")
+        for a, b, relation in rng.sample(clear, min(2, len(clear)))
+    ]
+
+
+def _clear(a: Placed, b: Placed, relation: str) -> bool:
+    """Whether the answer is beyond doubt: one of the two directions of the axis holds."""
+    return holds(relation, a, b) or holds(OPPOSITE_RELATION[relation], a, b)
+
+
+def _counts(rng: Random, scene: Scene, ease: float) -> list[Turn]:
+    kind, colour = rng.choice(shapes.KINDS), rng.choice(scene.shapes).colour
+    kind = rng.choice(scene.shapes).kind if rng.random() < 0.7 else kind
+    same_kind = sum(s.kind == kind for s in scene.shapes)
+    same_colour = sum(s.colour == colour for s in scene.shapes)
+    return [
+        (ask(rng, "count", ease, things=rng.choice(("shapes", "objects"))), str(len(scene.shapes))),
+        (ask(rng, "count", ease, things=shapes.PLURALS[kind]), str(same_kind)),
+        (ask(rng, "count", ease, things=f"{colour} shapes"), str(same_colour)),
+    ]
