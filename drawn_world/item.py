@@ -10,7 +10,6 @@ Boxes are pixels of the drawn image, right and bottom edge exclusive. "read" lis
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from PIL import Image
@@ -36,10 +35,6 @@ class Item:
     """Exact supervised text."""
     truth: dict[str, Any]
     """JSON-able facts for scoring, see the module's first lines."""
-
-
-Maker = Callable[[Random, str, float], Item]
-"""Draws one item from a stream of random numbers, a split and an ease."""
 
 
 def image_item(task: str, images: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:

@@ -4,7 +4,7 @@ Not here: words to be read (words.py). `corpus_words` lists what a tokenizer sho
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from drawn_world import palette
@@ -242,6 +242,11 @@ def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str |
     if split is not None:
         wordings = {"test": wordings[-1:], "val": wordings[-2:-1]}.get(split, wordings[:-2])
     return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
+
+
+def texts_of(questions: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """All wordings of all questions."""
+    return tuple(wording for wordings in questions.values() for wording in wordings)
 
 
 def ask(rng: Random, question: str, ease: float = 0.0, /, **parts: str) -> str:

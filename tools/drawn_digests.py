@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import DENSE, SPLITS, TASKS, Item, browser, draw, exam_tasks, slides
+from drawn_world import LESSONS, SPLITS, TASKS, Item, browser, draw, exam_tasks, slides
 
 FULL_ITEMS, EASED_ITEMS, SLOW_ITEMS = 50, 10, 12
 SLIDES = ("slides_list@4-8", "slides_first@4-8", "slides_last@8-16", "slides_after@4-64")
@@ -50,7 +50,7 @@ def feed(state: Any, value: Any) -> None:
 
 def digests() -> Iterator[tuple[str, str]]:
     """What was drawn, and its digest."""
-    for task in (*TASKS, *DENSE):
+    for task in (*TASKS, *LESSONS):
         for split in SPLITS:
             for ease in (0.0, 0.5, 1.0):
                 count = FULL_ITEMS if ease == 0 else EASED_ITEMS

@@ -9,9 +9,10 @@ from PIL import Image
 from drawn_world import palette
 from drawn_world.documents.form_drawing import SHAPES, draw_freely, draw_in_columns
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, talk_over
-from drawn_world.item import Item, Maker
+from drawn_world.item import Item
+from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_digits, pick_word
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -118,7 +119,9 @@ def _value(rng: Random, split: str, key: str, longest: int) -> str:
             return word
 
 
-MAKERS: dict[str, Maker] = {"form": form}
-LESSONS: dict[str, Maker] = {"form_dialogue": form_dialogue, "form_one": form_one}
-KINDS: dict[str, str] = {"form": "ocr", "form_dialogue": "ocr", "form_one": "ocr"}
-WORDS: tuple[str, ...] = (*KEYS, *(key.lower() for key in KEYS), *TITLES)
+WORDS = (*KEYS, *(key.lower() for key in KEYS), *TITLES, *texts_of(QUESTIONS))
+TASKS = (
+    Task("form", form, "ocr", exams=("exam",), words=WORDS),
+    Task("form_dialogue", form_dialogue, "ocr", lesson=True, words=WORDS),
+    Task("form_one", form_one, "ocr", lesson=True, words=WORDS),
+)

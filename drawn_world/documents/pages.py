@@ -11,6 +11,7 @@ from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, write
 from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
+from drawn_world.task import Task, without_ease
 from drawn_world.wording import PAGE_KEYS, ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
@@ -109,3 +110,10 @@ def page_dialogue(rng: Random, split: str, ease: float) -> Item:
     turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
     rng.shuffle(turns)
     return dialogue_item("page_dialogue", drawn.image, turns)
+
+
+TASKS = (
+    Task("page", without_ease(page), "ocr", exams=("nano",)),
+    Task("page_lines", page_lines, "ocr", lesson=True),
+    Task("page_dialogue", page_dialogue, "ocr", lesson=True),
+)

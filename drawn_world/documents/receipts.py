@@ -11,9 +11,10 @@ from PIL import Image
 
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from drawn_world.documents.receipt_drawing import Layout, Row, choose_layout, draw_freely, draw_in_columns
-from drawn_world.item import Item, Maker, dialogue_item
+from drawn_world.item import Item, dialogue_item
+from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_word
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -169,7 +170,9 @@ def _rows(layout: Layout, shop: str, date: str, goods: tuple[tuple[str, int], ..
     return [row for part in layout.order for row in parts[part]]
 
 
-MAKERS: dict[str, Maker] = {"receipt": receipt}
-LESSONS: dict[str, Maker] = {"receipt_lines": receipt_lines, "receipt_dialogue": receipt_dialogue}
-KINDS: dict[str, str] = {"receipt": "ocr", "receipt_lines": "ocr", "receipt_dialogue": "ocr"}
-WORDS: tuple[str, ...] = ("Total", "TOTAL", "total", "EUR", "USD", *MONTHS)
+WORDS = ("Total", "TOTAL", "total", "EUR", "USD", *MONTHS, *texts_of(QUESTIONS))
+TASKS = (
+    Task("receipt", receipt, "ocr", exams=("exam",), words=WORDS),
+    Task("receipt_lines", receipt_lines, "ocr", lesson=True, words=WORDS),
+    Task("receipt_dialogue", receipt_dialogue, "ocr", lesson=True, words=WORDS),
+)

@@ -15,9 +15,10 @@ from PIL import Image
 from drawn_world import palette
 from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, pick_goods, talk_over
 from drawn_world.documents.table_drawing import RULES, SIDES, Cells, draw_freely, draw_in_columns
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
+from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_digits, pick_letters
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -150,7 +151,9 @@ def _value(rng: Random, split: str, heading: str) -> str:
     return pick_digits(rng, *{"age": (2, 2), "score": (1, 3), "room": (2, 3)}.get(heading, (1, 2)))
 
 
-MAKERS: dict[str, Maker] = {"table": table}
-LESSONS: dict[str, Maker] = {"table_rows": table_rows, "table_dialogue": table_dialogue}
-KINDS: dict[str, str] = {"table": "ocr", "table_rows": "ocr", "table_dialogue": "ocr"}
-WORDS: tuple[str, ...] = (*FIRST, *OTHERS, *(word.capitalize() for word in (*FIRST, *OTHERS)), *DAYS)
+WORDS = (*FIRST, *OTHERS, *(word.capitalize() for word in (*FIRST, *OTHERS)), *DAYS, *texts_of(QUESTIONS))
+TASKS = (
+    Task("table", table, "ocr", exams=("exam",), words=WORDS),
+    Task("table_rows", table_rows, "ocr", lesson=True, words=WORDS),
+    Task("table_dialogue", table_dialogue, "ocr", lesson=True, words=WORDS),
+)

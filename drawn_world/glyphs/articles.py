@@ -10,8 +10,9 @@ from typing import Any
 from drawn_world.glyphs.emoji import pick_names, plural
 from drawn_world.glyphs.glyph_scenes import GlyphScene, pick_ground, place, render
 from drawn_world.glyphs.glyph_tasks import PLACING
-from drawn_world.item import Item, Maker, text_truth
+from drawn_world.item import Item, text_truth
 from drawn_world.shapes.shape_scenes import article
+from drawn_world.task import Task
 from drawn_world.wording import phrase
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -40,7 +41,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 """Its sentences: not questions, but worded by split like those."""
 MOST_IMAGES, MOST_THINGS = 4, 3
 NUMBERS = ("no", "one", "two", "three")
-WORDS: tuple[str, ...] = ()
 
 
 def glyph_article(rng: Random, split: str, ease: float) -> Item:
@@ -71,6 +71,4 @@ def _told(rng: Random, split: str, ease: float, scene: GlyphScene) -> str:
     return phrase(rng, QUESTIONS["several"], ease, split, number=NUMBERS[number], things=plural(name))
 
 
-MAKERS: dict[str, Maker] = {}
-LESSONS: dict[str, Maker] = {"glyph_article": glyph_article}
-KINDS: dict[str, str] = {"glyph_article": "interleaved"}
+TASKS = (Task("glyph_article", glyph_article, "interleaved", lesson=True),)

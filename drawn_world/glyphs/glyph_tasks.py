@@ -25,7 +25,6 @@ from drawn_world.glyphs.glyph_scenes import (
 from drawn_world.item import (
     MAX_TURNS,
     Item,
-    Maker,
     Turn,
     box_answer,
     dialogue_item,
@@ -35,7 +34,8 @@ from drawn_world.item import (
     text_truth,
 )
 from drawn_world.shapes.shape_scenes import article, name_truths
-from drawn_world.wording import RELATIONS, phrase
+from drawn_world.task import Task
+from drawn_world.wording import RELATIONS, phrase, texts_of
 from qwen2vl.spec.config import FACTOR
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -112,7 +112,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 ALL_THINGS = ("things", "objects")
-WORDS = tuple(dict.fromkeys((*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THINGS, "upper", "lower", "just")))
+WORDS = (*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THINGS, "upper", "lower", "just", *texts_of(QUESTIONS))
 """Names and plurals of all kinds, and what answers and questions say besides the wordings."""
 MAX_COUNTED = 9
 CLEAR_STEP = FACTOR // 2  # one patch: middles closer than that have no clear order
@@ -357,29 +357,15 @@ def _about_presence(rng: Random, scene: GlyphScene, split: str, ease: float) -> 
     return [(_ask(rng, "glyph_present", ease, split, thing=article(name)), "yes" if yes else "no")]
 
 
-MAKERS: dict[str, Maker] = {
-    "glyph_name": glyph_name,
-    "glyph_caption": glyph_caption,
-    "glyph_ground": glyph_ground,
-    "glyph_point": glyph_point,
-    "glyph_count": glyph_count,
-    "glyph_look_up": glyph_look_up,
-}
-LESSONS: dict[str, Maker] = {
-    "glyph_rows": glyph_rows,
-    "glyph_places": glyph_places,
-    "glyph_one": glyph_one,
-    "glyph_dialogue": glyph_dialogue,
-}
-KINDS: dict[str, str] = {
-    "glyph_name": "vqa",
-    "glyph_caption": "caption",
-    "glyph_ground": "grounding",
-    "glyph_point": "grounding",
-    "glyph_count": "vqa",
-    "glyph_look_up": "vqa",
-    "glyph_rows": "caption",
-    "glyph_places": "grounding",
-    "glyph_one": "grounding",
-    "glyph_dialogue": "vqa",
-}
+TASKS = (
+    Task("glyph_name", glyph_name, "vqa", exams=("exam",), words=WORDS),
+    Task("glyph_caption", glyph_caption, "caption", words=WORDS),
+    Task("glyph_ground", glyph_ground, "grounding", exams=("exam",), words=WORDS),
+    Task("glyph_point", glyph_point, "grounding", words=WORDS),
+    Task("glyph_count", glyph_count, "vqa", words=WORDS),
+    Task("glyph_look_up", glyph_look_up, "vqa", words=WORDS),
+    Task("glyph_rows", glyph_rows, "caption", lesson=True, words=WORDS),
+    Task("glyph_places", glyph_places, "grounding", lesson=True, words=WORDS),
+    Task("glyph_one", glyph_one, "grounding", lesson=True, words=WORDS),
+    Task("glyph_dialogue", glyph_dialogue, "vqa", lesson=True, words=WORDS),
+)

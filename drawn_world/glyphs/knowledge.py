@@ -8,8 +8,9 @@ from random import Random
 from drawn_world.glyphs.emoji import names_at, stands_out
 from drawn_world.glyphs.glyph_scenes import pick_ground, place, render
 from drawn_world.glyphs.glyph_tasks import NAMING
-from drawn_world.item import Item, Maker, image_item, text_truth
+from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes.shape_scenes import name_truths
+from drawn_world.task import Task
 from drawn_world.wording import phrase
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -80,7 +81,6 @@ STAY_DOWN = frozenset(
 CLASS_OF = {name: kind for kind, names in CLASSES.items() for name in names}
 LEGS_OF = {name: number for number, names in LEGS.items() for name in names}
 KNOWN_OF = {"kind": CLASS_OF, "is_a": CLASS_OF, "flies": FLY | STAY_DOWN, "legs": LEGS_OF}
-WORDS: tuple[str, ...] = ()
 
 
 def glyph_know(rng: Random, split: str, ease: float) -> Item:
@@ -119,6 +119,4 @@ def _answer(form: str, name: str, kind: str) -> tuple[str, ...]:
     return ("yes" if (CLASS_OF[name] == kind if form == "is_a" else name in FLY) else "no",)
 
 
-MAKERS: dict[str, Maker] = {}
-LESSONS: dict[str, Maker] = {"glyph_know": glyph_know}
-KINDS: dict[str, str] = {"glyph_know": "knowledge"}
+TASKS = (Task("glyph_know", glyph_know, "knowledge", lesson=True),)

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size
-from drawn_world.reading import placed_words, scripts
 from drawn_world.reading.word_tasks import dress
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMNS,
     MARGIN,
@@ -29,7 +29,7 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -50,8 +50,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Read the text from the top.",
         "What do all lines say?",
     ),
-    **placed_words.QUESTIONS,
-    **scripts.QUESTIONS,
 }
 LAYOUTS = {"train": ("left", "centre", "indent"), "val": ("right",), "test": ("hanging",)}
 """How the lines of a paragraph begin: indent = the first stands in, hanging = all others do."""
@@ -207,18 +205,9 @@ def _placed(rng: Random, style: Style, mask: Image.Image, size: int, ease: float
     return image, {"box_px": list(box), **made}
 
 
-MAKERS: dict[str, Maker] = {
-    "read_line": read_line,
-    "read_paragraph": read_paragraph,
-    **placed_words.MAKERS,
-    **scripts.MAKERS,
-}
-LESSONS: dict[str, Maker] = {"line_stack": line_stack, **placed_words.LESSONS, **scripts.LESSONS}
-KINDS: dict[str, str] = {
-    "read_line": "ocr",
-    "read_paragraph": "ocr",
-    "line_stack": "ocr",
-    **placed_words.KINDS,
-    **scripts.KINDS,
-}
-WORDS: tuple[str, ...] = scripts.WORDS
+WORDS = texts_of(QUESTIONS)
+TASKS = (
+    Task("read_line", read_line, "ocr", exams=("exam",), words=WORDS),
+    Task("read_paragraph", read_paragraph, "ocr", words=WORDS),
+    Task("line_stack", line_stack, "ocr", lesson=True, words=WORDS),
+)

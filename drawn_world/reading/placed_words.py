@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import MAX_TURNS, Box, Item, Maker, box_answer, image_item, place_truth, text_truth
+from drawn_world.item import MAX_TURNS, Box, Item, box_answer, image_item, place_truth, text_truth
 from drawn_world.lettering import fit_size
 from drawn_world.shapes.shape_scenes import apart
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMN,
     COLUMNS,
@@ -26,7 +27,7 @@ from drawn_world.typesetting import (
     line_mask,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
 from qwen2vl.spec.config import FACTOR
@@ -211,6 +212,9 @@ def _different(rng: Random, split: str, count: int, longest: int) -> list[str]:
     return texts
 
 
-MAKERS: dict[str, Maker] = {"read_in_box": read_in_box, "find_word": find_word}
-LESSONS: dict[str, Maker] = {"words_in_boxes": words_in_boxes}
-KINDS: dict[str, str] = {"read_in_box": "ocr", "find_word": "grounding", "words_in_boxes": "grounding"}
+WORDS = texts_of(QUESTIONS)
+TASKS = (
+    Task("read_in_box", read_in_box, "ocr", words=WORDS),
+    Task("find_word", find_word, "grounding", words=WORDS),
+    Task("words_in_boxes", words_in_boxes, "grounding", lesson=True, words=WORDS),
+)

@@ -7,8 +7,9 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.fonts import Face, faces
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.lettering import fit_size
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     Sheet,
     Style,
@@ -21,7 +22,7 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import split_of
 from qwen2vl.spec.config import FACTOR
 
@@ -144,8 +145,9 @@ def _write(
     return image, {"boxes_px": boxes, **made}
 
 
-MAKERS: dict[str, Maker] = {"read_script": read_script}
-LESSONS: dict[str, Maker] = {"script_lines": script_lines}
-KINDS: dict[str, str] = {"read_script": "ocr", "script_lines": "ocr"}
-WORDS: tuple[str, ...] = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"])
+WORDS = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"], *texts_of(QUESTIONS))
 """Names in questions; and the letters, each of which is two bytes."""
+TASKS = (
+    Task("read_script", read_script, "ocr", exams=("exam",), words=WORDS),
+    Task("script_lines", script_lines, "ocr", lesson=True, words=WORDS),
+)

@@ -14,6 +14,7 @@ from drawn_world.fonts import Face, faces, font
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, line_height
 from drawn_world.palette import COLOURS, Rgb, luma
+from drawn_world.task import Task
 from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
@@ -141,3 +142,6 @@ def _write_edge(
     elif edge == "plate":
         pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 3, box[3] + 2), fill=190)
     image.paste(under, (0, 0), mask)
+
+
+TASKS = (Task("word_on_texture", word_on_texture, "ocr", lesson=True),)

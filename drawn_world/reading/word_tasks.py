@@ -16,6 +16,7 @@ from drawn_world import palette
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.lettering import fit_size, ink_size, line_height, write
+from drawn_world.task import Task
 from drawn_world.typesetting import COLUMN, PLAIN_FAMILIES, choose_form, dark_on_light
 from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
@@ -175,3 +176,11 @@ def _set(
     x, y = rng.randint(1, max(1, width - across - 1)), rng.randint(1, max(1, height - high - 1))
     write(image, face, size, text, (x, y), ink)
     return image
+
+
+TASKS = (
+    Task("read_word", read_word, "ocr", exams=("nano", "exam")),
+    Task("read_number", read_number, "ocr", exams=("nano",)),
+    Task("read_lines", read_lines, "ocr", lesson=True),
+    Task("spaced_lines", spaced_lines, "ocr", lesson=True),
+)

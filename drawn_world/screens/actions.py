@@ -13,9 +13,10 @@ them (`processing.agent_text.declare(ACTIONS)`), which costs more tokens than al
 from random import Random
 from typing import Any
 
-from drawn_world.item import MAX_TURNS, Box, Item, Maker, dialogue_item, image_item
+from drawn_world.item import MAX_TURNS, Box, Item, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, texts_of
 from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
@@ -76,7 +77,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Please write {text} into {label}.",
     ),
 }
-WORDS: tuple[str, ...] = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text")
+WORDS = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text", *texts_of(QUESTIONS))
 
 
 def next_action(rng: Random, split: str, ease: float) -> Item:
@@ -147,6 +148,7 @@ def described(drawn: Screen) -> dict[str, Any]:
     return {"size": list(drawn.image.size), "title": drawn.title, "controls": controls}
 
 
-MAKERS: dict[str, Maker] = {"next_action": next_action}
-LESSONS: dict[str, Maker] = {"action_dialogue": action_dialogue}
-KINDS: dict[str, str] = {"next_action": "agent", "action_dialogue": "agent"}
+TASKS = (
+    Task("next_action", next_action, "agent", exams=("exam",), words=WORDS),
+    Task("action_dialogue", action_dialogue, "agent", lesson=True, words=WORDS),
+)

@@ -4,6 +4,7 @@ from random import Random
 
 from drawn_world.item import MAX_TURNS, Item, dialogue_item
 from drawn_world.screens.windows import ask_point, ask_state, make_cells, make_screen
+from drawn_world.task import Task
 from drawn_world.wording import ask
 
 
@@ -36,3 +37,10 @@ def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
     turns.append((ask(rng, "window_title", ease), drawn.title))
     rng.shuffle(turns)
     return dialogue_item("screen_dialogue", drawn.image, turns[:MAX_TURNS])
+
+
+TASKS = (
+    Task("screen_lines", screen_lines, "ocr", lesson=True),
+    Task("control_one", control_one, "grounding", lesson=True),
+    Task("screen_dialogue", screen_dialogue, "grounding", lesson=True),
+)

@@ -10,6 +10,7 @@ from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
+from drawn_world.task import Task, without_ease
 from drawn_world.typesetting import PLAIN_FAMILIES
 from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES, ask
 from drawn_world.words import pick_word
@@ -257,3 +258,6 @@ def _question(rng: Random, image: Image.Image, title: str, controls: Sequence[Co
     target = rng.choice(controls)
     question, answer, label = ask_point(rng, target, image.size)
     return image_item("screen", [image], question, answer, place_truth("point", target.box_px, image.size, label))
+
+
+TASKS = (Task("screen", without_ease(screen), "grounding", exams=("nano", "exam")),)

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, image_item, text_truth
+from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
     Placed,
@@ -20,6 +20,7 @@ from drawn_world.shapes.shape_scenes import (
     name_truths,
     render,
 )
+from drawn_world.task import Task
 from drawn_world.wording import phrase
 from qwen2vl.spec.config import FACTOR
 
@@ -50,7 +51,6 @@ COVERED = (0.15, 0.55)
 """Share of the shape behind: enough to be seen, and enough left to be known."""
 SIDES = (30, 56)
 """Pixels; whatever is left of the shape behind is larger than half a visual token."""
-WORDS: tuple[str, ...] = ()
 
 
 def overlap(rng: Random, split: str, ease: float) -> Item:
@@ -98,6 +98,4 @@ def _asked(rng: Random, split: str, ease: float, behind: str, in_front: str) -> 
     return phrase(rng, QUESTIONS[form], ease, split, a=a, b=b), "yes" if yes else "no", ()
 
 
-MAKERS: dict[str, Maker] = {}
-LESSONS: dict[str, Maker] = {"overlap": overlap}
-KINDS: dict[str, str] = {"overlap": "vqa"}
+TASKS = (Task("overlap", overlap, "vqa", lesson=True, needs_fonts=False),)

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, Turn, image_item, images_part, talk, text_truth
+from drawn_world.item import Item, Turn, image_item, images_part, talk, text_truth
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.pair_wording import QUESTIONS as QUESTIONS
@@ -27,7 +27,8 @@ from drawn_world.shapes.shape_scenes import (
     render,
     scatter,
 )
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, texts_of
 from qwen2vl.spec.config import FACTOR
 
 Size = tuple[int, int]
@@ -40,7 +41,7 @@ EASY_KINDS = ("circle", "cross", "square", "star", "triangle", "ring", "diamond"
 EASY_COLOURS = ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white")
 MAX_COUNT = 9
 
-WORDS: tuple[str, ...] = (*ORDINALS, "both", "neither", "missing", "new", "now", "is")
+WORDS = (*ORDINALS, "both", "neither", "missing", "new", "now", "is", *texts_of(QUESTIONS))
 
 
 def _ask(rng: Random, wording: str, split: str, ease: float, /, **parts: str) -> str:
@@ -366,16 +367,13 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
     return scene, shapes.PLURALS[kind] if one_kind else "shapes"
 
 
-MAKERS: dict[str, Maker] = {
-    "difference": difference,
-    "same_object": same_object,
-    "which_picture": which_picture,
-    "count_nine": count_nine,
-}
-LESSONS: dict[str, Maker] = {
-    "pair_rows": pair_rows,
-    "pair_dialogue": pair_dialogue,
-    "equal_cells": equal_cells,
-    "count_rows": count_rows,
-}
-KINDS: dict[str, str] = dict.fromkeys((*MAKERS, *LESSONS), "multi_image") | {"count_nine": "vqa", "count_rows": "vqa"}
+TASKS = (
+    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",), words=WORDS),
+    Task("same_object", same_object, "multi_image", needs_fonts=False, words=WORDS),
+    Task("which_picture", which_picture, "multi_image", needs_fonts=False, words=WORDS),
+    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",), words=WORDS),
+    Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("count_rows", count_rows, "vqa", lesson=True, needs_fonts=False, words=WORDS),
+)

@@ -24,6 +24,7 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.shapes.shape_tasks import OPPOSITE_RELATION, holds, in_order
+from drawn_world.task import Task, without_split
 from drawn_world.wording import RELATIONS, ask
 from qwen2vl.spec.config import FACTOR
 
@@ -211,3 +212,14 @@ def _counts(rng: Random, scene: Scene, ease: float) -> list[Turn]:
         (ask(rng, "count", ease, things=shapes.PLURALS[kind]), str(same_kind)),
         (ask(rng, "count", ease, things=f"{colour} shapes"), str(same_colour)),
     ]
+
+
+TASKS = (
+    Task("shape_rows", without_split(shape_rows), "caption", lesson=True, needs_fonts=False),
+    Task("look_up", without_split(look_up), "vqa", lesson=True, needs_fonts=False),
+    Task("tell_apart", without_split(tell_apart), "vqa", lesson=True, needs_fonts=False),
+    Task("place_cells", without_split(place_cells), "grounding", lesson=True, needs_fonts=False),
+    Task("place_one", without_split(place_one), "grounding", lesson=True, needs_fonts=False),
+    Task("name_dialogue", without_split(name_dialogue), "vqa", lesson=True, needs_fonts=False),
+    Task("place_dialogue", without_split(place_dialogue), "grounding", lesson=True, needs_fonts=False),
+)

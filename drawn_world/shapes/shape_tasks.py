@@ -20,6 +20,7 @@ from drawn_world.shapes.shape_scenes import (
     render,
     scatter,
 )
+from drawn_world.task import Task, without_split
 from drawn_world.wording import RELATIONS, ask
 
 
@@ -238,3 +239,14 @@ def _which_has(rng: Random, ease: float) -> Item:
         images.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))
     answer = ("first", "second")[where]
     return image_item("compare", images, ask(rng, "which_has", ease, kind=kind), answer, text_truth(answer))
+
+
+TASKS = (
+    Task("colour_shape", without_split(colour_shape), "vqa", needs_fonts=False, exams=("nano", "exam")),
+    Task("count", without_split(count), "vqa", needs_fonts=False, exams=("nano",)),
+    Task("relate", without_split(relate), "vqa", needs_fonts=False, exams=("nano", "exam")),
+    Task("ground", without_split(ground), "grounding", needs_fonts=False, exams=("nano", "exam")),
+    Task("point", without_split(point), "grounding", needs_fonts=False, exams=("nano",)),
+    Task("caption", without_split(caption), "caption", needs_fonts=False, exams=("nano",)),
+    Task("compare", without_split(compare), "multi_image", needs_fonts=False, exams=("nano", "exam")),
+)

@@ -8,8 +8,9 @@ from random import Random
 from typing import Any
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, image_item, talk, text_truth
-from drawn_world.wording import FACTS, phrase
+from drawn_world.item import Item, image_item, talk, text_truth
+from drawn_world.task import Task
+from drawn_world.wording import FACTS, phrase, texts_of
 from drawn_world.words import pick_word
 
 DIALOGUE_TURNS = 5
@@ -118,7 +119,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 FORMS = tuple(QUESTIONS)
-WORDS: tuple[str, ...] = tuple(TIMES.values())
+WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 
 Scene = dict[str, Any]  # "form", and the "words" and "numbers" that the instruction names
 
@@ -206,6 +207,7 @@ def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
     return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in told]})
 
 
-MAKERS: dict[str, Maker] = {"instruct": instruct}
-LESSONS: dict[str, Maker] = {"instruct_dialogue": instruct_dialogue}
-KINDS: dict[str, str] = dict.fromkeys((*MAKERS, *LESSONS), "text")
+TASKS = (
+    Task("instruct", instruct, "text", exams=("exam",), words=WORDS),
+    Task("instruct_dialogue", instruct_dialogue, "text", lesson=True, words=WORDS),
+)

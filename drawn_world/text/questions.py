@@ -3,6 +3,7 @@
 from random import Random
 
 from drawn_world.item import Item, image_item, text_truth
+from drawn_world.task import Task, without_ease
 from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, ask
 from drawn_world.words import pick_word
 
@@ -47,3 +48,6 @@ def _fact(rng: Random, split: str) -> Turn:
 
 def _greeting(rng: Random, split: str) -> Turn:
     return (ask(rng, "who"), IDENTITY, []) if rng.random() < 0.7 else (ask(rng, "hello"), GREETING, [])
+
+
+TASKS = (Task("text", without_ease(text), "text", exams=("nano",)),)

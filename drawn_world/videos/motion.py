@@ -19,6 +19,7 @@ from drawn_world.shapes.shape_scenes import (
     name_truths,
     scatter,
 )
+from drawn_world.task import Task, without_split
 from drawn_world.wording import DIRECTIONS, ask
 from qwen2vl.spec.config import FACTOR
 
@@ -140,3 +141,11 @@ def order(rng: Random, ease: float) -> Item:
     asked = rng.choice(("first", "last"))
     answer = scene.shapes[0 if asked == "first" else 1].name
     return video_item("order", frames, ask(rng, asked, ease), answer, text_truth(answer, *name_truths(answer)))
+
+
+TASKS = (
+    Task("motion", without_split(motion), "video", needs_fonts=False, exams=("nano", "exam")),
+    Task("order", without_split(order), "video", needs_fonts=False, exams=("nano", "exam")),
+    Task("track", without_split(track), "video", lesson=True, needs_fonts=False),
+    Task("film_rows", without_split(film_rows), "video", lesson=True, needs_fonts=False),
+)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, Turn, talk, text_truth, video_item, video_part
+from drawn_world.item import Item, Turn, talk, text_truth, video_item, video_part
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
@@ -20,6 +20,7 @@ from drawn_world.shapes.shape_scenes import (
     moved,
     name_truths,
 )
+from drawn_world.task import Task
 from drawn_world.videos.video_scenes import (
     SIZES,
     SMALL,
@@ -37,7 +38,7 @@ from drawn_world.videos.video_scenes import (
     video_size,
 )
 from drawn_world.videos.video_wording import QUESTIONS as QUESTIONS
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, texts_of
 from qwen2vl.spec.config import FACTOR
 
 Path = list[tuple[int, int]]  # upper left corners, one a frame
@@ -46,7 +47,7 @@ LATE_FRAMES = 64
 MAX_EVENTS = 5
 NOTHING = "no shape"
 
-WORDS: tuple[str, ...] = ("faster", "slower")
+WORDS = ("faster", "slower", *texts_of(QUESTIONS))
 
 
 def _ask(rng: Random, wording: str, split: str, ease: float, /, **parts: str) -> str:
@@ -371,12 +372,13 @@ def _about_video(rng: Random, split: str, ease: float, video: Video, direction: 
     return turns + [(_ask(rng, "colour", split, ease, kind=_kind_of(each)), each.colour) for each, _ in video.parts]
 
 
-MAKERS: dict[str, Maker] = {
-    "events": events,
-    "speed": speed,
-    "changed": changed,
-    "late": late,
-    "film_count": film_count,
-}
-LESSONS: dict[str, Maker] = {"event_rows": event_rows, "flash_rows": flash_rows, "film_dialogue": film_dialogue}
-KINDS: dict[str, str] = dict.fromkeys((*MAKERS, *LESSONS), "video")
+TASKS = (
+    Task("events", events, "video", needs_fonts=False, exams=("exam",), words=WORDS),
+    Task("speed", speed, "video", needs_fonts=False, words=WORDS),
+    Task("changed", changed, "video", needs_fonts=False, words=WORDS),
+    Task("late", late, "video", exams=("exam",), words=WORDS),
+    Task("film_count", film_count, "video", needs_fonts=False, words=WORDS),
+    Task("event_rows", event_rows, "video", lesson=True, needs_fonts=False, words=WORDS),
+    Task("flash_rows", flash_rows, "video", lesson=True, words=WORDS),
+    Task("film_dialogue", film_dialogue, "video", lesson=True, needs_fonts=False, words=WORDS),
+)

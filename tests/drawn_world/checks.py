@@ -11,14 +11,16 @@ from itertools import combinations
 from math import inf
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from drawn_world import SPLITS, Item, corpus_words, fonts, words
-from drawn_world.item import Maker, Turn
+from drawn_world.item import Turn
 from drawn_world.screens.html import Tile
+from drawn_world.task import Maker
 from qwen2vl.common.errors import Qwen2VLError
 
 Questions = Mapping[str, Sequence[str]]
@@ -56,6 +58,11 @@ def word_list() -> None:
 
 NO_TEXT = why_not(every_face, word_list)
 needs_text = needs(every_face, word_list)
+
+
+def makers_of(*modules: ModuleType) -> dict[str, Maker]:
+    """The makers of all tasks and lessons of some modules."""
+    return {task.name: task.make for module in modules for task in module.TASKS}
 
 
 def drawn(makers: Mapping[str, Maker], task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from drawn_world import added_words, fonts, palette
+from drawn_world import KINDS, added_words, fonts, palette
 from drawn_world.glyphs import articles, emoji, knowledge
 from drawn_world.shapes import overlaps
 from drawn_world.write_records import Media, body_of
@@ -18,6 +18,7 @@ from .checks import (
     digest_of,
     every_split,
     image_of,
+    makers_of,
     needs,
     of_every_ease,
     turns_of,
@@ -29,8 +30,8 @@ every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: mod
 
 
 def items(module, split="train", count=60):
-    (task,) = module.LESSONS
-    return of_every_ease(module.LESSONS, task, count, split)
+    (task,) = module.TASKS
+    return of_every_ease(makers_of(module), task.name, count, split)
 
 
 def digest_of_module(name: str) -> str:
@@ -45,7 +46,7 @@ def test_same_pixels_in_another_process(module) -> None:
 @every_module
 @every_split
 def test_no_word_is_added_to_the_vocabulary_and_wordings_are_held_out(module, split) -> None:
-    assert not module.WORDS and not {"legs", "cover", "behind"} & set(added_words())
+    assert not module.TASKS[0].words and not {"legs", "cover", "behind"} & set(added_words())
     if module is not articles:
         check_wordings(items(module, split), module.QUESTIONS, split)
 
@@ -117,6 +118,6 @@ def test_articles_tell_what_their_images_show_and_become_documents(split) -> Non
             assert len(names) == {"a": 1, "an": 1, "two": 2, "three": 3}[number]
             assert thing == (names[0] if len(names) == 1 else emoji.plural(names[0]))
         assert re.findall(r"\d+", item.answer) == [str(sum(len(image["glyphs"]) for image in images))]
-        document = body_of(item, articles.KINDS[item.task], Media("media/x.bin"))["document"]
+        document = body_of(item, KINDS[item.task], Media("media/x.bin"))["document"]
         assert [part["type"] for part in document] == ["image", "text"] * len(images) + ["text"]
         assert document[-1]["text"] == item.answer

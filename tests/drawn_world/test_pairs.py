@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.pairs import LESSONS, MAKERS, QUESTIONS, WORDS
+from drawn_world.shapes import pairs
+from drawn_world.shapes.pairs import QUESTIONS, WORDS
 
 from .checks import (
     are_apart,
@@ -21,13 +22,14 @@ from .checks import (
     check_wordings,
     digest_of,
     every_split,
+    makers_of,
     media_of,
     of_every_ease,
     taught_words,
     turns_of,
 )
 
-ALL = MAKERS | LESSONS
+ALL = makers_of(pairs)
 EVERY = pytest.mark.parametrize("task", ALL)
 ORDINALS = ["first", "second", "third"]
 items = partial(of_every_ease, ALL)
@@ -143,7 +145,7 @@ def test_sizes_keep_to_the_limits(task: str) -> None:
 
 
 def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
-    told = [items("equal_cells", 2)[1], *(LESSONS["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
+    told = [items("equal_cells", 2)[1], *(ALL["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
     placed = [shape for item in told for image in item.truth["scene"]["images"] for shape in image["shapes"]]
     assert {(shape["colour"], shape["kind"]) for shape in placed} == {
         (colour, kind) for colour in ("red", "blue") for kind in ("circle", "cross")
@@ -153,17 +155,17 @@ def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
 
 def test_the_easiest_count_ends_where_the_row_ends() -> None:
     for seed in range(60):
-        (image,) = LESSONS["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
+        (image,) = ALL["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
         cells = [shape["y"] // 28 * 3 + shape["x"] // 28 for shape in image["shapes"]]
         assert cells == list(range(len(cells))) and len({s["kind"] for s in image["shapes"]}) == 1
 
 
 def test_answers_are_balanced() -> None:
     for task, answers in (("same_object", ("second", "third", "both", "neither")), ("count_nine", "123456789")):
-        given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(450)]
+        given = [ALL[task](Random(seed), "train", 0.0).answer for seed in range(450)]
         assert set(given) == set(answers)
         assert all(0.6 < given.count(each) * len(answers) / 450 < 1.5 for each in answers), task
-    turns = [turn for seed in range(300) for turn in turns_of(LESSONS["equal_cells"](Random(seed), "train", 0.0))]
+    turns = [turn for seed in range(300) for turn in turns_of(ALL["equal_cells"](Random(seed), "train", 0.0))]
     given = [answer for _, answer in turns if answer in ("yes", "no")]
     assert 0.4 < given.count("yes") / len(given) < 0.6
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from drawn_world import SPLITS, fonts
 from drawn_world.lettering import fit_size
 from drawn_world.shapes import kinds as shapes
-from drawn_world.videos.video_tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
+from drawn_world.videos import video_tasks
+from drawn_world.videos.video_tasks import LATE_FRAMES, QUESTIONS, WORDS
 
 from .checks import (
     asked,
@@ -21,6 +22,7 @@ from .checks import (
     digest_of,
     every_face,
     every_split,
+    makers_of,
     media_of,
     needs,
     of_every_ease,
@@ -28,7 +30,7 @@ from .checks import (
     why_not,
 )
 
-ALL = MAKERS | LESSONS
+ALL = makers_of(video_tasks)
 WITH_DIGITS = ("late", "flash_rows")
 NO_FONTS = why_not(every_face)
 needs_fonts = needs(every_face)
@@ -213,5 +215,5 @@ def test_words_are_known_to_the_tokenizer(task: str) -> None:
 
 def test_counts_are_balanced() -> None:
     for task in ("events", "film_count"):
-        given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(500)]
+        given = [ALL[task](Random(seed), "train", 0.0).answer for seed in range(500)]
         assert set(given) == set("12345") and all(65 < given.count(each) < 135 for each in "12345")

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from drawn_world import DENSE, FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
+from drawn_world import FIRST_TASKS, LESSONS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
 from drawn_world import fonts as fonts_module
 from drawn_world.screens import windows as screens
 from drawn_world.shapes import kinds as shapes
@@ -36,7 +36,7 @@ ALL_TASKS = [
 
 
 def digest(seeds: range) -> str:
-    tasks = WITHOUT_FONTS if NO_TEXT else (*FIRST_TASKS, *DENSE)
+    tasks = WITHOUT_FONTS if NO_TEXT else (*FIRST_TASKS, *LESSONS)
     return digest_of(draw(task, seed, "val") for task in tasks for seed in seeds)
 
 

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from drawn_world import TASKS, draw
-from drawn_world.exam_tasks import DRAWERS, makers
+from drawn_world.exam_tasks import DRAWERS, EXAM_TASKS, makers
 from drawn_world.item import Item, image_item, text_truth, video_item
-from drawn_world.registry import EXAM_TASKS
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation import exam as module

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from drawn_world import DENSE, TASKS
+from drawn_world import LESSONS, TASKS
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.recipes import drawn, micro, nano
 from qwen2vl.recipes.curriculum import CURRICULUM, Lessons, in_a_row
@@ -32,7 +32,7 @@ def test_lessons_are_nanos_in_order():
     assert ends[-1] == sum(stage.steps for stage in micro.STAGES)
     assert micro.STAGES[0].steps == pytest.approx(nano.STAGES[0].steps * 2 * micro.SHARE, abs=1)
     drawn = {task for lessons in micro.LESSONS for mix in lessons.mixes for task in mix.weights}
-    assert {*TASKS, "overlap", "glyph_know", "glyph_article"} <= drawn <= {*TASKS, *DENSE}
+    assert {*TASKS, "overlap", "glyph_know", "glyph_article"} <= drawn <= {*TASKS, *LESSONS}
 
 
 def test_the_rate_is_one_line_over_the_borders_of_stages():

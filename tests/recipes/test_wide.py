@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from drawn_world import DENSE, FIRST_TASKS, TASKS
+from drawn_world import FIRST_TASKS, LESSONS, TASKS
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.init import new_model
 from qwen2vl.recipes import recipe_class, sharp, whole, wide
@@ -23,7 +23,7 @@ def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
     recipe, curriculum = RECIPES[name]
     assert curriculum[-1].until == sum(stage.steps for stage in recipe.STAGES)
     drawn = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
-    assert drawn <= {*TASKS, *DENSE}
+    assert drawn <= {*TASKS, *LESSONS}
     assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
 
 
