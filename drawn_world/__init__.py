@@ -2,8 +2,17 @@
 
 from drawn_world.fonts import INSTALL_LINE
 from drawn_world.item import Item
-from drawn_world.registry import FIRST_TASKS, KINDS, LESSONS, SPLITS, TASKS, WITHOUT_FONTS, added_words, draw
-from drawn_world.wording import corpus_words
+from drawn_world.registry import (
+    FIRST_TASKS,
+    KINDS,
+    LESSONS,
+    SPLITS,
+    TASKS,
+    WITHOUT_FONTS,
+    added_words,
+    corpus_words,
+    draw,
+)
 
 __all__ = [
     "FIRST_TASKS",

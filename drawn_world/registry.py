@@ -1,19 +1,21 @@
 """The tasks of all rooms, and the one way to draw an item: a pure function of task, seed, split and ease."""
 
 import re
+from collections.abc import Iterable
 from random import Random
 
+from drawn_world import palette
 from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, pages, receipts, tables
 from drawn_world.glyphs import articles, glyph_tasks, knowledge
 from drawn_world.item import Item
 from drawn_world.reading import paragraphs, placed_words, scripts, textures, word_tasks
 from drawn_world.screens import actions, window_lessons, windows
-from drawn_world.shapes import overlaps, pairs, shape_lessons, shape_tasks
+from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scenes, shape_tasks
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions
 from drawn_world.videos import motion, video_tasks
-from drawn_world.wording import corpus_words
+from drawn_world.wording import QUESTIONS, texts_of
 from qwen2vl.common.errors import Qwen2VLError
 
 SPLITS = ("train", "val", "test")
@@ -74,12 +76,26 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     return ALL_TASKS[task].make(Random(f"{split}/{task}/{seed}"), split, ease)
 
 
+def corpus_words() -> list[str]:
+    """Every word, sorted, that questions and answers of the first tasks can use, except words to be read."""
+    texts = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
+    texts += [*pages.KEYS, *(key.lower() for key in pages.KEYS), *texts_of(windows.LABELS), *texts_of(QUESTIONS)]
+    texts += [*questions.FACTS, *questions.FACTS.values(), *(word for pair in questions.OPPOSITES for word in pair)]
+    texts += [questions.IDENTITY, questions.GREETING, "You are a helpful assistant."]
+    texts += ["first second yes no same different shape shapes object objects a an the"]
+    return sorted(_words_of(texts, r"[A-Za-z]+"))
+
+
 def added_words() -> list[str]:
     """What `corpus_words` lacks: words of the tasks that came later, sorted.
 
     They are kept apart because a tokenizer's ids follow the order of its words, and weights know ids. Plurals need no
     tokens of their own: "s" follows the singular. Capitalised words stand at the beginning, where letters do.
     """
-    texts = (re.sub(r"\{\w+\}", " ", text) for task in ALL_TASKS.values() for text in task.words)
-    words = {word for text in texts for word in re.findall(r"\b[a-z]+\b", text)}
+    words = _words_of((text for task in ALL_TASKS.values() for text in task.words), r"\b[a-z]+\b")
     return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))
+
+
+def _words_of(texts: Iterable[str], pattern: str) -> set[str]:
+    """Words of a pattern in some texts, without the names of what is filled in."""
+    return {word for text in texts for word in re.findall(pattern, re.sub(r"\{\w+\}", " ", text))}

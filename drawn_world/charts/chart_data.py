@@ -5,11 +5,12 @@ where the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not her
 (drawing), questions (tasks).
 """
 
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
-from drawn_world.charts.chart_wording import SPOKEN
+from drawn_world.wording import read_wordings, texts_of
 from drawn_world.words import pick_word
 
 LETTERS = tuple("ABCDEFGH")
@@ -24,6 +25,8 @@ UNORDERED = (LETTERS, FRUITS, GOODS, COLOUR_NAMES)
 LONGEST_WORD = 5
 UNIT = {10: 1, 20: 1, 50: 5, 100: 5}
 """Values that are not written are multiples of it, by the end of the axis."""
+SPOKEN = frozenset(re.findall("[a-z]+", " ".join(texts_of(read_wordings("charts"))).lower()))
+"""Words of questions about charts: as labels they would make the questions hard to understand."""
 TRENDS = ("rises", "falls", "rises, then falls", "falls, then rises")
 
 

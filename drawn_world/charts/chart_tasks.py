@@ -23,14 +23,14 @@ from drawn_world.charts.chart_data import (
     words_to_read,
 )
 from drawn_world.charts.chart_drawing import DrawnChart, draw_chart, fitted
-from drawn_world.charts.chart_wording import QUESTIONS as QUESTIONS
 from drawn_world.charts.looks import pick_look
 from drawn_world.item import MAX_TURNS, Item, dialogue_item, image_item, text_truth
 from drawn_world.task import Task
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 
 Asked = tuple[str, str, dict[str, Any]]  # question, answer, truth without its scene
 
+QUESTIONS = read_wordings("charts")
 WORDS = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent", *texts_of(QUESTIONS))
 MIN_TURNS = 4
 

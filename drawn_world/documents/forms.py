@@ -12,20 +12,10 @@ from drawn_world.documents.lookups import Lookup, look_up, money, pick_cents, ta
 from drawn_world.item import Item
 from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_word
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "form": (
-        "What is the {key}?",
-        "Read the {key}.",
-        "What is written for {key}?",
-        "What does the form give as {key}?",
-        "Which {key} is on the form?",
-        "What is in the field {key}?",
-        "What does the form say for {key}?",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 WORD_KEYS = ("Name", "City", "Street", "Team", "Item", "Guest", "Title")
 DIGITS = {
     "Room": (1, 3),

@@ -12,10 +12,11 @@ from drawn_world.lettering import fit_size, ink_size, write
 from drawn_world.palette import Rgb
 from drawn_world.reading.word_tasks import dress
 from drawn_world.task import Task, without_ease
-from drawn_world.wording import PAGE_KEYS, ask
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
 
+KEYS = ("Name", "Date", "Total", "Room", "Code", "City", "Price", "Phone", "Item", "Order")
 WORD_KEYS = ("Name", "City", "Item")
 
 
@@ -50,7 +51,7 @@ def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str
 def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
     """A page; with probability `ease` of one size."""
     heading, _ = dress(rng, split, pick_word(rng, split))
-    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
+    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(KEYS, rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
     height = rng.randint(max(4, len(entries) + 3), 8) * FACTOR
     width, height = (6 * FACTOR, 7 * FACTOR) if ease and rng.random() < ease else (width, height)

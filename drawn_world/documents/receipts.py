@@ -14,59 +14,10 @@ from drawn_world.documents.receipt_drawing import Layout, Row, choose_layout, dr
 from drawn_world.item import Item, dialogue_item
 from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "receipt_price": (
-        "How much is the {name}?",
-        "What is the price of the {name}?",
-        "How much does the {name} cost?",
-        "What is the cost of the {name}?",
-        "Read the price of the {name}.",
-        "What does the {name} cost?",
-    ),
-    "receipt_total": (
-        "What is the total?",
-        "Read the total.",
-        "How much is it in total?",
-        "How much does all cost?",
-        "How much is the total?",
-        "What does all cost in total?",
-    ),
-    "receipt_date": (
-        "What is the date?",
-        "Read the date.",
-        "Which date is on the receipt?",
-        "What is the date of the receipt?",
-        "Read the date of the receipt.",
-        "Which date does the receipt give?",
-    ),
-    "receipt_shop": (
-        "What is the name of the shop?",
-        "Which shop is this?",
-        "Read the name of the shop.",
-        "What is the shop called?",
-        "What does the receipt give as the shop?",
-        "Which shop is on the receipt?",
-    ),
-    "receipt_which": (
-        "What costs {price}?",
-        "Which item costs {price}?",
-        "Which item has the price {price}?",
-        "What is the item for {price}?",
-        "Which item is it for {price}?",
-        "What has the price {price}?",
-    ),
-    "receipt_lines": (
-        "Read the receipt.",
-        "Read all lines of the receipt.",
-        "What does the receipt say?",
-        "Read the receipt from the top.",
-        "Read the lines of the receipt.",
-        "What do all lines of the receipt say?",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

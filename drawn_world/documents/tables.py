@@ -18,34 +18,10 @@ from drawn_world.documents.table_drawing import RULES, SIDES, Cells, draw_freely
 from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.task import Task
 from drawn_world.typesetting import choose_form, choose_style, fixed, with_scene
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "table_cell": (
-        "What is the {column} of {row}?",
-        "Read the {column} of {row}.",
-        "Which {column} does {row} have?",
-        "What does the table give as {column} of {row}?",
-        "What is written for the {column} of {row}?",
-        "Which {column} does the table give for {row}?",
-    ),
-    "table_which": (
-        "Which {first} has the {column} {value}?",
-        "What {first} has the {column} {value}?",
-        "Name the {first} with the {column} {value}.",
-        "Which {first} is it with the {column} {value}?",
-        "Which is the {first} with the {column} {value}?",
-    ),
-    "table_markdown": (
-        "Write the table as Markdown.",
-        "Read the table as Markdown.",
-        "Give the table as Markdown.",
-        "Write all rows of the table as Markdown.",
-        "Read all rows of the table as Markdown.",
-        "Give all rows as Markdown.",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 FIRST = ("item", "name", "city", "team")
 """Headings of the column that names the rows."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -13,31 +13,9 @@ from drawn_world.glyphs.glyph_tasks import PLACING
 from drawn_world.item import Item, text_truth
 from drawn_world.shapes.shape_scenes import article
 from drawn_world.task import Task
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "one": (
-        "Here is {thing}.",
-        "This is {thing}.",
-        "You see {thing}.",
-        "Here you see {thing}.",
-        "There is {thing} here.",
-    ),
-    "several": (
-        "Here are {number} {things}.",
-        "You see {number} {things}.",
-        "There are {number} {things}.",
-        "Here you see {number} {things}.",
-        "There are {number} {things} here.",
-    ),
-    "in_all": (
-        "That is {number} in all.",
-        "In all there are {number}.",
-        "There are {number} in all.",
-        "In all you see {number}.",
-        "You see {number} in all.",
-    ),
-}
+QUESTIONS = read_wordings("articles")
 """Its sentences: not questions, but worded by split like those."""
 MOST_IMAGES, MOST_THINGS = 4, 3
 NUMBERS = ("no", "one", "two", "three")

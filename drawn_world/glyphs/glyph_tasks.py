@@ -33,83 +33,12 @@ from drawn_world.item import (
     point_answer,
     text_truth,
 )
-from drawn_world.shapes.shape_scenes import article, name_truths
+from drawn_world.shapes.shape_scenes import RELATIONS, article, name_truths
 from drawn_world.task import Task
-from drawn_world.wording import RELATIONS, phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "glyph_name": (
-        "What is this?",
-        "What do you see?",
-        "What is in the picture?",
-        "Name what you see.",
-        "What is shown here?",
-        "What do you see here?",
-        "Name what is in the picture.",
-    ),
-    "glyph_caption": (
-        "What do you see from left to right?",
-        "Name the things from left to right.",
-        "List the things from left to right.",
-        "Name all things from left to right.",
-        "Name what you see from left to right.",
-        "List what you see from left to right.",
-    ),
-    "glyph_ground": (
-        "Where is {label}?",
-        "Detect the bounding box of {label}.",
-        "Find {label}.",
-        "Give the box of {label}.",
-        "Give the bounding box of {label}.",
-        "Find the box of {label}.",
-    ),
-    "glyph_point": (
-        "Point at {label}.",
-        "Point to {label}.",
-        "Give a point on {label}.",
-        "Give the point of {label}.",
-        "Find a point on {label}.",
-    ),
-    "glyph_count": (
-        "How many {things} are there?",
-        "How many {things} do you see?",
-        "Count the {things}.",
-        "How many {things} are in the picture?",
-        "Count the {things} in the picture.",
-        "How many {things} do you see in the picture?",
-    ),
-    "glyph_look_up": (
-        "What is {relation} the {b}?",
-        "What do you see {relation} the {b}?",
-        "Which thing is {relation} the {b}?",
-        "Name the thing {relation} the {b}.",
-        "Name what is {relation} the {b}.",
-        "Which thing do you see {relation} the {b}?",
-    ),
-    "glyph_rows": (
-        "Name the things row by row.",
-        "Read the rows of things.",
-        "List the things in every row.",
-        "List the things row by row.",
-        "Name the things in every row.",
-    ),
-    "glyph_corner": (
-        "What is in the {corner} corner?",
-        "What do you see in the {corner} corner?",
-        "Which thing is in the {corner} corner?",
-        "Name the thing in the {corner} corner.",
-        "Name what is in the {corner} corner.",
-        "Which thing do you see in the {corner} corner?",
-    ),
-    "glyph_present": (
-        "Is there {thing}?",
-        "Do you see {thing}?",
-        "Is {thing} in the picture?",
-        "Is there {thing} in the picture?",
-        "Do you see {thing} in the picture?",
-    ),
-}
+QUESTIONS = read_wordings("glyphs")
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 ALL_THINGS = ("things", "objects")
 WORDS = (*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THINGS, "upper", "lower", "just", *texts_of(QUESTIONS))

@@ -11,38 +11,9 @@ from drawn_world.glyphs.glyph_tasks import NAMING
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes.shape_scenes import name_truths
 from drawn_world.task import Task
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "kind": (
-        "What kind of thing is this?",
-        "Which kind of thing is this?",
-        "What kind of thing do you see?",
-        "Which kind of thing do you see?",
-        "Which kind of thing is shown here?",
-    ),
-    "is_a": (
-        "Is this {kind}?",
-        "Is this {kind}? Answer yes or no.",
-        "Yes or no: is this {kind}?",
-        "Do you see {kind}?",
-        "Do you see {kind}? Answer yes or no.",
-    ),
-    "flies": (
-        "Can it fly?",
-        "Is it a thing that can fly?",
-        "Can this thing fly?",
-        "Can it fly? Answer yes or no.",
-        "Yes or no: can this thing fly?",
-    ),
-    "legs": (
-        "How many legs does it have?",
-        "How many legs does this animal have?",
-        "What is the number of its legs?",
-        "Count the legs that it has.",
-        "Count the legs that this animal has.",
-    ),
-}
+QUESTIONS = read_wordings("knowledge")
 # fmt: off
 CLASSES: dict[str, tuple[str, ...]] = {
     "animal": (

@@ -29,28 +29,11 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_line": (
-        "Read the line.",
-        "What does the line say?",
-        "What is written here?",
-        "Read the text.",
-        "What is written in the line?",
-        "What does the text say?",
-    ),
-    "read_paragraph": (
-        "Read the text.",
-        "Read all lines.",
-        "Read the lines from the top.",
-        "What do the lines say?",
-        "Read the text from the top.",
-        "What do all lines say?",
-    ),
-}
+QUESTIONS = read_wordings("reading")
 LAYOUTS = {"train": ("left", "centre", "indent"), "val": ("right",), "test": ("hanging",)}
 """How the lines of a paragraph begin: indent = the first stands in, hanging = all others do."""
 

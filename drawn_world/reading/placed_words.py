@@ -27,29 +27,12 @@ from drawn_world.typesetting import (
     line_mask,
     with_scene,
 )
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_in_box": (
-        "What is written in {box}?",
-        "Read the word in {box}.",
-        "Which word is in {box}?",
-        "What does {box} say?",
-        "What is the word in {box}?",
-        "Which word is written in {box}?",
-    ),
-    "find_word": (
-        "Where is the word {word}?",
-        "Find the word {word}.",
-        "Give the box of the word {word}.",
-        "Locate the word {word}.",
-        "Draw a box around the word {word}.",
-        "Detect the bounding box of the word {word}.",
-    ),
-}
+QUESTIONS = read_wordings("reading")
 BOX = "{box}"
 GAP = 6
 """Pixels between two words; a box that the user draws may be up to half of it too large on every side."""

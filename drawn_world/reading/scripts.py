@@ -22,20 +22,11 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import split_of
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_script": (
-        "Read the {script} text.",
-        "What does the {script} text say?",
-        "What is written here in {script}?",
-        "Read the text.",
-        "What is the {script} text?",
-        "Read what is written here in {script}.",
-    ),
-}
+QUESTIONS = read_wordings("reading")
 LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
 """Letters that alone would not show which alphabet a word is in."""

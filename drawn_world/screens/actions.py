@@ -16,7 +16,7 @@ from typing import Any
 from drawn_world.item import MAX_TURNS, Box, Item, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
 from drawn_world.task import Task
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
@@ -34,49 +34,7 @@ ACTIONS = (
 DONE_SHARE = 0.15
 """Of the instructions for a field: those that name what it holds already."""
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "press": (
-        "Press {label}.",
-        "Press the button {label}.",
-        "Tap {label}.",
-        "Tap the {label} button.",
-        "Please press the button {label}.",
-        "Press the {label} button.",
-        "Please tap the button {label}.",
-    ),
-    "open_tab": (
-        "Open the tab {label}.",
-        "Open the {label} tab.",
-        "Go to {label}.",
-        "Please open the tab {label}.",
-        "Go to the {label} tab.",
-        "Please go to the tab {label}.",
-    ),
-    "turn_on": (
-        "Turn on {label}.",
-        "Turn {label} on.",
-        "Switch on {label}.",
-        "Please turn on {label}.",
-        "Switch {label} on.",
-        "Please switch on {label}.",
-    ),
-    "turn_off": (
-        "Turn off {label}.",
-        "Turn {label} off.",
-        "Switch off {label}.",
-        "Please turn off {label}.",
-        "Switch {label} off.",
-        "Please switch off {label}.",
-    ),
-    "type": (
-        "Type {text} into {label}.",
-        "Write {text} into {label}.",
-        "Type {text} into the field {label}.",
-        "Please type {text} into {label}.",
-        "Write {text} into the field {label}.",
-        "Please write {text} into {label}.",
-    ),
-}
+QUESTIONS = read_wordings("actions")
 WORDS = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text", *texts_of(QUESTIONS))
 
 

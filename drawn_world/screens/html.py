@@ -12,7 +12,7 @@ from random import Random
 
 from drawn_world.fonts import Face, faces
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.wording import BOXES, BUTTONS, FIELDS, TABS, TITLES
+from drawn_world.screens.windows import LABELS
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -145,7 +145,7 @@ def font_name(face: Face) -> str:
 def make_window(rng: Random, split: str) -> Window:
     """A title bar and two to five controls in a style of the split; labels are all different."""
     style = rng.choice(sorted(STYLES[split]))
-    face, widgets, title = rng.choice(faces(split, mono=False)), pick_widgets(rng, split), rng.choice(TITLES)
+    face, widgets, title = rng.choice(faces(split, mono=False)), pick_widgets(rng, split), rng.choice(LABELS["title"])
     size = rng.randint(6, 7) * FACTOR, height_for(len(widgets), rng.randint(0, 1))
     tile = Tile(
         html=f"<header><span>{title}</span><i></i></header><main>{_controls(widgets)}</main>",
@@ -168,18 +168,20 @@ def pick_widgets(rng: Random, split: str) -> list[Widget]:
     if rng.random() < 0.2:
         fields = [
             Widget(kind="field", label=label, state=pick_word(rng, split))
-            for label in rng.sample(FIELDS, rng.randint(2, 4))
+            for label in rng.sample(LABELS["field"], rng.randint(2, 4))
         ]
-        return [*fields, Widget(kind="button", label=rng.choice(BUTTONS), state="")]
-    widgets = [Widget(kind="button", label=label, state="") for label in rng.sample(BUTTONS, rng.randint(1, 3))]
-    for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2))):
+        return [*fields, Widget(kind="button", label=rng.choice(LABELS["button"]), state="")]
+    widgets = [
+        Widget(kind="button", label=label, state="") for label in rng.sample(LABELS["button"], rng.randint(1, 3))
+    ]
+    for label in rng.sample(LABELS["checkbox"], rng.choice((0, 1, 1, 2))):
         widgets.append(Widget(kind="checkbox", label=label, state=rng.choice(("yes", "no"))))
     if rng.random() < 0.4 or len(widgets) == 1:
-        widgets.append(Widget(kind="field", label=rng.choice(FIELDS), state=pick_word(rng, split)))
+        widgets.append(Widget(kind="field", label=rng.choice(LABELS["field"]), state=pick_word(rng, split)))
     rng.shuffle(widgets)
     widgets = widgets[:MAX_WIDGETS]
     if rng.random() < 0.25 and len(widgets) < 4:
-        widgets = [Widget(kind="tab", label=label, state="") for label in rng.sample(TABS, 2)] + widgets
+        widgets = [Widget(kind="tab", label=label, state="") for label in rng.sample(LABELS["tab"], 2)] + widgets
     return widgets
 
 

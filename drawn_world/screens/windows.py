@@ -12,10 +12,11 @@ from drawn_world.lettering import ink_size, write
 from drawn_world.palette import Rgb, jitter
 from drawn_world.task import Task, without_ease
 from drawn_world.typesetting import PLAIN_FAMILIES
-from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES, ask
+from drawn_world.wording import ask, read_wordings
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
+LABELS = read_wordings("windows")
 LAYOUTS = {"train": ("left", "flow", "spread"), "val": ("right",), "test": ("centre",)}
 THEMES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, button
     "train": (
@@ -80,7 +81,7 @@ def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = N
     """A window; with probability `ease` of one size. Of two to six controls at most `most`."""
     style, layout = _style(rng, split), rng.choice(LAYOUTS[split])
     size = (6 * FACTOR, 6 * FACTOR) if ease and rng.random() < ease else _screen_size(rng)
-    title = rng.choice(TITLES)
+    title = rng.choice(LABELS["title"])
     image = Image.new("RGB", size, style.window)
     top = _draw_bar(image, style, title)
     controls = _place(rng, _wanted(rng, split)[:most], style, layout, size, top + 4)
@@ -101,9 +102,9 @@ def make_cells(rng: Random, split: str, ease: float) -> Screen:
     plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
     (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
     style = Style(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
-    image, title = Image.new("RGB", (2 * CELL, 6 * FACTOR), window), rng.choice(TITLES)
+    image, title = Image.new("RGB", (2 * CELL, 6 * FACTOR), window), rng.choice(LABELS["title"])
     _draw_bar(image, style, title)
-    labels = rng.sample(BUTTONS, 2 if rng.random() < ease else rng.randint(2, 5))
+    labels = rng.sample(LABELS["button"], 2 if rng.random() < ease else rng.randint(2, 5))
     controls = []
     for label, cell in zip(labels, rng.sample(range(2, 12), len(labels)), strict=True):
         x, y = cell % 2 * CELL + 3, cell // 2 * FACTOR + 3
@@ -142,13 +143,16 @@ def _draw_bar(image: Image.Image, style: Style, title: str) -> int:
 
 def _wanted(rng: Random, split: str) -> list[tuple[str, str, str]]:
     """Kind, label and state of two to six controls; labels are all different."""
-    wanted = [("button", label, "") for label in rng.sample(BUTTONS, rng.randint(1, 3))]
-    wanted += [("checkbox", label, rng.choice(("yes", "no"))) for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2)))]
+    wanted = [("button", label, "") for label in rng.sample(LABELS["button"], rng.randint(1, 3))]
+    wanted += [
+        ("checkbox", label, rng.choice(("yes", "no")))
+        for label in rng.sample(LABELS["checkbox"], rng.choice((0, 1, 1, 2)))
+    ]
     if rng.random() < 0.4 or len(wanted) == 1:
-        wanted.append(("field", rng.choice(FIELDS), pick_word(rng, split)))
+        wanted.append(("field", rng.choice(LABELS["field"]), pick_word(rng, split)))
     rng.shuffle(wanted)
     if rng.random() < 0.25 and len(wanted) < 4:
-        wanted = [("tab", label, "") for label in rng.sample(TABS, 2)] + wanted
+        wanted = [("tab", label, "") for label in rng.sample(LABELS["tab"], 2)] + wanted
     return wanted
 
 
@@ -239,7 +243,7 @@ def ask_state(rng: Random, control: Control, ease: float = 0.0) -> tuple[str, st
 
 def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float = 0.0) -> tuple[str, str, str]:
     """Question, answer and the label used."""
-    label = rng.choice(CONTROL_LABELS[control.kind]).format(label=control.label)
+    label = rng.choice(LABELS[f"named_{control.kind}"]).format(label=control.label)
     return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
 
 

@@ -21,32 +21,10 @@ from drawn_world.shapes.shape_scenes import (
     render,
 )
 from drawn_world.task import Task
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "in_front": (
-        "Which shape is in front?",
-        "Which shape lies in front?",
-        "What is in front?",
-        "Name the shape in front.",
-        "Name what lies in front.",
-    ),
-    "behind": (
-        "Which shape is behind?",
-        "Which shape lies behind?",
-        "What is behind?",
-        "Name the shape behind.",
-        "Name what lies behind.",
-    ),
-    "covers": (
-        "Does the {a} cover a part of the {b}?",
-        "Is the {a} in front of the {b}?",
-        "Is a part of the {b} behind the {a}?",
-        "Does the {a} lie in front of the {b}?",
-        "Is the {b} behind the {a}?",
-    ),
-}
+QUESTIONS = read_wordings("overlaps")
 COVERED = (0.15, 0.55)
 """Share of the shape behind: enough to be seen, and enough left to be known."""
 SIDES = (30, 56)

@@ -14,7 +14,6 @@ from drawn_world import palette
 from drawn_world.item import Item, Turn, image_item, images_part, talk, text_truth
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.pair_wording import QUESTIONS as QUESTIONS
 from drawn_world.shapes.shape_scenes import (
     Placed,
     Scene,
@@ -28,7 +27,7 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.task import Task
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from qwen2vl.spec.config import FACTOR
 
 Size = tuple[int, int]
@@ -41,6 +40,7 @@ EASY_KINDS = ("circle", "cross", "square", "star", "triangle", "ring", "diamond"
 EASY_COLOURS = ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white")
 MAX_COUNT = 9
 
+QUESTIONS = read_wordings("pairs")
 WORDS = (*ORDINALS, "both", "neither", "missing", "new", "now", "is", *texts_of(QUESTIONS))
 
 

@@ -12,6 +12,8 @@ from drawn_world import palette
 from drawn_world.item import MAX_TURNS, Item, Turn, box_answer, dialogue_item, point_answer
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
+    OPPOSITE_RELATION,
+    RELATIONS,
     Placed,
     Scene,
     article,
@@ -23,9 +25,9 @@ from drawn_world.shapes.shape_scenes import (
     render,
     scatter,
 )
-from drawn_world.shapes.shape_tasks import OPPOSITE_RELATION, holds, in_order
+from drawn_world.shapes.shape_tasks import holds, in_order
 from drawn_world.task import Task, without_split
-from drawn_world.wording import RELATIONS, ask
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
 

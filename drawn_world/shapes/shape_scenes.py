@@ -14,6 +14,9 @@ from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from qwen2vl.spec.config import FACTOR
 
+OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+RELATIONS = tuple(OPPOSITE_RELATION)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:

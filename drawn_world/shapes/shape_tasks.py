@@ -7,6 +7,8 @@ from drawn_world import palette
 from drawn_world.item import Item, box_answer, image_item, place_truth, point_answer, text_truth
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
+    OPPOSITE_RELATION,
+    RELATIONS,
     Placed,
     Scene,
     apart,
@@ -21,7 +23,7 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.task import Task, without_split
-from drawn_world.wording import RELATIONS, ask
+from drawn_world.wording import ask
 
 
 def colour_shape(rng: Random, ease: float) -> Item:
@@ -69,9 +71,6 @@ def holds(relation: str, a: Placed, b: Placed) -> bool:
         "above": first[3] <= second[1],
         "below": first[1] >= second[3],
     }[relation]
-
-
-OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
 def relate(rng: Random, ease: float) -> Item:

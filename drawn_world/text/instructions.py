@@ -10,114 +10,15 @@ from typing import Any
 from drawn_world import palette
 from drawn_world.item import Item, image_item, talk, text_truth
 from drawn_world.task import Task
-from drawn_world.wording import FACTS, phrase, texts_of
+from drawn_world.text.questions import FACTS
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 
 DIALOGUE_TURNS = 5
 LARGEST_SUM = 20
 TIMES = {2: "two", 3: "three", 4: "four"}
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "copy": (
-        "Copy the word {word}.",
-        "Write the word {word}.",
-        "Repeat the word {word}.",
-        "Say the word {word}.",
-        "Copy this word: {word}.",
-        "Write this word: {word}.",
-    ),
-    "spell": (
-        "Spell the word {word}.",
-        "Spell {word}.",
-        "Write the letters of {word} one by one.",
-        "Spell this word: {word}.",
-        "Say the letters of {word} one by one.",
-    ),
-    "swap": (
-        "Swap the two words: {words}.",
-        "Write the two words the other way round: {words}.",
-        "Say {words} with the last word first.",
-        "Say the two words the other way round: {words}.",
-        "Write {words} with the last word first.",
-    ),
-    "last": (
-        "What is the last word of {listed}?",
-        "Which word is last: {listed}?",
-        "Name the last word: {listed}.",
-        "Say the last word of {listed}.",
-        "Which is the last word of {listed}?",
-    ),
-    "first": (
-        "What is the first word of {listed}?",
-        "Which word is first: {listed}?",
-        "Name the first word: {listed}.",
-        "Say the first word of {listed}.",
-        "Which is the first word of {listed}?",
-    ),
-    "upper": (
-        "Write {word} in capital letters.",
-        "Write the word {word} in capitals.",
-        "Say {word} in capital letters.",
-        "Copy {word} in capitals.",
-        "Copy the word {word} in capital letters.",
-    ),
-    "repeat": (
-        "Write {word} {times} times.",
-        "Say {word} {times} times.",
-        "Repeat the word {word} {times} times.",
-        "Write the word {word} {times} times.",
-        "Say the word {word} {times} times.",
-    ),
-    "plus": (
-        "What is {a} plus {b}?",
-        "{a} + {b} =",
-        "Add {a} and {b}.",
-        "How much is {a} plus {b}?",
-        "What is {a} + {b}?",
-    ),
-    "minus": (
-        "What is {a} minus {b}?",
-        "{a} - {b} =",
-        "Take {b} from {a}.",
-        "How much is {a} minus {b}?",
-        "What is {a} - {b}?",
-    ),
-    "larger": (
-        "Which is larger, {a} or {b}?",
-        "Which number is larger: {a} or {b}?",
-        "Name the larger number: {a}, {b}.",
-        "What is larger, {a} or {b}?",
-        "Name the larger one: {a} or {b}.",
-    ),
-    "smaller": (
-        "Which is smaller, {a} or {b}?",
-        "Which number is smaller: {a} or {b}?",
-        "Name the smaller number: {a}, {b}.",
-        "What is smaller, {a} or {b}?",
-        "Name the smaller one: {a} or {b}.",
-    ),
-    "next": (
-        "Which number comes after {a}?",
-        "What comes after {a}?",
-        "Name the number after {a}.",
-        "What number comes after {a}?",
-        "Which is the number after {a}?",
-    ),
-    "before": (
-        "Which number comes before {a}?",
-        "What comes before {a}?",
-        "Name the number before {a}.",
-        "What number comes before {a}?",
-        "Which is the number before {a}?",
-    ),
-    "fact": (
-        "Is {thing} {colour}?",
-        "Is {thing} {colour}? Answer yes or no.",
-        "Yes or no: is {thing} {colour}?",
-        "Is the colour of {thing} {colour}?",
-        "Answer yes or no: is {thing} {colour}?",
-    ),
-}
+QUESTIONS = read_wordings("instructions")
 FORMS = tuple(QUESTIONS)
 WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 

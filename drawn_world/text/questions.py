@@ -4,8 +4,37 @@ from random import Random
 
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.task import Task, without_ease
-from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, ask
+from drawn_world.wording import ask
 from drawn_world.words import pick_word
+
+IDENTITY = "I am nano, a small vision language model."
+GREETING = "hello"
+OPPOSITES = (
+    ("left", "right"),
+    ("up", "down"),
+    ("yes", "no"),
+    ("on", "off"),
+    ("first", "last"),
+    ("black", "white"),
+    ("big", "small"),
+    ("hot", "cold"),
+    ("above", "below"),
+    ("open", "closed"),
+    ("day", "night"),
+    ("same", "different"),
+)
+FACTS = {
+    "snow": "white",
+    "grass": "green",
+    "blood": "red",
+    "coal": "black",
+    "milk": "white",
+    "the sky": "blue",
+    "a lemon": "yellow",
+    "the sun": "yellow",
+    "a tomato": "red",
+    "a leaf": "green",
+}
 
 
 def text(rng: Random, split: str) -> Item:

@@ -30,7 +30,8 @@ from drawn_world.fonts import Face, faces, font
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
 from drawn_world.screens.html import Tile, Widget, font_name, height_for, pick_widgets
-from drawn_world.wording import CONTROL_LABELS, TITLES, phrase
+from drawn_world.screens.windows import LABELS
+from drawn_world.wording import phrase
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
@@ -204,7 +205,7 @@ def _screen(rng: Random) -> tuple[Tile, list[Widget], str]:
     tabs = sum(widget.kind == "tab" for widget in widgets)  # they come first
     controls = (f"<nav>{''.join(written[:tabs])}</nav>" if tabs else "") + "".join(written[tabs:])
     tile = Tile(
-        html=f"<h1>{rng.choice(TITLES)}</h1><fieldset>{controls}</fieldset>",
+        html=f"<h1>{rng.choice(LABELS['title'])}</h1><fieldset>{controls}</fieldset>",
         size=(rng.randint(6, 7) * FACTOR, height_for(len(widgets))),
         classes="site",
         css=f'font: {rng.randint(13, 15)}px "{font_name(face)}"; --paper: {paper}; --ink: {ink}; --scheme: {scheme}',
@@ -231,7 +232,7 @@ def _ask_screen(rng: Random, tile: Tile, widgets: list[Widget], style: str, shot
     boxes = {number: shot.boxes[str(number)] for number in range(len(widgets)) if str(number) in shot.boxes}
     number = rng.choice(sorted(boxes))
     widget, size = widgets[number], shot.image.size
-    label = rng.choice(CONTROL_LABELS[widget.kind]).format(label=widget.label)
+    label = rng.choice(LABELS[f"named_{widget.kind}"]).format(label=widget.label)
     controls = [
         {"kind": widgets[each].kind, "label": widgets[each].label, "state": widgets[each].state, "box_px": list(box)}
         for each, box in boxes.items()

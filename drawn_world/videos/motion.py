@@ -20,9 +20,10 @@ from drawn_world.shapes.shape_scenes import (
     scatter,
 )
 from drawn_world.task import Task, without_split
-from drawn_world.wording import DIRECTIONS, ask
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
+DIRECTIONS = ("left", "right", "up", "down")
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))
 NUM_FRAMES = (6, 8)
 MIN_TRAVEL = 26  # pixels over the whole video: nearly two patches

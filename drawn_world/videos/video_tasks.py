@@ -37,8 +37,7 @@ from drawn_world.videos.video_scenes import (
     still,
     video_size,
 )
-from drawn_world.videos.video_wording import QUESTIONS as QUESTIONS
-from drawn_world.wording import phrase, texts_of
+from drawn_world.wording import phrase, read_wordings, texts_of
 from qwen2vl.spec.config import FACTOR
 
 Path = list[tuple[int, int]]  # upper left corners, one a frame
@@ -47,6 +46,7 @@ LATE_FRAMES = 64
 MAX_EVENTS = 5
 NOTHING = "no shape"
 
+QUESTIONS = read_wordings("videos")
 WORDS = ("faster", "slower", *texts_of(QUESTIONS))
 
 

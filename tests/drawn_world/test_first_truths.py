@@ -14,8 +14,9 @@ from drawn_world.reading import word_tasks as reading
 from drawn_world.screens import windows
 from drawn_world.shapes import kinds, shape_lessons
 from drawn_world.shapes import shape_tasks as of_shapes
-from drawn_world.shapes.shape_scenes import Placed, Scene
-from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, QUESTIONS, RELATIONS
+from drawn_world.shapes.shape_scenes import RELATIONS, Placed, Scene
+from drawn_world.text.questions import FACTS, GREETING, IDENTITY, OPPOSITES
+from drawn_world.wording import QUESTIONS
 from qwen2vl.processing.grounding import parse_places
 
 from .checks import asked, image_of, is_at, media_of, needs_text, turns_of

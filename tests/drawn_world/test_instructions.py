@@ -4,8 +4,9 @@ import json
 import re
 from random import Random
 
-from drawn_world import Item, wording
+from drawn_world import Item
 from drawn_world.text.instructions import FORMS, QUESTIONS, instruct, instruct_dialogue
+from drawn_world.text.questions import FACTS
 
 from .checks import check_read_words, check_repeatable, digest_of, every_split, needs, turns_of, word_list, wordings_for
 
@@ -34,7 +35,7 @@ def derived(scene: dict) -> str:
         "smaller": lambda: str(sorted(numbers)[0]),
         "next": lambda: str(numbers[0] + 1),
         "before": lambda: str(numbers[0] - 1),
-        "fact": lambda: "yes" if wording.FACTS[told[0]] == told[1] else "no",
+        "fact": lambda: "yes" if FACTS[told[0]] == told[1] else "no",
     }[scene["form"]]()
 
 
