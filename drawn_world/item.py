@@ -16,7 +16,10 @@ from PIL import Image
 
 from qwen2vl.processing.grounding import box_markup, point_markup, to_thousandths
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 Box = tuple[int, int, int, int]
+"""Left, top, right and bottom edge in pixels; right and bottom are exclusive."""
 Turn = tuple[str, str]
 """Question and answer."""
 MAX_TURNS = 6

@@ -18,6 +18,7 @@ from drawn_world.shapes.shape_scenes import (
     Scene,
     article,
     distinct_names,
+    fill_cells,
     image_size,
     in_cell,
     make_shape,
@@ -32,10 +33,10 @@ from qwen2vl.spec.config import FACTOR
 
 
 def shape_rows(rng: Random, ease: float) -> Item:
-    """Two to four rows of shapes, named row by row: what aligned letters are to reading, this is to colours and kinds.
+    """Two to four rows of shapes, named row by row: the simplest form of seeing colours and kinds.
 
-    With probability `ease` every shape fills its own visual token; otherwise cells are larger and shapes lie anywhere
-    within theirs.
+    With probability `ease` every shape fills its own visual token; otherwise cells are larger and a shape lies anywhere
+    in its cell.
     """
     ground = palette.background(rng, ease)
     columns, rows = (4, 3) if rng.random() < ease else (rng.randint(2, 5), rng.randint(2, 4))
@@ -55,39 +56,36 @@ def shape_rows(rng: Random, ease: float) -> Item:
 
 
 def place_cells(rng: Random, ease: float) -> Item:
-    """One to four shapes, each in a visual token of its own, asked for their boxes and middles.
+    """One to four shapes, each in its own visual token; questions ask for boxes and centres.
 
-    Where a shape fills its token a box has few values, learnt as a whole; what is off by some pixels adds the digits.
-    Ease 1: one shape that fills its token, one size of image.
+    The box of a shape that fills its token has few values, which are learned as a whole; shapes that are shifted by a few
+    pixels teach the digits. Ease 1: one shape that fills its token, one size of image.
     """
     ground = palette.background(rng, ease)
     columns, rows = (4, 4) if rng.random() < ease else (rng.randint(3, 6), rng.randint(3, 6))
-    count = 1 if rng.random() < ease * 2 - 1 else rng.randint(1, 4)
+    count, size = 1 if rng.random() < ease * 2 - 1 else rng.randint(1, 4), (columns * FACTOR, rows * FACTOR)
     placed = []
     for (colour, kind), cell in zip(
         distinct_names(rng, count, ground), rng.sample(range(columns * rows), count), strict=True
     ):
         side = FACTOR - 3 if rng.random() < ease else rng.randint(18, FACTOR)
         shape = in_cell(make_shape(rng, kind, colour, side), cell % columns, cell // columns)
-        placed.append(shape if rng.random() < ease else _nudged(rng, shape, (columns * FACTOR, rows * FACTOR)))
-    scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
+        if rng.random() >= ease:
+            width, height = shape.mask.size
+            x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
+            shape = moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
+        placed.append(shape)
+    scene = Scene(size=size, ground=ground, shapes=tuple(placed))
     turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes]
     return dialogue_item("place_cells", render(rng, scene), turns)
 
 
-def _nudged(rng: Random, shape: Placed, size: tuple[int, int]) -> Placed:
-    """The shape up to six pixels off, within the image."""
-    width, height = shape.mask.size
-    x, y = shape.x + rng.randint(-6, 6), shape.y + rng.randint(-6, 6)
-    return moved(shape, min(size[0] - width, max(0, x)), min(size[1] - height, max(0, y)))
-
-
 def place_one(rng: Random, ease: float) -> Item:
-    """Two to four shapes, one of them asked for its box or its middle: where a place depends on which is meant.
+    """Two to four shapes; one question asks for the box or the centre of one of them, so the name decides.
 
-    One question an image: what a second one asks for could be found by leaving out what the first has told. Ease 1: two
-    shapes of two colours and two kinds, each filling its visual token, one size of image, always the box. Everything
-    widens by itself, so that between the ends most images are hard in one way alone.
+    One question an image: a second one could be answered by excluding the answer to the first. Ease 1: two shapes of two
+    colours and two kinds, each filling its visual token, one size of image, always the box. Every property widens
+    independently, so that at a medium ease most images are hard in only one way.
     """
     ground = palette.background(rng, ease)
     count = 2 if rng.random() < ease else rng.randint(2, 4)
@@ -113,15 +111,15 @@ def place_one(rng: Random, ease: float) -> Item:
 
 
 def look_up(rng: Random, ease: float) -> Item:
-    """Six shapes in cells, no colour and no kind twice: which colour has a kind, which kind has a colour.
+    """Six shapes in cells, no colour and no kind twice; questions ask for the colour of a kind or the kind of a colour.
 
-    Fewer where fewer colours stand out from the ground: five on one ground in 4,000.
+    Five shapes on one background in 4,000, where fewer colours stand out.
     """
     return _look_up(rng, "look_up", 6, ease)
 
 
 def tell_apart(rng: Random, ease: float) -> Item:
-    """The same of one to four shapes: with one nothing has to be told apart, and looking at the shape is learnt."""
+    """The questions of `look_up` about one to four shapes: with one shape, looking is learned before choosing."""
     return _look_up(rng, "tell_apart", rng.randint(1, 4), ease)
 
 
@@ -130,14 +128,9 @@ def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
     columns, rows = (4, 3) if rng.random() < ease else (rng.randint(3, 5), rng.randint(2, 5))
     colours = palette.colours_on(ground)
     count = min(count, len(colours))
-    names = zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True)
-    cells = rng.sample(range(columns * rows), count)
-    placed = [
-        in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
-        for (colour, kind), cell in zip(names, cells, strict=True)
-    ]
-    scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
-    turns = [  # one question a shape: of two, the second would be answered by the text of the first
+    names = list(zip(rng.sample(colours, count), rng.sample(shapes.KINDS, count), strict=True))
+    scene = fill_cells(rng, (columns * FACTOR, rows * FACTOR), names, ground)
+    turns = [  # one question a shape: with two, the text of the first would answer the second
         (ask(rng, "colour", ease, kind=shape.kind), shape.colour)
         if rng.random() < 0.5
         else (ask(rng, "shape", ease, colour=shape.colour), shape.kind)
@@ -147,15 +140,25 @@ def _look_up(rng: Random, task: str, count: int, ease: float) -> Item:
 
 
 def name_dialogue(rng: Random, ease: float) -> Item:
-    """One to four shapes, and up to six questions that one word answers: colours, kinds, relations, counts."""
+    """One to four shapes, and up to six questions with short answers: colours, kinds, relations, counts."""
     scene = _few_shapes(rng, ease)
-    turns = [*_names(rng, scene, ease), *_about_pairs(rng, scene, ease), *_counts(rng, scene, ease)]
+    kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
+    turns = [(ask(rng, "colour", ease, kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
+    turns += [(ask(rng, "shape", ease, colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
+    turns += _about_relations(rng, scene, ease)
+    kind, colour = rng.choice(shapes.KINDS), rng.choice(scene.shapes).colour
+    kind = rng.choice(scene.shapes).kind if rng.random() < 0.7 else kind
+    turns += [
+        (ask(rng, "count", ease, things=rng.choice(("shapes", "objects"))), str(len(scene.shapes))),
+        (ask(rng, "count", ease, things=shapes.PLURALS[kind]), str(kinds[kind])),
+        (ask(rng, "count", ease, things=f"{colour} shapes"), str(colours[colour])),
+    ]
     rng.shuffle(turns)
     return dialogue_item("name_dialogue", render(rng, scene), turns[:MAX_TURNS])
 
 
 def place_dialogue(rng: Random, ease: float) -> Item:
-    """One to four shapes, each asked for its box or its middle; now and then all of them named first."""
+    """One to four shapes; questions ask for the box or the centre of each, and sometimes first for all names."""
     scene = _few_shapes(rng, ease)
     names = Counter(shape.name for shape in scene.shapes)
     turns = [ask_place(rng, shape, scene, ease) for shape in scene.shapes if names[shape.name] == 1]
@@ -168,7 +171,7 @@ def place_dialogue(rng: Random, ease: float) -> Item:
 
 
 def ask_place(rng: Random, shape: Placed, scene: Scene, ease: float, boxes: float = 0.6) -> Turn:
-    """Asked for the box of a shape, or with probability 1 - `boxes` for its middle."""
+    """A question and answer about the box of a shape or, with probability 1 - `boxes`, about its centre."""
     label, box = f"the {shape.name}", rng.random() < boxes
     answer = box_answer(label, shape.box_px, scene.size) if box else point_answer(shape.box_px, scene.size)
     return ask(rng, "ground" if box else "point", ease, label=label), answer
@@ -181,38 +184,19 @@ def _few_shapes(rng: Random, ease: float) -> Scene:
     return scatter(rng, image_size(rng, 3, 5, ease), names, 18, 60 if len(names) < 3 else 36, ground)
 
 
-def _names(rng: Random, scene: Scene, ease: float) -> list[Turn]:
-    """Colour and kind of every shape that its kind or colour singles out."""
-    kinds, colours = (Counter(getattr(shape, what) for shape in scene.shapes) for what in ("kind", "colour"))
-    turns = [(ask(rng, "colour", ease, kind=s.kind), s.colour) for s in scene.shapes if kinds[s.kind] == 1]
-    return turns + [(ask(rng, "shape", ease, colour=s.colour), s.kind) for s in scene.shapes if colours[s.colour] == 1]
-
-
-def _about_pairs(rng: Random, scene: Scene, ease: float) -> list[Turn]:
-    """Two questions about clear relations of shapes whose names single them out, yes and no equally often."""
+def _about_relations(rng: Random, scene: Scene, ease: float) -> list[Turn]:
+    """Up to two yes-or-no questions about pairs of shapes with unique names, where the answer is clear along that axis."""
     names = Counter(shape.name for shape in scene.shapes)
-    singled = [shape for shape in scene.shapes if names[shape.name] == 1]
-    clear = [(a, b, r) for a, b in permutations(singled, 2) for r in RELATIONS if _clear(a, b, r)]
+    unique = [shape for shape in scene.shapes if names[shape.name] == 1]
+    clear = [
+        (a, b, relation)
+        for a, b in permutations(unique, 2)
+        for relation in RELATIONS
+        if holds(relation, a, b) or holds(OPPOSITE_RELATION[relation], a, b)
+    ]
     return [
         (ask(rng, "relate", ease, relation=relation, a=a.name, b=b.name), "yes" if holds(relation, a, b) else "no")
         for a, b, relation in rng.sample(clear, min(2, len(clear)))
-    ]
-
-
-def _clear(a: Placed, b: Placed, relation: str) -> bool:
-    """Whether the answer is beyond doubt: one of the two directions of the axis holds."""
-    return holds(relation, a, b) or holds(OPPOSITE_RELATION[relation], a, b)
-
-
-def _counts(rng: Random, scene: Scene, ease: float) -> list[Turn]:
-    kind, colour = rng.choice(shapes.KINDS), rng.choice(scene.shapes).colour
-    kind = rng.choice(scene.shapes).kind if rng.random() < 0.7 else kind
-    same_kind = sum(s.kind == kind for s in scene.shapes)
-    same_colour = sum(s.colour == colour for s in scene.shapes)
-    return [
-        (ask(rng, "count", ease, things=rng.choice(("shapes", "objects"))), str(len(scene.shapes))),
-        (ask(rng, "count", ease, things=shapes.PLURALS[kind]), str(same_kind)),
-        (ask(rng, "count", ease, things=f"{colour} shapes"), str(same_colour)),
     ]
 
 
