@@ -1,7 +1,7 @@
-"""Articles: text and images in turn, each image followed by what it shows. A lesson of pre-training, without a question.
+"""Articles: images and sentences in turn, each sentence about the image before it. A lesson without a question.
 
-Records of them are documents, supervised in all of their text. They came when nano's vocabulary was settled: what they
-say besides is spelled.
+Their records are documents; all of the text is supervised. This lesson was added after nano's vocabulary was fixed, so
+it adds no words; a tokenizer spells new ones in parts.
 """
 
 from random import Random
@@ -16,18 +16,21 @@ from drawn_world.task import Task
 from drawn_world.wording import phrase, read_wordings
 
 QUESTIONS = read_wordings("articles")
-"""Its sentences: not questions, but worded by split like those."""
-MOST_IMAGES, MOST_THINGS = 4, 3
 NUMBERS = ("no", "one", "two", "three")
 
 
 def glyph_article(rng: Random, split: str, ease: float) -> Item:
-    """Two to four images of one to three things of a kind; the last sentence tells how many there were in all."""
-    count = 2 if rng.random() < ease else rng.randint(2, MOST_IMAGES)
-    scenes = [_of_one_kind(rng, split, ease) for _ in range(count)]
+    """Two to four images of one to three things of a kind; the last sentence gives the number of things in all."""
+    count = 2 if rng.random() < ease else rng.randint(2, 4)
+    scenes = [_one_kind(rng, split, ease) for _ in range(count)]
     content: list[dict[str, Any]] = []
     for scene in scenes:
-        sentence = _told(rng, split, ease, scene)
+        name, number = scene.glyphs[0].name, len(scene.glyphs)
+        if number == 1:
+            sentence = phrase(rng, QUESTIONS["one"], ease, split, thing=article(name))
+        else:
+            parts = {"number": NUMBERS[number], "things": plural(name)}
+            sentence = phrase(rng, QUESTIONS["several"], ease, split, **parts)
         content += [{"type": "image", "image": render(rng, scene)}, {"type": "text", "text": f"{sentence}\n"}]
     total = str(sum(len(scene.glyphs) for scene in scenes))
     answer = phrase(rng, QUESTIONS["in_all"], ease, split, number=total)
@@ -35,18 +38,11 @@ def glyph_article(rng: Random, split: str, ease: float) -> Item:
     return Item(task="glyph_article", messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
-def _of_one_kind(rng: Random, split: str, ease: float) -> GlyphScene:
+def _one_kind(rng: Random, split: str, ease: float) -> GlyphScene:
     ground = pick_ground(rng, split, ease)
-    (name,) = pick_names(rng, 1, ease, (ground.first, ground.second))
-    number = 1 if rng.random() < ease else rng.randint(1, MOST_THINGS)
+    (name,) = pick_names(rng, 1, ease, ground.colours)
+    number = 1 if rng.random() < ease else rng.randint(1, 3)
     return place(rng, split, ease, [name] * number, ground, PLACING)
-
-
-def _told(rng: Random, split: str, ease: float, scene: GlyphScene) -> str:
-    name, number = scene.glyphs[0].name, len(scene.glyphs)
-    if number == 1:
-        return phrase(rng, QUESTIONS["one"], ease, split, thing=article(name))
-    return phrase(rng, QUESTIONS["several"], ease, split, number=NUMBERS[number], things=plural(name))
 
 
 TASKS = (Task("glyph_article", glyph_article, "interleaved", lesson=True),)

@@ -82,7 +82,7 @@ def colours_in(pixels: np.ndarray) -> set[str]:
 @needs_glyphs
 @every_split
 def test_what_is_known_of_things_follows_from_the_tables(split) -> None:
-    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN_OF.values())
+    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN.values())
     answers = Counter()
     for item in items(knowledge, split, 300):
         ((question, answer),) = turns_of(item)
