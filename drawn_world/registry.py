@@ -14,7 +14,7 @@ from drawn_world.screens import actions, window_lessons, windows
 from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scenes, shape_tasks
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions
-from drawn_world.videos import motion, video_tasks
+from drawn_world.videos import motion, video_lessons, video_tasks
 from drawn_world.wording import QUESTIONS, texts_of
 from qwen2vl.common.errors import Qwen2VLError
 
@@ -40,6 +40,7 @@ ALL_TASKS: dict[str, Task] = {
         actions.TASKS,
         motion.TASKS,
         video_tasks.TASKS,
+        video_lessons.TASKS,
         questions.TASKS,
         instructions.TASKS,
         glyph_tasks.TASKS,

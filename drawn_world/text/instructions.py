@@ -1,7 +1,7 @@
-"""Instructions of pure text: copy, spell, reverse, pick from a list, repeat, small sums, comparisons, facts.
+"""Instructions without an image: copy, spell, swap, pick from a list, repeat, small sums, comparisons, facts.
 
-Each is answered by a rule from the words or numbers that it names, which stand in truth["scene"]. Not here: `text`
-(opposites, letters, who nano is).
+A rule derives each answer from the words or numbers that the instruction names, which are in truth["scene"]. Not here:
+the task `text` (questions).
 """
 
 from random import Random
@@ -14,19 +14,14 @@ from drawn_world.text.questions import FACTS
 from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 
-DIALOGUE_TURNS = 5
-LARGEST_SUM = 20
 TIMES = {2: "two", 3: "three", 4: "four"}
 
 QUESTIONS = read_wordings("instructions")
-FORMS = tuple(QUESTIONS)
 WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 
-Scene = dict[str, Any]  # "form", and the "words" and "numbers" that the instruction names
 
-
-def _told(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, Scene]:
-    """Question, answer and description of one instruction."""
+def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
+    """Text, answer and description: the form, and the words and numbers that the instruction names."""
     if form in ("copy", "spell", "upper", "repeat"):
         parts, answer, scene = _about_one_word(rng, split, ease, form)
     elif form in ("swap", "first", "last"):
@@ -38,7 +33,8 @@ def _told(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, Sc
     return phrase(rng, QUESTIONS[form], ease, split, **parts), answer, scene | {"form": form}
 
 
-Told = tuple[dict[str, str], str, Scene]  # parts of the question, answer, description
+Made = tuple[dict[str, str], str, dict[str, Any]]
+"""What is filled into a wording, the answer, and the description."""
 
 
 def _word(rng: Random, split: str, ease: float) -> str:
@@ -50,14 +46,14 @@ def _word(rng: Random, split: str, ease: float) -> str:
             return word
 
 
-def _about_one_word(rng: Random, split: str, ease: float, form: str) -> Told:
+def _about_one_word(rng: Random, split: str, ease: float, form: str) -> Made:
     word, times = _word(rng, split, ease), rng.choice((2, 3)) if rng.random() < ease else rng.choice(list(TIMES))
     answer = {"copy": word, "spell": " ".join(word), "upper": word.upper(), "repeat": " ".join([word] * times)}[form]
     scene = {"words": [word]} | ({"numbers": [times]} if form == "repeat" else {})
     return {"word": word, "times": TIMES[times]}, answer, scene
 
 
-def _about_words(rng: Random, split: str, ease: float, form: str) -> Told:
+def _about_words(rng: Random, split: str, ease: float, form: str) -> Made:
     count = 2 if form == "swap" else 3 if rng.random() < ease else rng.randint(3, 5)
     words: list[str] = []
     while len(words) < count:
@@ -67,16 +63,16 @@ def _about_words(rng: Random, split: str, ease: float, form: str) -> Told:
     return {"words": " ".join(words), "listed": ", ".join(words)}, answer, {"words": words}
 
 
-def _about_colour(rng: Random) -> Told:
+def _about_colour(rng: Random) -> Made:
     """Whether a thing has a colour, yes as often as no."""
     thing, yes = rng.choice(list(FACTS)), rng.random() < 0.5
     colour = FACTS[thing] if yes else rng.choice([each for each in palette.COLOURS if each != FACTS[thing]])
     return {"thing": thing, "colour": colour}, "yes" if yes else "no", {"words": [thing, colour]}
 
 
-def _about_numbers(rng: Random, ease: float, form: str) -> Told:
+def _about_numbers(rng: Random, ease: float, form: str) -> Made:
     if form in ("plus", "minus"):
-        total = rng.randint(0, 10 if rng.random() < ease else LARGEST_SUM)
+        total = rng.randint(0, 10 if rng.random() < ease else 20)
         part = rng.randint(0, total)
         numbers = [part, total - part] if form == "plus" else [total, part]
     else:
@@ -96,16 +92,16 @@ def _about_numbers(rng: Random, ease: float, form: str) -> Told:
 
 def instruct(rng: Random, split: str, ease: float) -> Item:
     """One instruction of any form."""
-    question, answer, scene = _told(rng, split, ease, rng.choice(FORMS))
+    question, answer, scene = _instruction(rng, split, ease, rng.choice(list(QUESTIONS)))
     read = [] if scene["form"] == "fact" else scene.get("words", [])
     return image_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
 
 
 def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Five instructions one after the other, no form twice."""
-    told = [_told(rng, split, ease, form) for form in rng.sample(FORMS, DIALOGUE_TURNS)]
-    turns = [(question, answer) for question, answer, _ in told]
-    return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in told]})
+    """Five instructions of different forms, one after the other."""
+    made = [_instruction(rng, split, ease, form) for form in rng.sample(list(QUESTIONS), 5)]
+    turns = [(question, answer) for question, answer, _ in made]
+    return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in made]})
 
 
 TASKS = (

@@ -5,7 +5,7 @@ import re
 from random import Random
 
 from drawn_world import Item
-from drawn_world.text.instructions import FORMS, QUESTIONS, instruct, instruct_dialogue
+from drawn_world.text.instructions import QUESTIONS, instruct, instruct_dialogue
 from drawn_world.text.questions import FACTS
 
 from .checks import check_read_words, check_repeatable, digest_of, every_split, needs, turns_of, word_list, wordings_for
@@ -66,7 +66,7 @@ def test_answers_follow_from_the_description(split: str) -> None:
         ((question, answer),) = turns_of(item)
         assert item.truth["accept"] == [answer] and derived(scene) == answer, (question, answer)
         assert is_asked_as_told(question, scene, split), (question, scene)
-    assert forms == set(FORMS)
+    assert forms == set(QUESTIONS)
 
 
 @needs_words

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from drawn_world import SPLITS, fonts
 from drawn_world.lettering import fit_size
 from drawn_world.shapes import kinds as shapes
-from drawn_world.videos import video_tasks
+from drawn_world.videos import video_lessons, video_tasks
 from drawn_world.videos.video_tasks import LATE_FRAMES, QUESTIONS, WORDS
 
 from .checks import (
@@ -30,7 +30,7 @@ from .checks import (
     why_not,
 )
 
-ALL = makers_of(video_tasks)
+ALL = makers_of(video_tasks, video_lessons)
 WITH_DIGITS = ("late", "flash_rows")
 NO_FONTS = why_not(every_face)
 needs_fonts = needs(every_face)
