@@ -1,6 +1,6 @@
-"""Who draws the items of the exam `exam`: its own tasks one by one, what a browser draws many at a time.
+"""How the items of the exam "exam" are drawn: one at a time, or many at a time where a browser draws them.
 
-Not here: the archive (`qwen2vl.evaluation.exam`) and the verb that joins both (`qwen2vl data draw-exam`).
+Not here: the archive of the items (`qwen2vl.evaluation.exam`) and the verb that writes it (`qwen2vl data draw-exam`).
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ EXAM_TASKS = (
     "difference", "compare", "instruct",
     "transfer_page", "transfer_screen", "transfer_chart", "transfer_line", "transfer_photo",
 )  # fmt: skip
-"""All tasks of the exam `exam` in the order of its archive."""
+"""All tasks of the exam, in the order of its archive."""
 DRAWERS = browser_pages.DRAWERS
 """Tasks whose items are drawn many at a time, because a browser starts slowly."""
 
 
 def makers() -> dict[str, Callable[[Random], Item]]:
-    """Makers of all other tasks of the exam, one item from one stream of random numbers."""
+    """The makers of all other tasks of the exam, each of one item from one stream of random numbers."""
     own = sorted((name for name, task in ALL_TASKS.items() if "exam" in task.exams), key=EXAM_TASKS.index)
     return {name: partial(_held_out, name) for name in own} | {
         "transfer_chart": plotted_charts.chart_value,

@@ -53,7 +53,7 @@ ALL_TASKS: dict[str, Task] = {
 """Every task and lesson by its name."""
 TASKS = tuple(name for name, task in ALL_TASKS.items() if not task.lesson)
 LESSONS = tuple(name for name, task in ALL_TASKS.items() if task.lesson)
-"""Drawn like tasks, but for training only."""
+"""Names of lessons: drawn like tasks, but for training only."""
 FIRST_TASKS = tuple(name for name, task in ALL_TASKS.items() if "nano" in task.exams)
 """Tasks of the exam "nano"."""
 KINDS = {name: task.kind for name, task in ALL_TASKS.items()}
@@ -63,10 +63,10 @@ WITHOUT_FONTS = tuple(name for name, task in ALL_TASKS.items() if not task.needs
 
 
 def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
-    """Draws one item; the same arguments give the same pixels in every process.
+    """Draw one item; the same arguments give the same pixels in every process.
 
-    ease in 0..1 makes seeing easier: 1 = aligned letters, nearly white ground, one size and one wording; 0 = the full task.
-    Raises Qwen2VLError for an unknown task or split, and when fonts or words are not installed.
+    ease: 0 = the full task, 1 = its easiest form: aligned letters, nearly white background, one size and one wording.
+    Raises Qwen2VLError for an unknown task or split, for an ease outside 0 to 1, and when fonts or words are not installed.
     """
     if task not in ALL_TASKS:
         raise Qwen2VLError(f"task {task!r} is unknown: choose one of {', '.join(ALL_TASKS)}")
@@ -78,7 +78,7 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
 
 
 def corpus_words() -> list[str]:
-    """Every word, sorted, that questions and answers of the first tasks can use, except words to be read."""
+    """All words, sorted, that questions and answers of the first tasks can contain, except words to be read."""
     texts = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
     texts += [*pages.KEYS, *(key.lower() for key in pages.KEYS), *texts_of(windows.LABELS), *texts_of(QUESTIONS)]
     texts += [*questions.FACTS, *questions.FACTS.values(), *(word for pair in questions.OPPOSITES for word in pair)]
@@ -88,10 +88,11 @@ def corpus_words() -> list[str]:
 
 
 def added_words() -> list[str]:
-    """What `corpus_words` lacks: words of the tasks that came later, sorted.
+    """The words, sorted, that later tasks add to `corpus_words`.
 
-    They are kept apart because a tokenizer's ids follow the order of its words, and weights know ids. Plurals need no
-    tokens of their own: "s" follows the singular. Capitalised words stand at the beginning, where letters do.
+    They are a list of their own because the ids of a tokenizer follow the order of its words, and trained weights depend
+    on the ids. Plurals in "s" are left out, because a token "s" follows the singular; so are words with a capital letter, which
+    begin a sentence and are written in single letters.
     """
     words = _words_of((text for task in ALL_TASKS.values() for text in task.words), r"\b[a-z]+\b")
     return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))

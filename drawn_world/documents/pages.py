@@ -99,14 +99,14 @@ def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: l
 
 
 def page_lines(rng: Random, split: str, ease: float) -> Item:
-    """A page read from the top: small letters, all of them supervised."""
+    """The text of a page from the top: small letters, all of them supervised."""
     drawn = make_page(rng, split, ease)
     lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
     return dialogue_item("page_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join(lines))])
 
 
 def page_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """A page, asked for its heading and for every value."""
+    """Questions about the heading and about every value of a page."""
     drawn = make_page(rng, split, ease)
     turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
     rng.shuffle(turns)

@@ -1,4 +1,4 @@
-"""Lessons about windows: read all of one, point at controls, tell states and title. For training only."""
+"""Lessons about windows: read a whole window, point at controls, give states and title. For training only."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from drawn_world.wording import ask
 
 
 def screen_lines(rng: Random, split: str, ease: float) -> Item:
-    """A window read from the top, control by control."""
+    """The text of a window from the top, control by control."""
     drawn = make_screen(rng, split, ease)
     shown = (f"{each.label} {each.state}" if each.kind == "field" else each.label for each in drawn.controls)
     return dialogue_item(
@@ -18,7 +18,7 @@ def screen_lines(rng: Random, split: str, ease: float) -> Item:
 
 
 def control_one(rng: Random, split: str, ease: float) -> Item:
-    """A window, one control pointed at or, now and then, asked for its state. Ease 1: two buttons in cells."""
+    """The place or, sometimes, the state of one control of a window. Ease 1: two buttons in cells."""
     if rng.random() < ease:
         drawn = make_cells(rng, split, ease)
     else:
@@ -30,7 +30,7 @@ def control_one(rng: Random, split: str, ease: float) -> Item:
 
 
 def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """A window: point at every control, tell states and title."""
+    """Up to six questions about a window: places of controls, states, and the title."""
     drawn = make_screen(rng, split, ease)
     turns = [ask_point(rng, control, drawn.image.size, ease)[:2] for control in drawn.controls]
     turns += [ask_state(rng, control, ease) for control in drawn.controls if control.kind in ("checkbox", "field")]

@@ -18,14 +18,14 @@ def read_wordings(name: str) -> dict[str, tuple[str, ...]]:
 
 
 QUESTIONS = read_wordings("common")
-"""Questions that several rooms ask, worded alike in all splits."""
+"""Questions of the first tasks, with the same wordings in all splits."""
 
 
 def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str | None = None, /, **parts: str) -> str:
-    """One wording of a question; with probability `ease` always the first, so that distances to the image repeat.
+    """Choose a wording and fill in its parts; with probability `ease` the first one, so that positions in the text repeat.
 
-    split: the last wording belongs to "test" and the last but one to "val" alone, training has all others; None leaves
-    every wording to all.
+    split: the last wording is for "test" alone and the last but one for "val" alone, training has all others; None allows
+    every wording in every split.
     """
     if split is not None:
         wordings = {"test": wordings[-1:], "val": wordings[-2:-1]}.get(split, wordings[:-2])

@@ -216,7 +216,7 @@ def test_missing_fonts_and_words_name_the_install_line(monkeypatch: pytest.Monke
     monkeypatch.setattr(fonts_module, "_installed", dict)
     monkeypatch.setattr(words, "WORD_LIST", tmp_path / "none")
     fonts_module.faces.cache_clear()
-    words._by_split.cache_clear()
+    words.words.cache_clear()
     try:
         with pytest.raises(Qwen2VLError, match="apt-get install"):
             fonts_module.faces("train")
@@ -224,7 +224,7 @@ def test_missing_fonts_and_words_name_the_install_line(monkeypatch: pytest.Monke
             words.words("train")
     finally:
         fonts_module.faces.cache_clear()
-        words._by_split.cache_clear()
+        words.words.cache_clear()
 
 
 def test_install_script_and_licence_table_name_every_package() -> None:
