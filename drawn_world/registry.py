@@ -91,8 +91,8 @@ def added_words() -> list[str]:
     """The words, sorted, that later tasks add to `corpus_words`.
 
     They are a list of their own because the ids of a tokenizer follow the order of its words, and trained weights depend
-    on the ids. Plurals in "s" are left out, because a token "s" follows the singular; so are words with a capital letter, which
-    begin a sentence and are written in single letters.
+    on the ids. Plurals in "s" are left out, because a token "s" follows the singular; so are words with a capital letter,
+    which begin a sentence and are written in single letters.
     """
     words = _words_of((text for task in ALL_TASKS.values() for text in task.words), r"\b[a-z]+\b")
     return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))

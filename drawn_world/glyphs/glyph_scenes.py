@@ -190,7 +190,7 @@ def place(rng: Random, split: str, ease: float, names: list[str], ground: Ground
 
 
 def in_cell(rng: Random, ease: float, name: str, cell: int, row: int, column: int) -> Glyph:
-    """A glyph in a cell of `cell` pixels a side; with probability `ease` it fills it, and so for its middle."""
+    """A glyph in a cell of `cell` pixels a side: with probability `ease` it fills the cell, and independently is centred."""
     full = cell - 2
     side = full if rng.random() < ease else rng.choice(_sides("train", full * 3 // 4, full))
     middle = rng.random() < ease

@@ -55,7 +55,7 @@ KNOWN = {
     "flies": dict.fromkeys(FLY, "yes") | dict.fromkeys(STAY_DOWN, "no"),
     "legs": {name: str(number) for number, names in LEGS.items() for name in names},
 }
-"""Question to what is known for it of every thing that it may be asked about."""
+"""Question to the answers for all things that it may ask about."""
 
 
 def glyph_know(rng: Random, split: str, ease: float) -> Item:

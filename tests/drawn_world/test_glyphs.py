@@ -145,7 +145,7 @@ def test_counts_follow_from_the_scene_and_are_balanced(split: str) -> None:
 
 
 def seen_from(scene: dict, name: str, relation: str) -> list[str]:
-    """Names of the glyphs that lie in that direction to 45 degrees, nearest first."""
+    """Names of the glyphs within 45 degrees of that direction, nearest first."""
     (reference,) = [glyph for glyph in scene["glyphs"] if glyph["name"] == name]
     turn = {"right of": 0, "below": 90, "left of": 180, "above": 270}[relation]
     found = []
@@ -224,7 +224,7 @@ def test_glyphs_do_not_touch(task: str) -> None:
 
 
 def wording_of(question: str) -> str:
-    """The question with names and relations blotted out."""
+    """The question with placeholders for names and relations."""
     question = re.sub(r"(left|right) of|above|below", "@", question)
     return re.sub(r"\w+", lambda found: "#" if found[0] in NOUNS else found[0], question)
 
@@ -261,7 +261,7 @@ def test_the_table_has_one_name_and_one_code_point_a_kind() -> None:
 
 
 def test_no_two_kinds_look_alike() -> None:
-    """Mean difference a channel at 24 pixels on grey and on near white, averaged 2 x 2: 20 at least, 50 for most pairs."""
+    """Mean difference of a channel at 24 pixels on grey and on near white, averaged 2 x 2: at least 20, mostly 50."""
     looks = np.stack([np.concatenate([_look(name, grey) for grey in (128, 235)]) for name in emoji.NAMES])
     distances = np.stack([np.abs(looks - look).mean(axis=1) for look in looks]) + 1000 * np.eye(len(looks))
     assert distances.min() > 15, [emoji.NAMES[i] for i in np.unravel_index(distances.argmin(), distances.shape)]

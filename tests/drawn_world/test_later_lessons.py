@@ -1,4 +1,4 @@
-"""Shapes over shapes, what one knows of things, and articles: each answer derived again, from the pixels where they tell."""
+"""Overlapping shapes, knowledge about things, and articles: tests derive each answer, where possible from the pixels."""
 
 import re
 from collections import Counter
@@ -69,7 +69,7 @@ def test_what_lies_in_front_hides_a_part_of_what_is_behind(split) -> None:
 
 
 def colours_in(pixels: np.ndarray) -> set[str]:
-    """Names of the colours that a good many pixels have, besides the ground's."""
+    """Names of the colours that many pixels have, except that of the background."""
     names, table = list(palette.COLOURS), np.array(list(palette.COLOURS.values()))
     ground = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
     flat = pixels.reshape(-1, 3).astype(int)
@@ -81,7 +81,7 @@ def colours_in(pixels: np.ndarray) -> set[str]:
 
 @needs_glyphs
 @every_split
-def test_what_is_known_of_things_follows_from_the_tables(split) -> None:
+def test_answers_about_things_follow_from_the_tables(split) -> None:
     assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN.values())
     answers = Counter()
     for item in items(knowledge, split, 300):
@@ -107,7 +107,7 @@ def test_what_is_known_of_things_follows_from_the_tables(split) -> None:
 
 @needs_glyphs
 @every_split
-def test_articles_tell_what_their_images_show_and_become_documents(split) -> None:
+def test_articles_name_what_their_images_show_and_become_documents(split) -> None:
     for item in items(articles, split):
         texts = [part["text"] for part in item.messages[0]["content"] if part["type"] == "text"]
         images = item.truth["scene"]["images"]

@@ -1,4 +1,4 @@
-"""Videos beyond motion and order: frames and answers are derived again from the description in the truth."""
+"""Videos beyond motion and order: tests derive frames and answers from the description in the truth."""
 
 from functools import partial
 from random import Random
@@ -49,7 +49,7 @@ def mask_of(thing: dict) -> Image.Image:
 
 
 def seen(thing: dict) -> list[int]:
-    """The frames in which a thing shows."""
+    """The frames in which a thing is visible."""
     return sorted(frame for first, until, *_ in thing["spans"] for frame in range(first, until))
 
 
@@ -86,7 +86,7 @@ def counted_rows(scene: dict) -> str:
 
 
 def derived(question: str, scene: dict) -> str:
-    """The answer by the description alone."""
+    """The answer, from the description alone."""
     key, parts = asked(QUESTIONS, question)
     things, last = scene["things"], scene["num_frames"] - 1
     old, new = ([each for each in things if frame in seen(each)] for frame in (0, last))
@@ -148,14 +148,14 @@ def test_frames_are_what_the_description_says(task: str) -> None:
 
 
 def is_whole(thing: dict, place: list[int], size: tuple[int, int]) -> bool:
-    """Whether nothing of it lies outside the image, as while it enters."""
+    """Whether all of a thing is inside the image, unlike while it enters."""
     extent = mask_of(thing).size
     return all(low >= 0 and low + length <= side for low, length, side in zip(place, extent, size, strict=True))
 
 
 @EVERY
 def test_things_stand_out_and_do_not_cover_each_other(task: str) -> None:
-    """In every frame at least as many pixels differ clearly from the ground as the masks of what shows there have."""
+    """In every frame the pixels that differ clearly from the background are at least those of the visible masks."""
     for item in items(task, 12):
         scene = item.truth["scene"]
         solid = [int((np.asarray(mask_of(thing)) > 200).sum()) for thing in scene["things"]]

@@ -1,4 +1,4 @@
-"""The drawn world: the same pixels from the same seed, disjoint splits, and truths that the pixels bear out."""
+"""The drawn world: equal seeds give equal pixels, splits are disjoint, and truths agree with the pixels."""
 
 import re
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_answers_are_balanced() -> None:
 
 
 def test_videos_move_as_answered() -> None:
-    """The middle of what differs from the ground travels along the answered direction."""
+    """The centre of the pixels that differ from the background moves in the direction of the answer."""
     for seed in range(120):
         item = draw("motion", seed)
         frames = [np.asarray(frame).astype(int) for frame in media_of(item)]
@@ -183,7 +183,7 @@ def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatc
 
 @needs_text
 def test_text_lies_inside_its_image() -> None:
-    """The ink never reaches the rim by more than a face's overhang: a frame of one pixel is mostly paper."""
+    """Letters reach the edge by the overhang of a face at most: the outermost pixels are mostly paper."""
     for seed in range(300):
         image = np.asarray(media_of(draw("read_word", seed, ease=0.5))[0]).astype(int)
         paper = np.median(image.reshape(-1, 3), axis=0)
