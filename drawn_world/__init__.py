@@ -26,4 +26,4 @@ __all__ = [
     "added_words",
     "corpus_words",
     "draw",
-]  # fmt: skip
+]

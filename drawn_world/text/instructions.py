@@ -14,8 +14,10 @@ from drawn_world.text.questions import FACTS
 from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 
-TIMES = {2: "two", 3: "three", 4: "four"}
+Made = tuple[dict[str, str], str, dict[str, Any]]
+"""Parts that are filled into a wording, the answer, and the description."""
 
+TIMES = {2: "two", 3: "three", 4: "four"}
 QUESTIONS = read_wordings("instructions")
 WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 
@@ -31,10 +33,6 @@ def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, 
     else:
         parts, answer, scene = _about_numbers(rng, ease, form)
     return phrase(rng, QUESTIONS[form], ease, split, **parts), answer, scene | {"form": form}
-
-
-Made = tuple[dict[str, str], str, dict[str, Any]]
-"""What is filled into a wording, the answer, and the description."""
 
 
 def _word(rng: Random, split: str, ease: float) -> str:
