@@ -2,10 +2,28 @@
 
 from drawn_world.fonts import INSTALL_LINE
 from drawn_world.item import Item
-from drawn_world.registry import DENSE, FIRST_TASKS, KINDS, SPLITS, TASKS, WITHOUT_FONTS, added_words, draw
-from drawn_world.wording import corpus_words
+from drawn_world.registry import (
+    FIRST_TASKS,
+    KINDS,
+    LESSONS,
+    SPLITS,
+    TASKS,
+    WITHOUT_FONTS,
+    added_words,
+    corpus_words,
+    draw,
+)
 
 __all__ = [
-    "DENSE", "FIRST_TASKS", "INSTALL_LINE", "KINDS", "SPLITS", "TASKS", "WITHOUT_FONTS", "Item", "added_words",
-    "corpus_words", "draw",
-]  # fmt: skip
+    "FIRST_TASKS",
+    "INSTALL_LINE",
+    "KINDS",
+    "LESSONS",
+    "SPLITS",
+    "TASKS",
+    "WITHOUT_FONTS",
+    "Item",
+    "added_words",
+    "corpus_words",
+    "draw",
+]

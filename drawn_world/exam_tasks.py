@@ -1,6 +1,6 @@
-"""Who draws the items of the exam `exam`: its own tasks one by one, what a browser draws many at a time.
+"""How the items of the exam "exam" are drawn: one at a time, or many at a time where a browser draws them.
 
-Not here: the archive (`qwen2vl.evaluation.items`) and the verb that joins both (`qwen2vl data draw-exam`).
+Not here: the archive of the items (`qwen2vl.evaluation.items`) and the verb that writes it (`qwen2vl data draw-exam`).
 """
 
 from collections.abc import Callable, Sequence
@@ -8,9 +8,18 @@ from functools import partial
 from random import Random
 
 from drawn_world.item import Item
-from drawn_world.registry import EXAM_TASKS, draw
+from drawn_world.registry import ALL_TASKS, draw
 from drawn_world.transfer import browser_pages, plotted_charts, words_on_photos
 
+EXAM_TASKS = (
+    "colour_shape", "glyph_name", "count_nine", "relate", "glyph_ground", "ground", "screen", "next_action",
+    "read_word", "read_line", "read_script", "receipt", "form", "table",
+    "chart_value", "chart_compare", "chart_trend",
+    "motion", "order", "events", "late",
+    "difference", "compare", "instruct",
+    "transfer_page", "transfer_screen", "transfer_chart", "transfer_line", "transfer_photo",
+)  # fmt: skip
+"""All tasks of the exam, in the order of its archive."""
 DRAWERS: dict[str, Callable[[Sequence[Random]], Sequence[Item]]] = {
     "transfer_page": browser_pages.draw_pages,
     "transfer_screen": browser_pages.draw_screens,
@@ -20,9 +29,12 @@ DRAWERS: dict[str, Callable[[Sequence[Random]], Sequence[Item]]] = {
 
 
 def makers() -> dict[str, Callable[[Random], Item]]:
-    """Makers of all other tasks of the exam, one item from one stream of random numbers."""
-    own = {task: partial(_held_out, task) for task in EXAM_TASKS if not task.startswith("transfer_")}
-    return own | {"transfer_chart": plotted_charts.chart_value, "transfer_photo": words_on_photos.transfer_photo}
+    """The makers of all other tasks of the exam, each of one item from one stream of random numbers."""
+    own = sorted((name for name, task in ALL_TASKS.items() if "exam" in task.exams), key=EXAM_TASKS.index)
+    return {name: partial(_held_out, name) for name in own} | {
+        "transfer_chart": plotted_charts.chart_value,
+        "transfer_photo": words_on_photos.transfer_photo,
+    }
 
 
 def _held_out(task: str, rng: Random) -> Item:

@@ -1,25 +1,29 @@
-"""One drawn item: what is asked, what is answered, and the truth that scoring needs.
+"""One drawn item: the question, the answer, and the truth that scoring needs.
 
-Here: the record and the small builders every task uses. Not here: drawing (scenes, reading, pages, screens, videos).
-Truth has three kinds, so that scoring needs three rules:
+Here: the record, and small functions that build it for every task. Not here: drawing, which is in the rooms.
+The truth has one of three kinds, so that scoring needs three rules (screens/actions.py and charts add one each):
     {"kind": "text",  "accept": ["red circle", ...]}
     {"kind": "box",   "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the red circle"}
     {"kind": "point", "box_px": [x1, y1, x2, y2], "size": [width, height], "label": "the button Save"}
-Boxes are pixels of the drawn image, right and bottom edge exclusive. "read" lists words taken from the word list.
+Boxes are in pixels of the image, right and bottom edge exclusive. "read" lists words that come from the word list.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from PIL import Image
 
 from qwen2vl.processing.grounding import box_markup, point_markup, to_thousandths
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 Box = tuple[int, int, int, int]
+"""Left, top, right and bottom edge in pixels; right and bottom are exclusive."""
 Turn = tuple[str, str]
-"""Question and answer."""
+"""A question and its answer."""
+MAX_TURNS = 6
+"""Largest number of questions in a dialogue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +31,17 @@ class Item:
     """One question with its supervised answer."""
 
     task: str
-    """Name of the task, one of TASKS."""
+    """Name of the task or lesson."""
     messages: list[dict[str, Any]]
-    """Media parts first, then one text part; the last turn is the user's, earlier ones only in dialogues."""
+    """Messages up to the last question: media parts first, then one text part; only dialogues have earlier turns."""
     answer: str
-    """Exact supervised text."""
+    """The supervised text."""
     truth: dict[str, Any]
-    """JSON-able facts for scoring, see the module's first lines."""
-
-
-Maker = Callable[[Random, str, float], Item]
-"""Draws one item from a stream of random numbers, a split and an ease."""
+    """Facts for scoring, as JSON can hold them; the docstring of the module describes them."""
 
 
 def image_item(task: str, images: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
-    """An item about images (none for pure text)."""
+    """An item with one question about images, or without any image."""
     content = [*images_part(images), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
@@ -57,7 +57,7 @@ def video_part(frames: Sequence[Image.Image]) -> list[dict[str, Any]]:
 
 
 def talk(task: str, media: Sequence[dict[str, Any]], turns: Sequence[Turn], **more: Any) -> Item:
-    """Several questions about the same media, each with its answer: what seeing costs is shared by all of them.
+    """A dialogue: several questions about the same media, so that they share the cost of the media.
 
     The truth is that of the last answer, with `more` facts.
     """
@@ -71,18 +71,18 @@ def talk(task: str, media: Sequence[dict[str, Any]], turns: Sequence[Turn], **mo
 
 
 def dialogue_item(task: str, image: Image.Image, turns: Sequence[Turn]) -> Item:
-    """Several questions about one image."""
+    """A dialogue about one image."""
     return talk(task, images_part([image]), turns)
 
 
 def video_item(task: str, frames: list[Image.Image], question: str, answer: str, truth: dict[str, Any]) -> Item:
-    """An item about one video, given as its frames."""
+    """An item with one question about one video, given as its frames."""
     content = [*video_part(frames), {"type": "text", "text": question}]
     return Item(task=task, messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
 def replace_media(messages: list[dict[str, Any]], change: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    """A copy of the messages with every image, also those of videos, put through `change`."""
+    """A copy of the messages in which `change` replaced every image and every frame of a video."""
 
     def part(content: dict[str, Any]) -> dict[str, Any]:
         if content["type"] == "image":
@@ -98,22 +98,22 @@ def replace_media(messages: list[dict[str, Any]], change: Callable[[Any], Any]) 
 
 
 def text_truth(*accept: str, read: list[str] | None = None, **more: Any) -> dict[str, Any]:
-    """Truth of an answer that is compared as text."""
+    """The truth of an answer that is compared as text."""
     truth: dict[str, Any] = {"kind": "text", "accept": list(dict.fromkeys(accept)), **more}
     return truth | {"read": read} if read else truth
 
 
 def place_truth(kind: str, box_px: Box, size: tuple[int, int], label: str) -> dict[str, Any]:
-    """Truth of an answer that is compared as a place; kind is "box" or "point"."""
+    """The truth of an answer that is compared as a place; kind is "box" or "point"."""
     return {"kind": kind, "box_px": list(box_px), "size": list(size), "label": label}
 
 
 def box_answer(label: str, box_px: Box, size: tuple[int, int]) -> str:
-    """The grounding form of a box, e.g. <|object_ref_start|>the red circle<|object_ref_end|><|box_start|>(1,2),(3,4)..."""
+    """The text form of a box: <|object_ref_start|>the red circle<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>."""
     return box_markup(to_thousandths(box_px, size), label)
 
 
 def point_answer(box_px: Box, size: tuple[int, int]) -> str:
-    """The grounding form of a point: the middle of the box."""
+    """The text form of a point: the centre of the box."""
     middle = (box_px[0] + box_px[2]) / 2, (box_px[1] + box_px[3]) / 2
     return point_markup(to_thousandths(middle, size))

@@ -1,4 +1,4 @@
-"""Named colours, backgrounds that keep them apart, and the light noise laid over images."""
+"""Named colours, backgrounds on which they stand out, and light noise over images."""
 
 from random import Random
 
@@ -6,7 +6,9 @@ import numpy as np
 from PIL import Image
 
 Rgb = tuple[int, int, int]
+"""Red, green and blue, each 0 to 255."""
 
+EASY_GROUND = (240, 240, 240)
 COLOURS: dict[str, Rgb] = {
     "red": (214, 32, 36),
     "green": (34, 150, 58),
@@ -19,26 +21,23 @@ COLOURS: dict[str, Rgb] = {
     "white": (244, 244, 244),
 }
 
-JITTER = 12  # a channel; larger mixes red with orange and pink with white for people too
-MIN_DISTANCE = 170  # sum over channels between a shape and what lies behind it
-
 
 def distance(a: Rgb, b: Rgb) -> int:
     """Sum of absolute channel differences."""
     return sum(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
-EASY_GROUND = (240, 240, 240)
+def jitter(rng: Random, colour: Rgb, spread: int = 12) -> Rgb:
+    """The colour, with up to `spread` added to or taken from every channel.
 
-
-def jitter(rng: Random, colour: Rgb, spread: int = JITTER) -> Rgb:
-    """The colour, a little off."""
+    With more than 12, people confuse red with orange and pink with white.
+    """
     red, green, blue = (min(255, max(0, channel + rng.randint(-spread, spread))) for channel in colour)
     return red, green, blue
 
 
 def background(rng: Random, ease: float = 0.0) -> Rgb:
-    """A light, dark or middling ground with a faint tint; with probability `ease` always the same, nearly white one."""
+    """A light, dark or medium background with a faint tint; with probability `ease` the nearly white EASY_GROUND."""
     if ease and rng.random() < ease:
         return EASY_GROUND
     level = rng.choice((rng.randint(205, 250), rng.randint(205, 250), rng.randint(5, 60), rng.randint(95, 150)))
@@ -46,12 +45,12 @@ def background(rng: Random, ease: float = 0.0) -> Rgb:
 
 
 def colours_on(ground: Rgb) -> list[str]:
-    """Names of the colours that stand out clearly from this ground."""
-    return [name for name, colour in COLOURS.items() if distance(colour, ground) >= MIN_DISTANCE]
+    """Names of the colours that stand out clearly from this background."""
+    return [name for name, colour in COLOURS.items() if distance(colour, ground) >= 170]
 
 
 def contrasting(rng: Random, min_luma_gap: int = 110) -> tuple[Rgb, Rgb]:
-    """Ink and paper, either polarity, free tints, with a strong difference in brightness."""
+    """Colours of letters and paper with any tints, either one darker, and a strong difference in brightness."""
     while True:
         ink, paper = (tuple(rng.randint(0, 255) for _ in range(3)) for _ in range(2))
         if abs(luma(ink) - luma(paper)) >= min_luma_gap:  # type: ignore[arg-type]
@@ -59,12 +58,12 @@ def contrasting(rng: Random, min_luma_gap: int = 110) -> tuple[Rgb, Rgb]:
 
 
 def luma(colour: Rgb) -> float:
-    """Perceived brightness 0..255 (ITU-R BT.601)."""
+    """Perceived brightness, 0 to 255 (ITU-R BT.601)."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
 def noisy(rng: Random, image: Image.Image, spread: int) -> Image.Image:
-    """The image with uniform noise of +-spread a channel. Integer noise: normal noise costs ten times as much."""
+    """The image with uniform integer noise of up to +-spread a channel (normal noise takes ten times as long)."""
     source = np.random.default_rng(rng.getrandbits(32))
     pixels = np.asarray(image).astype(np.int16)
     pixels += source.integers(-spread, spread + 1, size=pixels.shape, dtype=np.int16)

@@ -1,4 +1,4 @@
-"""Words and strings to be read. A word belongs to one split by its hash, in every image it may appear in."""
+"""Words and strings to be read in images. A word belongs to one split, by its hash, wherever it appears."""
 
 import hashlib
 import re
@@ -11,7 +11,6 @@ from drawn_world.fonts import INSTALL_LINE
 from qwen2vl.common.errors import Qwen2VLError
 
 WORD_LIST = Path("/usr/share/dict/words")
-MIN_LETTERS, MAX_LETTERS = 3, 7
 UNFIT = re.compile(
     r"anal$|anus|arses?$|ass(es)?$|bastard|bitch|boob|bugger|chink|clit|cocks?$|coons?$|crap|cums?$|cunt|damn|dicks?$|"
     r"dyke|enema|erotic|fag|fart(s|ed|ing)?$|feces|fuck|goddamn|gook|gyp($|p|s)|hell$|hooker|horny|hussy|incest|kike|"
@@ -19,36 +18,30 @@ UNFIT = re.compile(
     r"queer|rap(e|ing|ist)|rectum|redskin|retard|scrot|semen|sex|shit|slut|smut|sodom|spastic|sperm|squaw|tits?$|turd|"
     r"urin|vagin|vulva|wank|wetback|whor"
 )
-"""Beginnings of words that no image should show; the word list has them all."""
+"""Beginnings of words that no image should show; the word list contains such words."""
 
 
 def split_of(word: str) -> str:
-    """The split a word belongs to: 80 % train, 10 % val, 10 % test, by a hash that never changes."""
+    """The split of a word: 80 % train, 10 % val, 10 % test, by a hash that never changes."""
     bucket = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % 10
     return "val" if bucket == 8 else "test" if bucket == 9 else "train"
 
 
-@lru_cache(maxsize=1)
-def _by_split() -> dict[str, tuple[str, ...]]:
+@lru_cache(maxsize=3)
+def words(split: str) -> tuple[str, ...]:
+    """All words of a split with three to seven letters, sorted. Raises Qwen2VLError when no word list is installed."""
     if not WORD_LIST.is_file():
         raise Qwen2VLError(
             f"word list {WORD_LIST} was not found: drawing words for training needs it; install it with: {INSTALL_LINE}"
         )
-    pattern = re.compile(f"[a-z]{{{MIN_LETTERS},{MAX_LETTERS}}}")
-    lines = WORD_LIST.read_text(encoding="utf-8").splitlines()
-    known = sorted({line for line in lines if pattern.fullmatch(line) and not UNFIT.match(line)})
-    return {split: tuple(word for word in known if split_of(word) == split) for split in ("train", "val", "test")}
-
-
-def words(split: str) -> tuple[str, ...]:
-    """All words of a split, sorted. Raises Qwen2VLError when no word list is installed."""
-    return _by_split()[split]
+    lines = set(WORD_LIST.read_text(encoding="utf-8").splitlines())
+    fit = (line for line in lines if re.fullmatch("[a-z]{3,7}", line) and not UNFIT.match(line))
+    return tuple(sorted(word for word in fit if split_of(word) == split))
 
 
 def pick_word(rng: Random, split: str) -> str:
-    """A word of the split, its length drawn first so that short words are not rare."""
-    length = rng.randint(MIN_LETTERS, MAX_LETTERS)
-    return rng.choice(_by_length(split, length))
+    """A random word of the split; its length is chosen first, so that short words are not rare."""
+    return rng.choice(_by_length(split, rng.randint(3, 7)))
 
 
 @lru_cache(maxsize=32)
@@ -57,8 +50,8 @@ def _by_length(split: str, length: int) -> tuple[str, ...]:
 
 
 def pick_letters(rng: Random, split: str, length: int | None = None) -> str:
-    """Random letters whose hash lies in the split: never by chance a word of another split."""
-    length = length or rng.randint(MIN_LETTERS, MAX_LETTERS)
+    """Random letters, three to seven unless length is given. Their hash is in the split, so they are no word of another."""
+    length = length or rng.randint(3, 7)
     while True:
         letters = "".join(rng.choices(ascii_lowercase, k=length))
         if split_of(letters) == split:
@@ -66,6 +59,6 @@ def pick_letters(rng: Random, split: str, length: int | None = None) -> str:
 
 
 def pick_digits(rng: Random, low: int = 1, high: int = 6) -> str:
-    """A string of low..high digits; no nought in front of a longer one."""
+    """A string of low to high digits; longer ones do not start with zero."""
     length = rng.randint(low, high)
     return rng.choice(digits[1:] if length > 1 else digits) + "".join(rng.choices(digits, k=length - 1))

@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import DENSE, KINDS, TASKS, Item, draw
+from drawn_world import KINDS, LESSONS, TASKS, Item, draw
 from drawn_world.browser import find_browser
 from drawn_world.item import replace_media
 from drawn_world.screens.html import HTML_SCREEN, draw_html_screens
@@ -164,7 +164,7 @@ def parse_source(source: str) -> tuple[str, float]:
     if not found or found[1] not in RECORD_KINDS or float(found[2]) > 1:
         raise ConfigError(
             f'"{source}" is no source of the drawn world: write TASK@EASE with an ease from 0 (full task) to 1 (easiest), '
-            f"like read_word@0.25, and one of the tasks {', '.join((*TASKS, *DENSE, HTML_SCREEN))}"
+            f"like read_word@0.25, and one of the tasks {', '.join((*TASKS, *LESSONS, HTML_SCREEN))}"
         )
     return found[1], float(found[2])
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import DENSE, SPLITS, TASKS, Item, draw, exam_tasks, slides
+from drawn_world import LESSONS, SPLITS, TASKS, Item, draw, exam_tasks, slides
 from drawn_world.screens import html
 
 SLOW_ITEMS = 12
@@ -51,7 +51,7 @@ def feed(state: Any, value: Any) -> None:
 
 def digests() -> Iterator[tuple[str, str]]:
     """Name of every group of items, and its digest."""
-    for task in (*TASKS, *DENSE):
+    for task in (*TASKS, *LESSONS):
         for split in SPLITS:
             for ease in (0.0, 0.5, 1.0):
                 count = 50 if ease == 0 else 10

@@ -5,12 +5,13 @@ the axis ends at 10 or 50), or so large that 5 % of it is a pixel. Not here: loo
 questions (chart_tasks).
 """
 
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from typing import Any
 
-from drawn_world.charts.chart_wording import SPOKEN
+from drawn_world.wording import read_wordings, texts_of
 from drawn_world.words import pick_word
 
 LETTERS = tuple("ABCDEFGH")
@@ -21,6 +22,8 @@ GOODS = ("corn", "bean", "milk", "bread", "beet", "onion", "carrot")  # no words
 COLOUR_NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "pink")  # all visible on every ground
 UNIT = {10: 1, 20: 1, 50: 5, 100: 5}
 """End of the axis to the number of which values that are not written are multiples."""
+SPOKEN = frozenset(re.findall("[a-z]+", " ".join(texts_of(read_wordings("charts"))).lower()))
+"""Words of questions about charts: as labels they would make the questions hard to understand."""
 TRENDS = ("rises", "falls", "rises, then falls", "falls, then rises")
 
 

@@ -20,14 +20,15 @@ from drawn_world.charts.chart_data import (
 )
 from drawn_world.charts.chart_drawing import DrawnChart, draw_chart, fitted
 from drawn_world.charts.chart_looks import pick_look
-from drawn_world.charts.chart_wording import QUESTIONS as QUESTIONS
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
-from drawn_world.wording import phrase
+from drawn_world.item import MAX_TURNS, Item, dialogue_item, image_item, text_truth
+from drawn_world.task import Task
+from drawn_world.wording import phrase, read_wordings, texts_of
 
 Question = tuple[str, str, dict[str, Any]]  # wording, answer, truth without its scene
 
-WORDS: tuple[str, ...] = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent")
-MIN_TURNS, MAX_TURNS = 4, 6
+QUESTIONS = read_wordings("charts")
+WORDS = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent", *texts_of(QUESTIONS))
+MIN_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,15 +174,11 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
     return replace(item, truth=drawn.chart.complete(item.truth, drawn.described()))
 
 
-MAKERS: dict[str, Maker] = {
-    "chart_value": chart_value,
-    "chart_compare": chart_compare,
-    "chart_trend": chart_trend,
-}
-LESSONS: dict[str, Maker] = {
-    "chart_table": chart_table,
-    "chart_dialogue": chart_dialogue,
-    "bar_levels": bar_levels,
-}
-KINDS = dict.fromkeys((*MAKERS, *LESSONS), "vqa")
-"""Task to the kind of its records."""
+TASKS = (
+    Task("chart_value", chart_value, "vqa", exams=("exam",), words=WORDS),
+    Task("chart_compare", chart_compare, "vqa", exams=("exam",), words=WORDS),
+    Task("chart_trend", chart_trend, "vqa", exams=("exam",), words=WORDS),
+    Task("chart_table", chart_table, "vqa", lesson=True, words=WORDS),
+    Task("chart_dialogue", chart_dialogue, "vqa", lesson=True, words=WORDS),
+    Task("bar_levels", bar_levels, "vqa", lesson=True, words=WORDS),
+)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from drawn_world import palette
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents
-from drawn_world.item import Item, Maker
+from drawn_world.item import Item
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMNS,
     MAX_SIDE,
@@ -19,21 +20,11 @@ from drawn_world.typesetting import (
     fit_texts,
     whole_tokens,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "form": (
-        "What is the {key}?",
-        "Read the {key}.",
-        "What is written for {key}?",
-        "What does the form give as {key}?",
-        "Which {key} is on the form?",
-        "What is in the field {key}?",
-        "What does the form say for {key}?",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 WORD_KEYS = ("Name", "City", "Street", "Team", "Item", "Guest", "Title")
 DIGITS = {
     "Room": (1, 3),
@@ -203,7 +194,9 @@ def _draw_form(
     return sheet.finish(rng, size)
 
 
-MAKERS: dict[str, Maker] = {"form": form}
-LESSONS: dict[str, Maker] = {"form_dialogue": form_dialogue, "form_one": form_one}
-KINDS: dict[str, str] = {"form": "ocr", "form_dialogue": "ocr", "form_one": "ocr"}
-WORDS: tuple[str, ...] = (*KEYS, *(key.lower() for key in KEYS), *TITLES)
+WORDS = (*KEYS, *(key.lower() for key in KEYS), *TITLES, *texts_of(QUESTIONS))
+TASKS = (
+    Task("form", form, "ocr", exams=("exam",), words=WORDS),
+    Task("form_dialogue", form_dialogue, "ocr", lesson=True, words=WORDS),
+    Task("form_one", form_one, "ocr", lesson=True, words=WORDS),
+)

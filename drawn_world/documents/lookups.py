@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.item import Item, dialogue_item, image_item, text_truth
+from drawn_world.item import MAX_TURNS, Item, dialogue_item, image_item, text_truth
 from drawn_world.typesetting import COLUMN, COLUMNS, Sheet, TextStyle, with_scene
 from drawn_world.words import pick_word, split_of
 from qwen2vl.spec.config import FACTOR
@@ -19,7 +19,6 @@ GOODS = (
     "paper pen book lamp cup plate bowl spoon fork knife pan pot brush comb towel shirt shoe sock hat scarf glove belt "
     "rope nail glue tape bulb plug toy ball doll card map stamp ticket flower seed mint nut cream yogurt melon cherry"
 )
-MAX_TURNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,14 @@ from PIL import Image, ImageDraw
 
 from drawn_world import palette
 from drawn_world.fonts import faces
-from drawn_world.item import Item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.reading.word_tasks import dress
-from drawn_world.shapes.shape_tasks import ask
-from drawn_world.wording import PAGE_KEYS
+from drawn_world.task import Task, without_ease
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
+
+KEYS = ("Name", "Date", "Total", "Room", "Code", "City", "Price", "Phone", "Item", "Order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str
 def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
     """Draw a page; with probability `ease` all pages have one size."""
     heading, _ = dress(rng, split, pick_word(rng, split))
-    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(PAGE_KEYS, rng.randint(2, 4)))
+    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(KEYS, rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
     height = rng.randint(max(4, len(entries) + 3), 8) * FACTOR
     width, height = (6 * FACTOR, 7 * FACTOR) if ease and rng.random() < ease else (width, height)
@@ -88,3 +90,25 @@ def _draw(rng: Random, split: str, size: tuple[int, int], heading: str, lines: l
     for index, line in enumerate(lines):
         face.write(image, line_size, line, (margin, y + index * step + rng.randint(0, 2)), ink)
     return image
+
+
+def page_lines(rng: Random, split: str, ease: float) -> Item:
+    """The text of a page from the top: small letters, all of them supervised."""
+    drawn = make_page(rng, split, ease)
+    lines = [drawn.heading, *(f"{key}: {value}" for key, value in drawn.entries)]
+    return dialogue_item("page_lines", drawn.image, [(ask(rng, "read_lines", ease), "\n".join(lines))])
+
+
+def page_dialogue(rng: Random, split: str, ease: float) -> Item:
+    """Questions about the heading and about every value of a page."""
+    drawn = make_page(rng, split, ease)
+    turns = [ask_heading(rng, drawn, ease), *(ask_value(rng, key, value, ease) for key, value in drawn.entries)]
+    rng.shuffle(turns)
+    return dialogue_item("page_dialogue", drawn.image, turns)
+
+
+TASKS = (
+    Task("page", without_ease(page), "ocr", exams=("nano",)),
+    Task("page_lines", page_lines, "ocr", lesson=True),
+    Task("page_dialogue", page_dialogue, "ocr", lesson=True),
+)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from drawn_world.charts.chart_data import MONTHS
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
-from drawn_world.item import Item, Maker
+from drawn_world.item import Item
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMNS,
     MAX_SIDE,
@@ -23,60 +24,11 @@ from drawn_world.typesetting import (
     fit_texts,
     whole_tokens,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "receipt_price": (
-        "How much is the {name}?",
-        "What is the price of the {name}?",
-        "How much does the {name} cost?",
-        "What is the cost of the {name}?",
-        "Read the price of the {name}.",
-        "What does the {name} cost?",
-    ),
-    "receipt_total": (
-        "What is the total?",
-        "Read the total.",
-        "How much is it in total?",
-        "How much does all cost?",
-        "How much is the total?",
-        "What does all cost in total?",
-    ),
-    "receipt_date": (
-        "What is the date?",
-        "Read the date.",
-        "Which date is on the receipt?",
-        "What is the date of the receipt?",
-        "Read the date of the receipt.",
-        "Which date does the receipt give?",
-    ),
-    "receipt_shop": (
-        "What is the name of the shop?",
-        "Which shop is this?",
-        "Read the name of the shop.",
-        "What is the shop called?",
-        "What does the receipt give as the shop?",
-        "Which shop is on the receipt?",
-    ),
-    "receipt_which": (
-        "What costs {price}?",
-        "Which item costs {price}?",
-        "Which item has the price {price}?",
-        "What is the item for {price}?",
-        "Which item is it for {price}?",
-        "What has the price {price}?",
-    ),
-    "receipt_lines": (
-        "Read the receipt.",
-        "Read all lines of the receipt.",
-        "What does the receipt say?",
-        "Read the receipt from the top.",
-        "Read the lines of the receipt.",
-        "What do all lines of the receipt say?",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 LAYOUTS: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "order": (
@@ -307,7 +259,9 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     return Receipt(image=image, scene=scene, shop=shop, date=date, goods=goods, layout=layout, lines=lines)
 
 
-MAKERS: dict[str, Maker] = {"receipt": receipt}
-LESSONS: dict[str, Maker] = {"receipt_lines": receipt_lines, "receipt_dialogue": receipt_dialogue}
-KINDS: dict[str, str] = {"receipt": "ocr", "receipt_lines": "ocr", "receipt_dialogue": "ocr"}
-WORDS: tuple[str, ...] = ("Total", "TOTAL", "total", "EUR", "USD", *MONTHS)
+WORDS = ("Total", "TOTAL", "total", "EUR", "USD", *MONTHS, *texts_of(QUESTIONS))
+TASKS = (
+    Task("receipt", receipt, "ocr", exams=("exam",), words=WORDS),
+    Task("receipt_lines", receipt_lines, "ocr", lesson=True, words=WORDS),
+    Task("receipt_dialogue", receipt_dialogue, "ocr", lesson=True, words=WORDS),
+)

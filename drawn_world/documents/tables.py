@@ -15,7 +15,8 @@ from PIL import Image
 from drawn_world import palette
 from drawn_world.charts.chart_data import DAYS
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
-from drawn_world.item import Item, Maker, image_item, text_truth
+from drawn_world.item import Item, image_item, text_truth
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMNS,
     MAX_SIDE,
@@ -26,35 +27,11 @@ from drawn_world.typesetting import (
     choose_style,
     whole_tokens,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "table_cell": (
-        "What is the {column} of {row}?",
-        "Read the {column} of {row}.",
-        "Which {column} does {row} have?",
-        "What does the table give as {column} of {row}?",
-        "What is written for the {column} of {row}?",
-        "Which {column} does the table give for {row}?",
-    ),
-    "table_which": (
-        "Which {first} has the {column} {value}?",
-        "What {first} has the {column} {value}?",
-        "Name the {first} with the {column} {value}.",
-        "Which {first} is it with the {column} {value}?",
-        "Which is the {first} with the {column} {value}?",
-    ),
-    "table_markdown": (
-        "Write the table as Markdown.",
-        "Read the table as Markdown.",
-        "Give the table as Markdown.",
-        "Write all rows of the table as Markdown.",
-        "Read all rows of the table as Markdown.",
-        "Give all rows as Markdown.",
-    ),
-}
+QUESTIONS = read_wordings("documents")
 FIRST = ("item", "name", "city", "team")
 """Headings of the first column, which names the rows."""
 OTHERS = ("price", "size", "age", "score", "year", "code", "day", "colour", "room")
@@ -225,7 +202,9 @@ def _draw_table(
     return sheet.finish(rng, size)
 
 
-MAKERS: dict[str, Maker] = {"table": table}
-LESSONS: dict[str, Maker] = {"table_rows": table_rows, "table_dialogue": table_dialogue}
-KINDS: dict[str, str] = {"table": "ocr", "table_rows": "ocr", "table_dialogue": "ocr"}
-WORDS: tuple[str, ...] = (*FIRST, *OTHERS, *(word.capitalize() for word in (*FIRST, *OTHERS)), *DAYS)
+WORDS = (*FIRST, *OTHERS, *(word.capitalize() for word in (*FIRST, *OTHERS)), *DAYS, *texts_of(QUESTIONS))
+TASKS = (
+    Task("table", table, "ocr", exams=("exam",), words=WORDS),
+    Task("table_rows", table_rows, "ocr", lesson=True, words=WORDS),
+    Task("table_dialogue", table_dialogue, "ocr", lesson=True, words=WORDS),
+)

@@ -1,7 +1,7 @@
-"""Articles: text and images in turn, each image followed by what it shows. A lesson of pre-training, without a question.
+"""Articles: images and sentences in turn, each sentence about the image before it. A lesson without a question.
 
-Records of them are documents, supervised in all of their text. They came when nano's vocabulary was settled: what they
-say besides is spelled.
+Their records are documents; all of the text is supervised. This lesson was added after nano's vocabulary was fixed, so
+it adds no words; a tokenizer spells new ones in parts.
 """
 
 from random import Random
@@ -10,46 +10,27 @@ from typing import Any
 from drawn_world.glyphs.emoji import pick_names, plural
 from drawn_world.glyphs.glyph_scenes import GlyphScene, pick_ground, place, render
 from drawn_world.glyphs.glyph_tasks import PLACING
-from drawn_world.item import Item, Maker, text_truth
+from drawn_world.item import Item, text_truth
 from drawn_world.shapes.shape_scenes import article
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, read_wordings
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "one": (
-        "Here is {thing}.",
-        "This is {thing}.",
-        "You see {thing}.",
-        "Here you see {thing}.",
-        "There is {thing} here.",
-    ),
-    "several": (
-        "Here are {number} {things}.",
-        "You see {number} {things}.",
-        "There are {number} {things}.",
-        "Here you see {number} {things}.",
-        "There are {number} {things} here.",
-    ),
-    "in_all": (
-        "That is {number} in all.",
-        "In all there are {number}.",
-        "There are {number} in all.",
-        "In all you see {number}.",
-        "You see {number} in all.",
-    ),
-}
-"""Its sentences: not questions, but worded by split like those."""
-MOST_IMAGES, MOST_THINGS = 4, 3
+QUESTIONS = read_wordings("articles")
 NUMBERS = ("no", "one", "two", "three")
-WORDS: tuple[str, ...] = ()
 
 
 def glyph_article(rng: Random, split: str, ease: float) -> Item:
-    """Two to four images of one to three things of a kind; the last sentence tells how many there were in all."""
-    count = 2 if rng.random() < ease else rng.randint(2, MOST_IMAGES)
-    scenes = [_of_one_kind(rng, split, ease) for _ in range(count)]
+    """Two to four images of one to three things of a kind; the last sentence gives the number of things in all."""
+    count = 2 if rng.random() < ease else rng.randint(2, 4)
+    scenes = [_one_kind(rng, split, ease) for _ in range(count)]
     content: list[dict[str, Any]] = []
     for scene in scenes:
-        sentence = _told(rng, split, ease, scene)
+        name, number = scene.glyphs[0].name, len(scene.glyphs)
+        if number == 1:
+            sentence = phrase(rng, QUESTIONS["one"], ease, split, thing=article(name))
+        else:
+            parts = {"number": NUMBERS[number], "things": plural(name)}
+            sentence = phrase(rng, QUESTIONS["several"], ease, split, **parts)
         content += [{"type": "image", "image": render(rng, scene)}, {"type": "text", "text": f"{sentence}\n"}]
     total = str(sum(len(scene.glyphs) for scene in scenes))
     answer = phrase(rng, QUESTIONS["in_all"], ease, split, number=total)
@@ -57,20 +38,11 @@ def glyph_article(rng: Random, split: str, ease: float) -> Item:
     return Item(task="glyph_article", messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 
 
-def _of_one_kind(rng: Random, split: str, ease: float) -> GlyphScene:
+def _one_kind(rng: Random, split: str, ease: float) -> GlyphScene:
     ground = pick_ground(rng, split, ease)
-    (name,) = pick_names(rng, 1, ease, (ground.first, ground.second))
-    number = 1 if rng.random() < ease else rng.randint(1, MOST_THINGS)
+    (name,) = pick_names(rng, 1, ease, ground.colours)
+    number = 1 if rng.random() < ease else rng.randint(1, 3)
     return place(rng, split, ease, [name] * number, ground, PLACING)
 
 
-def _told(rng: Random, split: str, ease: float, scene: GlyphScene) -> str:
-    name, number = scene.glyphs[0].name, len(scene.glyphs)
-    if number == 1:
-        return phrase(rng, QUESTIONS["one"], ease, split, thing=article(name))
-    return phrase(rng, QUESTIONS["several"], ease, split, number=NUMBERS[number], things=plural(name))
-
-
-MAKERS: dict[str, Maker] = {}
-LESSONS: dict[str, Maker] = {"glyph_article": glyph_article}
-KINDS: dict[str, str] = {"glyph_article": "interleaved"}
+TASKS = (Task("glyph_article", glyph_article, "interleaved", lesson=True),)

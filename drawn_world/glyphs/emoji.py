@@ -1,7 +1,7 @@
-"""Images of things from a colour emoji font: the table of names and the rasters. Needed to draw, never to run nano.
+"""Images of things from a colour emoji font: the table of names, and the rasters. Needed to draw, never to run nano.
 
-Each glyph is one code point with one name, so that any build of the font draws it without shaping. Not here: where
-glyphs stand (scenes) and what is asked about them (tasks).
+Each glyph is one code point with one name, so that every build of the font renders it without shaping. Not here: scenes
+of glyphs (glyph_scenes) and questions about them (glyph_tasks).
 """
 
 from functools import lru_cache
@@ -16,10 +16,8 @@ from drawn_world.palette import Rgb
 
 FONT = "NotoColorEmoji.ttf"
 NOMINAL = 109  # the font is bitmaps of this one size
-FAINT = 40  # of 255: what covers less is cut off, so that boxes end where eyes see an end
-MIN_CONTRAST, MIN_SHARE = 80, 0.4  # sum over channels; share of a glyph's pixels
 
-# From the easiest to tell apart to the rest: easier items use the first of them.
+# In order of how easy they are to distinguish: easier items use the first ones.
 # fmt: off
 EMOJI: dict[str, str] = {
     "dog": "🐶", "cat": "🐱", "apple": "🍎", "car": "🚗", "heart": "❤", "key": "🔑", "tree": "🌳", "sun": "☀",
@@ -48,22 +46,21 @@ EMOJI: dict[str, str] = {
 }
 # fmt: on
 NAMES = tuple(EMOJI)
-STEPS = ((1.0, 24), (0.5, 75), (0.0, len(NAMES)))  # ease, number of kinds
-_IRREGULAR = {"fish": "fish", "sheep": "sheep", "mouse": "mice", "leaf": "leaves", "dice": "dice"}
 
 
 def names_at(ease: float) -> tuple[str, ...]:
-    """The kinds an item of this ease is drawn from: 24 at 1, 75 at 0.5, all at 0, and evenly more between."""
-    for (easier, fewer), (harder, more) in pairwise(STEPS):
+    """The kinds that an item of this ease may show: 24 at ease 1, 75 at 0.5, all at 0, interpolated between."""
+    for (easier, fewer), (harder, more) in pairwise(((1.0, 24), (0.5, 75), (0.0, len(NAMES)))):
         if ease >= harder:
             return NAMES[: fewer + round((easier - ease) / (easier - harder) * (more - fewer))]
     raise ValueError(f"ease {ease} is below 0")
 
 
 def plural(name: str) -> str:
-    """More than one of a kind: dogs, buses, cherries, leaves."""
-    if name in _IRREGULAR:
-        return _IRREGULAR[name]
+    """The plural of a name: dogs, buses, cherries, leaves."""
+    irregular = {"fish": "fish", "sheep": "sheep", "mouse": "mice", "leaf": "leaves", "dice": "dice"}
+    if name in irregular:
+        return irregular[name]
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
     return f"{name[:-1]}ies" if name.endswith("y") and name[-2] not in "aeiou" else f"{name}s"
@@ -83,7 +80,7 @@ def _full_size(name: str) -> Image.Image:
 
 @lru_cache(maxsize=4096)
 def raster(name: str, side: int) -> Image.Image:
-    """The glyph as RGBA, its longer side about `side` pixels, cut to its own pixels. Shared: never draw on it.
+    """The glyph as RGBA, its longer side about `side` pixels, cropped to its pixels. Cached: do not draw on it.
 
     Raises Qwen2VLError when the font is not installed.
     """
@@ -95,27 +92,27 @@ def raster(name: str, side: int) -> Image.Image:
 
 
 def _cut(image: Image.Image) -> Image.Image:
-    """The image without its faint pixels, cut to the others: some glyphs have a halo."""
-    solid = image.getchannel("A").point(lambda cover: cover if cover >= FAINT else 0)
+    """The image without its faint pixels, cropped to the others: some glyphs have a halo that eyes do not see."""
+    solid = image.getchannel("A").point(lambda cover: cover if cover >= 40 else 0)
     image.putalpha(solid)
     return image.crop(solid.getbbox())
 
 
 @lru_cache(maxsize=256)
 def _sample(name: str) -> np.ndarray:
-    """Colours of its solid pixels at 16 pixels a side, int16 [pixels, 3]."""
+    """Colours of the solid pixels of a glyph of 16 pixels a side, int16 [pixels, 3]."""
     pixels = np.asarray(raster(name, 16)).reshape(-1, 4).astype(np.int16)
     return pixels[pixels[:, 3] > 127, :3]
 
 
 def stands_out(name: str, ground: Rgb) -> bool:
-    """Whether a good share of the glyph differs clearly from this ground: a cloud does not on white."""
-    differs = np.abs(_sample(name) - np.array(ground, dtype=np.int16)).sum(axis=1) >= MIN_CONTRAST
-    return bool(differs.mean() >= MIN_SHARE)
+    """Whether 40 % of a glyph's pixels differ clearly from a background; those of a cloud do not on white."""
+    differs = np.abs(_sample(name) - np.array(ground, dtype=np.int16)).sum(axis=1) >= 80
+    return bool(differs.mean() >= 0.4)
 
 
 def pick_names(rng: Random, count: int, ease: float, grounds: tuple[Rgb, ...]) -> list[str]:
-    """So many different kinds, all of which stand out from every one of the ground's colours."""
+    """Different kinds that all stand out from every colour of the background."""
     pool = names_at(ease)
     picked: list[str] = []
     while len(picked) < count:

@@ -1,13 +1,14 @@
-"""Where glyphs stand and on what: grounds and arrangements, both held out by split, and the images made of them.
+"""Scenes of glyphs: backgrounds and arrangements, both held out by split, and the images made from them.
 
-An easy form is a grid of equal cells with one glyph in each, on a nearly white ground; the full form has sizes, grounds
-and arrangements of its split. Not here: the glyphs (emoji) and what is asked about them (glyphs).
+The easy form is a grid of equal cells with one glyph in each, on a nearly white background; the full form has sizes,
+backgrounds and arrangements of its split. Not here: the glyphs (emoji) and the questions about them (glyph_tasks).
 """
 
 from collections.abc import Callable
 from colorsys import hls_to_rgb
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 from typing import Any
@@ -17,9 +18,10 @@ from PIL import Image
 
 from drawn_world import palette
 from drawn_world.glyphs.emoji import raster
-from drawn_world.item import Box
+from drawn_world.item import Box, Size
 from drawn_world.palette import Rgb
 from drawn_world.shapes.shape_scenes import apart, image_size
+from qwen2vl.spec.config import FACTOR
 
 SIDES: dict[str, tuple[int, ...]] = {
     "train": (*range(20, 27), *range(32, 41), *range(48, 59), *range(70, 85)),
@@ -29,26 +31,29 @@ SIDES: dict[str, tuple[int, ...]] = {
 """Longer sides of glyphs in pixels: those of val and test lie between those of training."""
 HUES = {"train": ((0.0, 0.28), (0.45, 0.75)), "val": ((0.31, 0.36), (0.78, 0.86)), "test": ((0.38, 0.43), (0.88, 0.97))}
 SHADES = {"train": ("plain", "plain", "down", "across"), "val": ("plain", "rising"), "test": ("plain", "falling")}
-"""Direction in which a gradient runs: what is plain differs by hue alone."""
+"""Directions of gradients; plain backgrounds of different splits differ only in hue."""
 LAYOUTS = {"train": ("free", "free", "row", "grid"), "val": ("rim",), "test": ("ring",)}
 GAP = 2  # pixels between any two glyphs
-MARGIN = 2  # a glyph's longer side leaves this much of its cell
-TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What lies behind the glyphs."""
+    """The background of a scene."""
 
     shade: str
     """"plain", or the direction of a gradient."""
     first: Rgb
     second: Rgb
-    """The same as `first` where plain."""
+    """Equal to `first` if the background is plain."""
     hue: float
-    """0..1, of both colours; -1 for the easy ground."""
+    """Hue of both colours, 0 to 1; -1 for the easy background."""
     noise: int
-    """Spread a channel."""
+    """Largest change of a channel by noise; 0 = none."""
+
+    @property
+    def colours(self) -> tuple[Rgb, Rgb]:
+        """Both colours."""
+        return self.first, self.second
 
 
 EASY = Ground(shade="plain", first=palette.EASY_GROUND, second=palette.EASY_GROUND, hue=-1, noise=0)
@@ -56,18 +61,19 @@ EASY = Ground(shade="plain", first=palette.EASY_GROUND, second=palette.EASY_GROU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glyph:
-    """One glyph where it stands."""
+    """One glyph at its place in an image."""
 
     name: str
     side: int
+    """Longer side in pixels."""
     x: int
-    """Left edge of its pixels."""
+    """Left edge in pixels."""
     y: int
-    """Top edge of its pixels."""
+    """Top edge in pixels."""
 
     @property
     def box_px(self) -> Box:
-        """Its pixels, right and bottom exclusive."""
+        """The box that encloses the glyph tightly."""
         width, height = raster(self.name, self.side).size
         return self.x, self.y, self.x + width, self.y + height
 
@@ -80,16 +86,16 @@ class Glyph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlyphScene:
-    """What is drawn."""
+    """The description of one image of glyphs."""
 
-    size: tuple[int, int]
+    size: Size
     ground: Ground
     layout: str
     """One of LAYOUTS, or "cells" for the easy form of every split."""
     glyphs: tuple[Glyph, ...]
 
     def facts(self) -> dict[str, Any]:
-        """The description that goes into an item's truth, JSON-able."""
+        """The JSON form of the description, for the truth of an item."""
         ground = self.ground
         return {
             "size": list(self.size),
@@ -103,23 +109,56 @@ class GlyphScene:
             "glyphs": [{"name": g.name, "side": g.side, "box_px": list(g.box_px)} for g in self.glyphs],
         }
 
+    def in_order(self) -> list[Glyph] | None:
+        """Glyphs from left to right, or None if two centres are less than 14 pixels (one patch) apart horizontally."""
+        ordered = sorted(self.glyphs, key=lambda glyph: glyph.centre[0])
+        clear = all(b.centre[0] - a.centre[0] >= FACTOR // 2 for a, b in pairwise(ordered))
+        return ordered if clear else None
+
+    def in_corner(self, corner: str) -> Glyph | None:
+        """The only glyph with its centre in this quarter of the image, for example "upper left", and well inside it."""
+        (width, height), (up, left) = self.size, (corner.startswith("upper"), corner.endswith("left"))
+        shares = [(g, g.centre[0] / width, g.centre[1] / height) for g in self.glyphs]
+        toward = [(g, x if left else 1 - x, y if up else 1 - y) for g, x, y in shares]  # 0 is at the corner
+        inside = [each for each in toward if max(each[1:]) < 0.55]
+        return inside[0][0] if len(inside) == 1 and max(inside[0][1:]) < 0.4 else None
+
+    def neighbour(self, b: Glyph, relation: str) -> tuple[Glyph, bool] | None:
+        """The nearest glyph in this relation to b, and whether others farther away are too; None if that is not clear.
+
+        It must be level with b within half a glyph, and all others on that side must be 1.5 times as far away.
+        """
+        ahead = []
+        for number, a in enumerate(self.glyphs):
+            right, down = a.centre[0] - b.centre[0], a.centre[1] - b.centre[1]
+            along = {"left of": -right, "right of": right, "above": -down, "below": down}[relation]
+            aside = abs(down if relation in ("left of", "right of") else right)
+            if aside < 2 * along:
+                ahead.append((along + aside, aside, along, number))
+        if not ahead:
+            return None
+        (distance, aside, _, number), *others = sorted(ahead)
+        nearest = self.glyphs[number]
+        clear = aside <= min(nearest.side, b.side) / 2 and all(other[0] >= 1.5 * distance for other in others)
+        return (nearest, any(off < 0.95 * along for _, off, along, _ in others)) if clear else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The two ends of a task's geometry."""
+    """The geometry of a task in its easy and its full form."""
 
     cells: tuple[int, int]
     """Columns and rows of the easy form."""
     cell: int
-    """Side of an easy cell in pixels: one or two visual tokens."""
+    """Side of a cell of the easy form in pixels: one or two visual tokens."""
     tokens: tuple[int, int]
-    """Fewest and most visual tokens a side of a full image."""
+    """Smallest and largest number of visual tokens on a side of a full image."""
     sides: tuple[int, int]
-    """Smallest and largest glyphs of a full image, in pixels."""
+    """Smallest and largest side of a glyph in a full image, in pixels."""
 
 
 def pick_ground(rng: Random, split: str, ease: float) -> Ground:
-    """A light, dark or middling ground in hues of the split; with probability `ease` always the same, nearly white one."""
+    """A light, dark or medium background in hues of the split; with probability `ease` the nearly white EASY."""
     if ease and rng.random() < ease:
         return EASY
     shade, hue = rng.choice(SHADES[split]), rng.uniform(*rng.choice(HUES[split]))
@@ -139,13 +178,8 @@ def _rgb(hue: float, light: float, colourful: float) -> Rgb:
 
 def place(rng: Random, split: str, ease: float, names: list[str], ground: Ground, form: Form) -> GlyphScene:
     """The named glyphs, in this order, in cells with probability `ease`, else in an arrangement of the split."""
-    if ease and rng.random() < ease:
-        return _in_cells(rng, ease, names, ground, form)
-    return _arranged(rng, split, names, ground, form)
-
-
-def _in_cells(rng: Random, ease: float, names: list[str], ground: Ground, form: Form) -> GlyphScene:
-    """Each glyph in a cell of its own; with probability `ease` it fills it, and with that again in its middle."""
+    if not ease or rng.random() >= ease:
+        return _arranged(rng, split, names, ground, form)
     columns, rows = form.cells
     cells = rng.sample(range(columns * rows), len(names))
     glyphs = tuple(
@@ -156,8 +190,8 @@ def _in_cells(rng: Random, ease: float, names: list[str], ground: Ground, form: 
 
 
 def in_cell(rng: Random, ease: float, name: str, cell: int, row: int, column: int) -> Glyph:
-    """A glyph in a cell of `cell` pixels a side: with probability `ease` it fills the cell, likewise in its middle."""
-    full = cell - MARGIN
+    """A glyph in a cell of `cell` pixels a side: with probability `ease` it fills the cell, and independently is centred."""
+    full = cell - 2
     side = full if rng.random() < ease else rng.choice(_sides("train", full * 3 // 4, full))
     middle = rng.random() < ease
     x, y = (room // 2 if middle else rng.randint(0, room) for room in (cell - e for e in raster(name, side).size))
@@ -166,12 +200,12 @@ def in_cell(rng: Random, ease: float, name: str, cell: int, row: int, column: in
 
 @lru_cache(maxsize=1024)
 def _sides(split: str, low: int, high: int) -> tuple[int, ...]:
-    """The sides of a split from low to high, or its smallest ones where it has none there."""
+    """The sides of a split from low to high, or its two smallest if it has none in that range."""
     return tuple(side for side in SIDES[split] if low <= side <= high) or SIDES[split][:2]
 
 
 def _arranged(rng: Random, split: str, names: list[str], ground: Ground, form: Form) -> GlyphScene:
-    """Draws sizes and places until the glyphs fit; after every failure the largest may be a tenth smaller."""
+    """Choose sizes and places until the glyphs fit; after every failure the largest side shrinks by a tenth."""
     low, high = form.sides
     while True:
         size = image_size(rng, *form.tokens)
@@ -184,18 +218,18 @@ def _arranged(rng: Random, split: str, names: list[str], ground: Ground, form: F
         high = max(low, high * 9 // 10)
 
 
-def _try_layout(
-    rng: Random, layout: str, size: tuple[int, int], wanted: list[tuple[str, int]]
-) -> tuple[Glyph, ...] | None:
-    """The glyphs (name, side) at spots of the layout in a random order, apart from each other, or None."""
+def _try_layout(rng: Random, layout: str, size: Size, wanted: list[tuple[str, int]]) -> tuple[Glyph, ...] | None:
+    """The glyphs (name, side) at spots of the layout, in random order and with gaps, or None if they do not fit."""
     rasters = [raster(name, side).size for name, side in wanted]
     pitch = max(map(max, rasters)) + GAP
-    spot = _SPOTS[layout](rng, (size[0] - pitch, size[1] - pitch), len(wanted), pitch)
+    spots = _Spots(rng, (size[0] - pitch, size[1] - pitch), len(wanted), pitch)
+    makers = {"free": spots.free, "row": spots.row, "grid": spots.grid, "rim": spots.rim, "ring": spots.ring}
+    spot = makers[layout]()
     placed: list[Glyph] = []
     boxes: list[Box] = []
     numbers = rng.sample(range(len(wanted)), len(wanted))
     for (name, side), (width, height), number in zip(wanted, rasters, numbers, strict=True):
-        for _ in range(TRIES):
+        for _ in range(20):
             across, down = spot(number)
             x, y = round(across + (pitch - width) / 2), round(down + (pitch - height) / 2)
             box = (x, y, x + width, y + height)
@@ -210,82 +244,92 @@ def _try_layout(
 
 
 Spot = Callable[[int], tuple[float, float]]
-"""Number of a glyph to the left upper corner of its field: another one at every call, as chance wants it."""
+"""Number of a glyph to the upper left corner of its field; chance gives another corner at every call."""
 
 
-def _free(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    return lambda number: (rng.uniform(0, room[0]), rng.uniform(0, room[1]))
+@dataclass(frozen=True, slots=True)
+class _Spots:
+    """The layouts: each method chooses an arrangement and returns its spots."""
 
+    rng: Random
+    room: Size
+    """Pixels over which the corners of fields can move."""
+    count: int
+    """Number of glyphs."""
+    pitch: int
+    """Side of a field in pixels."""
 
-def _steps(rng: Random, room: int, count: int, pitch: int) -> tuple[float, float]:
-    """Start and distance of `count` spots along `room` pixels, at least a pitch apart if there is room for that."""
-    widest = room / max(1, count - 1)
-    step = rng.uniform(min(pitch, widest), widest)
-    return rng.uniform(0, room - step * (count - 1)), step
+    def free(self) -> Spot:
+        """Anywhere."""
+        return lambda number: (self.rng.uniform(0, self.room[0]), self.rng.uniform(0, self.room[1]))
 
+    def _steps(self, axis: int, count: int) -> tuple[float, float]:
+        """Start and distance of spots along an axis, at least a pitch apart if there is room for that."""
+        widest = self.room[axis] / max(1, count - 1)
+        step = self.rng.uniform(min(self.pitch, widest), widest)
+        return self.rng.uniform(0, self.room[axis] - step * (count - 1)), step
 
-def _row(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """One after the other, a little up and down."""
-    left, step = _steps(rng, room[0], count, pitch)
-    top = rng.uniform(0, room[1])
-    return lambda number: (left + step * number, min(room[1], max(0, top + rng.uniform(-0.3, 0.3) * pitch)))
+    def row(self) -> Spot:
+        """In a horizontal row, a little up and down."""
+        left, step = self._steps(0, self.count)
+        top = self.rng.uniform(0, self.room[1])
 
+        def spot(number: int) -> tuple[float, float]:
+            y = top + self.rng.uniform(-0.3, 0.3) * self.pitch
+            return left + step * number, min(self.room[1], max(0, y))
 
-def _grid(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """In some of the cells of a grid, as many cells as there is room for."""
-    columns, rows = (1 + extent // pitch for extent in room)
-    (left, across), (top, down) = _steps(rng, room[0], columns, pitch), _steps(rng, room[1], rows, pitch)
-    cells = rng.sample(range(columns * rows), min(count, columns * rows))
+        return spot
 
-    def spot(number: int) -> tuple[float, float]:
-        row, column = divmod(cells[number % len(cells)], columns)
-        return left + across * column, top + down * row
+    def grid(self) -> Spot:
+        """In some of the cells of a grid of as many cells as there is room for."""
+        columns, rows = (1 + extent // self.pitch for extent in self.room)
+        (left, across), (top, down) = self._steps(0, columns), self._steps(1, rows)
+        cells = self.rng.sample(range(columns * rows), min(self.count, columns * rows))
 
-    return spot
+        def spot(number: int) -> tuple[float, float]:
+            row, column = divmod(cells[number % len(cells)], columns)
+            return left + across * column, top + down * row
 
+        return spot
 
-def _rim(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """Along the edge of the image, clockwise, equally far apart but for a little."""
-    width, height = room
-    start, length = rng.random(), 2 * (width + height)
+    def rim(self) -> Spot:
+        """Along the edge of the image, clockwise, at nearly equal distances."""
+        width, height = self.room
+        start, length = self.rng.random(), 2 * (width + height)
 
-    def spot(number: int) -> tuple[float, float]:
-        along = (start + (number + rng.uniform(-0.2, 0.2)) / count) % 1 * length
-        if along < width:
-            return along, 0
-        if along < width + height:
-            return width, along - width
-        if along < 2 * width + height:
-            return 2 * width + height - along, height
-        return 0, length - along
+        def spot(number: int) -> tuple[float, float]:
+            along = (start + (number + self.rng.uniform(-0.2, 0.2)) / self.count) % 1 * length
+            if along < width:
+                return along, 0
+            if along < width + height:
+                return width, along - width
+            if along < 2 * width + height:
+                return 2 * width + height - along, height
+            return 0, length - along
 
-    return spot
+        return spot
 
+    def ring(self) -> Spot:
+        """Around the middle of the image, at nearly equal distances."""
+        start, reach = self.rng.random(), self.rng.uniform(0.8, 1)
 
-def _ring(rng: Random, room: tuple[int, int], count: int, pitch: int) -> Spot:
-    """Around the middle of the image, equally far apart but for a little."""
-    start, reach = rng.random(), rng.uniform(0.8, 1)
+        def spot(number: int) -> tuple[float, float]:
+            angle = 2 * pi * (start + (number + self.rng.uniform(-0.15, 0.15)) / self.count)
+            return self.room[0] / 2 * (1 + reach * cos(angle)), self.room[1] / 2 * (1 + reach * sin(angle))
 
-    def spot(number: int) -> tuple[float, float]:
-        angle = 2 * pi * (start + (number + rng.uniform(-0.15, 0.15)) / count)
-        return room[0] / 2 * (1 + reach * cos(angle)), room[1] / 2 * (1 + reach * sin(angle))
-
-    return spot
-
-
-_SPOTS = {"free": _free, "row": _row, "grid": _grid, "rim": _rim, "ring": _ring}
+        return spot
 
 
 @lru_cache(maxsize=512)
 def _ramp(shade: str, size: tuple[int, int]) -> Image.Image:
-    """Coverage of the second colour of a gradient."""
+    """Coverage of the second colour of a gradient, 8 bits a pixel."""
     across, down = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
     share = {"down": down, "across": across, "rising": (across + 1 - down) / 2, "falling": (across + down) / 2}[shade]
     return Image.fromarray((share * 255).round().astype(np.uint8))
 
 
 def render(rng: Random, scene: GlyphScene) -> Image.Image:
-    """The image of a scene; `rng` only draws its noise."""
+    """The image of a scene; `rng` is used for noise only."""
     ground = scene.ground
     image = Image.new("RGB", scene.size, ground.first)
     if ground.shade != "plain":

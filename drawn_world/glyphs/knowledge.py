@@ -1,6 +1,6 @@
-"""What one knows of a thing without seeing it in the image: what it is, whether it flies, how many legs it has. Lessons only.
+"""Questions about a thing whose answer is not visible: its class, whether it flies, its number of legs. For training only.
 
-They came when nano's vocabulary was settled: what their questions and answers say besides is spelled.
+This lesson was added after nano's vocabulary was fixed, so it adds no words; a tokenizer spells new ones in parts.
 """
 
 from random import Random
@@ -8,40 +8,12 @@ from random import Random
 from drawn_world.glyphs.emoji import names_at, stands_out
 from drawn_world.glyphs.glyph_scenes import pick_ground, place, render
 from drawn_world.glyphs.glyph_tasks import NAMING
-from drawn_world.item import Item, Maker, image_item, text_truth
+from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes.shape_scenes import name_truths
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, read_wordings
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "kind": (
-        "What kind of thing is this?",
-        "Which kind of thing is this?",
-        "What kind of thing do you see?",
-        "Which kind of thing do you see?",
-        "Which kind of thing is shown here?",
-    ),
-    "is_a": (
-        "Is this {kind}?",
-        "Is this {kind}? Answer yes or no.",
-        "Yes or no: is this {kind}?",
-        "Do you see {kind}?",
-        "Do you see {kind}? Answer yes or no.",
-    ),
-    "flies": (
-        "Can it fly?",
-        "Is it a thing that can fly?",
-        "Can this thing fly?",
-        "Can it fly? Answer yes or no.",
-        "Yes or no: can this thing fly?",
-    ),
-    "legs": (
-        "How many legs does it have?",
-        "How many legs does this animal have?",
-        "What is the number of its legs?",
-        "Count the legs that it has.",
-        "Count the legs that this animal has.",
-    ),
-}
+QUESTIONS = read_wordings("knowledge")
 # fmt: off
 CLASSES: dict[str, tuple[str, ...]] = {
     "animal": (
@@ -70,55 +42,42 @@ LEGS: dict[int, tuple[str, ...]] = {
     8: ("spider",),
 }
 # fmt: on
-FLY = frozenset(
-    {"bird", "owl", "duck", "parrot", "bee", "butterfly", "ladybug", "bat", "plane", "helicopter", "rocket", "kite"}
+FLY = ("bird", "owl", "duck", "parrot", "bee", "butterfly", "ladybug", "bat", "plane", "helicopter", "rocket", "kite")
+STAY_DOWN = (
+    *(name for kind in ("animal", "fruit", "plant", "garment", "instrument") for name in CLASSES[kind]),
+    "penguin",
 )
-STAY_DOWN = frozenset(
-    {*CLASSES["animal"], *CLASSES["fruit"], *CLASSES["plant"], *CLASSES["garment"], *CLASSES["instrument"], "penguin"}
-)
-"""What surely does not fly; of an ant or a chicken one may dispute it."""
+"""Things that surely do not fly; whether an ant or a chicken does is open to dispute."""
 CLASS_OF = {name: kind for kind, names in CLASSES.items() for name in names}
-LEGS_OF = {name: number for number, names in LEGS.items() for name in names}
-KNOWN_OF = {"kind": CLASS_OF, "is_a": CLASS_OF, "flies": FLY | STAY_DOWN, "legs": LEGS_OF}
-WORDS: tuple[str, ...] = ()
+KNOWN = {
+    "kind": CLASS_OF,
+    "is_a": CLASS_OF,
+    "flies": dict.fromkeys(FLY, "yes") | dict.fromkeys(STAY_DOWN, "no"),
+    "legs": {name: str(number) for number, names in LEGS.items() for name in names},
+}
+"""Question to the answers for all things that it may ask about."""
 
 
 def glyph_know(rng: Random, split: str, ease: float) -> Item:
     """One thing, and one question whose answer cannot be seen. Ease 1: it fills an image of four visual tokens."""
     form, ground = rng.choice(tuple(QUESTIONS)), pick_ground(rng, split, ease)
-    known = [name for name in names_at(ease) if name in KNOWN_OF[form]]
-    clear = [name for name in known if stands_out(name, ground.first) and stands_out(name, ground.second)]
-    name = rng.choice(_balanced(rng, form, clear))
+    known = [name for name in names_at(ease) if name in KNOWN[form]]
+    clear = [name for name in known if all(stands_out(name, colour) for colour in ground.colours)]
+    # Every answer equally often: most animals have four legs.
+    groups = [[name for name in clear if KNOWN[form][name] == each] for each in dict.fromkeys(KNOWN[form].values())]
+    name = rng.choice(rng.choice([group for group in groups if group]))
     scene = place(rng, split, ease, [name], ground, NAMING)
     kind = CLASS_OF.get(name, "")
-    if form == "is_a" and rng.random() < 0.5:
-        kind = rng.choice([other for other in CLASSES if other != kind])
-    answer, *others = _answer(form, name, kind)
+    answers: tuple[str, ...] = (KNOWN[form][name],)
+    if form == "is_a":
+        yes = rng.random() >= 0.5
+        kind = kind if yes else rng.choice([other for other in CLASSES if other != kind])
+        answers = ("yes" if yes else "no",)
+    elif form == "kind":
+        answers = name_truths(kind)
     question = phrase(rng, QUESTIONS[form], ease, split, kind=name_truths(kind)[0] if kind else "")
-    truth = text_truth(answer, *others, scene=scene.facts())
-    return image_item("glyph_know", [render(rng, scene)], question, answer, truth)
+    truth = text_truth(*answers, scene=scene.facts())
+    return image_item("glyph_know", [render(rng, scene)], question, answers[0], truth)
 
 
-def _balanced(rng: Random, form: str, names: list[str]) -> list[str]:
-    """Of these names those of one answer, each answer as often as another: most animals have four legs."""
-    if form == "flies":
-        groups = [[name for name in names if (name in FLY) == yes] for yes in (True, False)]
-    elif form == "legs":
-        groups = [[name for name in names if LEGS_OF[name] == number] for number in LEGS]
-    else:
-        groups = [[name for name in names if CLASS_OF[name] == kind] for kind in CLASSES]
-    return rng.choice([group for group in groups if group])
-
-
-def _answer(form: str, name: str, kind: str) -> tuple[str, ...]:
-    """The answer, then what else is right."""
-    if form == "kind":
-        return name_truths(kind)
-    if form == "legs":
-        return (str(LEGS_OF[name]),)
-    return ("yes" if (CLASS_OF[name] == kind if form == "is_a" else name in FLY) else "no",)
-
-
-MAKERS: dict[str, Maker] = {}
-LESSONS: dict[str, Maker] = {"glyph_know": glyph_know}
-KINDS: dict[str, str] = {"glyph_know": "knowledge"}
+TASKS = (Task("glyph_know", glyph_know, "knowledge", lesson=True),)

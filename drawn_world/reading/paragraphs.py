@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
-from drawn_world.reading import placed_words, scripts
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.reading.word_tasks import dress
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMNS,
     MARGIN,
@@ -25,30 +25,11 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_line": (
-        "Read the line.",
-        "What does the line say?",
-        "What is written here?",
-        "Read the text.",
-        "What is written in the line?",
-        "What does the text say?",
-    ),
-    "read_paragraph": (
-        "Read the text.",
-        "Read all lines.",
-        "Read the lines from the top.",
-        "What do the lines say?",
-        "Read the text from the top.",
-        "What do all lines say?",
-    ),
-    **placed_words.QUESTIONS,
-    **scripts.QUESTIONS,
-}
+QUESTIONS = read_wordings("reading")
 LAYOUTS = {"train": ("left", "centre", "indent"), "val": ("right",), "test": ("hanging",)}
 """How the lines of a paragraph are aligned: "indent" moves the first line in, "hanging" all others."""
 
@@ -198,18 +179,9 @@ def _placed(
     return image, {"box_px": list(box), **made}
 
 
-MAKERS: dict[str, Maker] = {
-    "read_line": read_line,
-    "read_paragraph": read_paragraph,
-    **placed_words.MAKERS,
-    **scripts.MAKERS,
-}
-LESSONS: dict[str, Maker] = {"line_stack": line_stack, **placed_words.LESSONS, **scripts.LESSONS}
-KINDS: dict[str, str] = {
-    "read_line": "ocr",
-    "read_paragraph": "ocr",
-    "line_stack": "ocr",
-    **placed_words.KINDS,
-    **scripts.KINDS,
-}
-WORDS: tuple[str, ...] = scripts.WORDS
+WORDS = texts_of(QUESTIONS)
+TASKS = (
+    Task("read_line", read_line, "ocr", exams=("exam",), words=WORDS),
+    Task("read_paragraph", read_paragraph, "ocr", words=WORDS),
+    Task("line_stack", line_stack, "ocr", lesson=True, words=WORDS),
+)

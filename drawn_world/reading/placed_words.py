@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Box, Item, Maker, box_answer, image_item, place_truth, text_truth
+from drawn_world.item import MAX_TURNS, Box, Item, box_answer, image_item, place_truth, text_truth
 from drawn_world.shapes.shape_scenes import apart
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     COLUMN,
     COLUMNS,
@@ -23,33 +24,15 @@ from drawn_world.typesetting import (
     choose_style,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_in_box": (
-        "What is written in {box}?",
-        "Read the word in {box}.",
-        "Which word is in {box}?",
-        "What does {box} say?",
-        "What is the word in {box}?",
-        "Which word is written in {box}?",
-    ),
-    "find_word": (
-        "Where is the word {word}?",
-        "Find the word {word}.",
-        "Give the box of the word {word}.",
-        "Locate the word {word}.",
-        "Draw a box around the word {word}.",
-        "Detect the bounding box of the word {word}.",
-    ),
-}
+QUESTIONS = read_wordings("reading")
 BOX = "{box}"
 GAP = 6
 """Pixels between two words at least. A box that the user gives may be up to half of this too large on every side."""
-MAX_TURNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +190,9 @@ def _different_texts(rng: Random, split: str, count: int, longest: int) -> list[
     return texts
 
 
-MAKERS: dict[str, Maker] = {"read_in_box": read_in_box, "find_word": find_word}
-LESSONS: dict[str, Maker] = {"words_in_boxes": words_in_boxes}
-KINDS: dict[str, str] = {"read_in_box": "ocr", "find_word": "grounding", "words_in_boxes": "grounding"}
+WORDS = texts_of(QUESTIONS)
+TASKS = (
+    Task("read_in_box", read_in_box, "ocr", words=WORDS),
+    Task("find_word", find_word, "grounding", words=WORDS),
+    Task("words_in_boxes", words_in_boxes, "grounding", lesson=True, words=WORDS),
+)

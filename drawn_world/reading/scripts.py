@@ -7,7 +7,8 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.fonts import Face, faces
-from drawn_world.item import Item, Maker, dialogue_item, image_item, text_truth
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
+from drawn_world.task import Task
 from drawn_world.typesetting import (
     Sheet,
     choose_form,
@@ -17,20 +18,11 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import split_of
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "read_script": (
-        "Read the {script} text.",
-        "What does the {script} text say?",
-        "What is written here in {script}?",
-        "Read the text.",
-        "What is the {script} text?",
-        "Read what is written here in {script}.",
-    ),
-}
+QUESTIONS = read_wordings("reading")
 LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
 """Letters that look like Latin ones: a word of these alone would not show its alphabet."""
@@ -133,8 +125,9 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
     return image, question, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
 
 
-MAKERS: dict[str, Maker] = {"read_script": read_script}
-LESSONS: dict[str, Maker] = {"script_lines": script_lines}
-KINDS: dict[str, str] = {"read_script": "ocr", "script_lines": "ocr"}
-WORDS: tuple[str, ...] = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"])
+WORDS = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"], *texts_of(QUESTIONS))
 """Names in questions, and the letters, each of which takes two bytes."""
+TASKS = (
+    Task("read_script", read_script, "ocr", exams=("exam",), words=WORDS),
+    Task("script_lines", script_lines, "ocr", lesson=True, words=WORDS),
+)

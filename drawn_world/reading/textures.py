@@ -13,6 +13,7 @@ from drawn_world import wording
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.palette import COLOURS, luma
+from drawn_world.task import Task
 from drawn_world.wording import phrase
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
@@ -124,3 +125,6 @@ def write_over(rng: Random, image: Image.Image, face: Face, text_px: int, word: 
     image.paste(under_letters, (0, 0), mask)
     ImageDraw.Draw(image).text(origin, word, font=font, fill=ink)
     return edge
+
+
+TASKS = (Task("word_on_texture", word_on_texture, "ocr", lesson=True),)

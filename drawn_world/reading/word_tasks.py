@@ -11,8 +11,9 @@ from PIL import Image, ImageFilter
 from drawn_world import palette
 from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, text_truth
-from drawn_world.shapes.shape_tasks import ask
+from drawn_world.task import Task
 from drawn_world.typesetting import COLUMN, PLAIN_FAMILIES, TextStyle, choose_form, dark_on_light
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -155,3 +156,11 @@ def _draw_anywhere(rng: Random, style: TextStyle, text: str, height: int, width:
     x, y = rng.randint(1, max(1, width - across - 1)), rng.randint(1, max(1, height - high - 1))
     face.write(image, size, text, (x, y), style.ink)
     return image
+
+
+TASKS = (
+    Task("read_word", read_word, "ocr", exams=("nano", "exam")),
+    Task("read_number", read_number, "ocr", exams=("nano",)),
+    Task("read_lines", read_lines, "ocr", lesson=True),
+    Task("spaced_lines", spaced_lines, "ocr", lesson=True),
+)

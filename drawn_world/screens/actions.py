@@ -14,9 +14,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from drawn_world.item import Box, Item, Maker, dialogue_item, image_item
+from drawn_world.item import MAX_TURNS, Box, Item, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
@@ -31,52 +32,9 @@ ACTIONS = (
     Action(name="Type", description="write into the field at a point", parameters=(POINT, TEXT)),
     Action(name="Done", description="the screen is as wanted"),
 )
-MAX_TURNS = 6
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "press": (
-        "Press {label}.",
-        "Press the button {label}.",
-        "Tap {label}.",
-        "Tap the {label} button.",
-        "Please press the button {label}.",
-        "Press the {label} button.",
-        "Please tap the button {label}.",
-    ),
-    "open_tab": (
-        "Open the tab {label}.",
-        "Open the {label} tab.",
-        "Go to {label}.",
-        "Please open the tab {label}.",
-        "Go to the {label} tab.",
-        "Please go to the tab {label}.",
-    ),
-    "turn_on": (
-        "Turn on {label}.",
-        "Turn {label} on.",
-        "Switch on {label}.",
-        "Please turn on {label}.",
-        "Switch {label} on.",
-        "Please switch on {label}.",
-    ),
-    "turn_off": (
-        "Turn off {label}.",
-        "Turn {label} off.",
-        "Switch off {label}.",
-        "Please turn off {label}.",
-        "Switch {label} off.",
-        "Please switch off {label}.",
-    ),
-    "type": (
-        "Type {text} into {label}.",
-        "Write {text} into {label}.",
-        "Type {text} into the field {label}.",
-        "Please type {text} into {label}.",
-        "Write {text} into the field {label}.",
-        "Please write {text} into {label}.",
-    ),
-}
-WORDS: tuple[str, ...] = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text")
+QUESTIONS = read_wordings("actions")
+WORDS = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text", *texts_of(QUESTIONS))
 
 
 def next_action(rng: Random, split: str, ease: float) -> Item:
@@ -133,6 +91,7 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
     return answer, {"kind": "action", "name": name, "box_px": place, "text": text, "size": list(size)}
 
 
-MAKERS: dict[str, Maker] = {"next_action": next_action}
-LESSONS: dict[str, Maker] = {"action_dialogue": action_dialogue}
-KINDS: dict[str, str] = {"next_action": "agent", "action_dialogue": "agent"}
+TASKS = (
+    Task("next_action", next_action, "agent", exams=("exam",), words=WORDS),
+    Task("action_dialogue", action_dialogue, "agent", lesson=True, words=WORDS),
+)

@@ -11,14 +11,12 @@ from math import ceil
 from random import Random
 
 from drawn_world.browser import Shot, Tile, shoot
-from drawn_world.dialogues import MAX_TURNS
 from drawn_world.fonts import faces
-from drawn_world.item import Item, dialogue_item
+from drawn_world.item import MAX_TURNS, Item, dialogue_item
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets
-from drawn_world.shapes.shape_tasks import ask
+from drawn_world.screens.windows import LABELS, Screen, Widget, ask_point, ask_state, pick_widgets
 from drawn_world.typesetting import with_scene
-from drawn_world.wording import BUTTONS, FIELDS, TITLES
+from drawn_world.wording import ask
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -131,7 +129,8 @@ def draw_html_screens(rng: Random, split: str, count: int) -> list[Item]:
 def make_window(rng: Random, split: str) -> HtmlWindow:
     """Sample a title and two to five controls with different labels, in a style of the split."""
     style = rng.choice(sorted(STYLES[split]))
-    face, widgets, title = rng.choice(faces(split, mono=False)), pick_html_widgets(rng, split), rng.choice(TITLES)
+    face, widgets = rng.choice(faces(split, mono=False)), pick_html_widgets(rng, split)
+    title = rng.choice(LABELS["title"])
     size = rng.randint(6, 7) * FACTOR, height_for(len(widgets), rng.randint(0, 1))
     tile = Tile(
         html=f"<header><span>{title}</span><i></i></header><main>{controls_html(widgets, _control_html)}</main>",
@@ -155,9 +154,9 @@ def pick_html_widgets(rng: Random, split: str) -> list[Widget]:
         return pick_widgets(rng, split, most=5)
     fields = [
         Widget(kind="field", label=label, state=pick_word(rng, split))
-        for label in rng.sample(FIELDS, rng.randint(2, 4))
+        for label in rng.sample(LABELS["field"], rng.randint(2, 4))
     ]
-    return [*fields, Widget(kind="button", label=rng.choice(BUTTONS))]
+    return [*fields, Widget(kind="button", label=rng.choice(LABELS["button"]))]
 
 
 def controls_html(widgets: Sequence[Widget], control_html: Callable[[str, Widget], str]) -> str:

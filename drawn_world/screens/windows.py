@@ -10,12 +10,13 @@ from PIL import Image, ImageDraw
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.palette import Rgb, jitter
-from drawn_world.shapes.shape_tasks import ask
+from drawn_world.task import Task, without_ease
 from drawn_world.typesetting import PLAIN_FAMILIES
-from drawn_world.wording import BOXES, BUTTONS, CONTROL_LABELS, FIELDS, TABS, TITLES
+from drawn_world.wording import ask, read_wordings
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
+LABELS = read_wordings("windows")
 LAYOUTS = {"train": ("left", "flow", "spread"), "val": ("right",), "test": ("centre",)}
 THEMES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, button
     "train": (
@@ -170,7 +171,7 @@ def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = N
         size = rng.randint(140, 196), rng.randint(140, 196)
     else:
         size = rng.randint(5, 7) * FACTOR, rng.randint(5, 7) * FACTOR
-    title = rng.choice(TITLES)
+    title = rng.choice(LABELS["title"])
     image = Image.new("RGB", size, style.window)
     top = style.draw_title_bar(image, title)
     controls = _arrange(rng, pick_widgets(rng, split)[:most], style, layout, size, top + 4)
@@ -187,9 +188,9 @@ def make_cells(rng: Random, split: str, ease: float) -> Screen:
     plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
     (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
     style = WindowStyle(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
-    image, title = Image.new("RGB", (6 * FACTOR, 6 * FACTOR), window), rng.choice(TITLES)
+    image, title = Image.new("RGB", (6 * FACTOR, 6 * FACTOR), window), rng.choice(LABELS["title"])
     style.draw_title_bar(image, title)
-    labels = rng.sample(BUTTONS, 2 if rng.random() < ease else rng.randint(2, 5))
+    labels = rng.sample(LABELS["button"], 2 if rng.random() < ease else rng.randint(2, 5))
     controls = []
     for label, cell in zip(labels, rng.sample(range(2, 12), len(labels)), strict=True):
         widget = Widget(kind="button", label=label)
@@ -207,15 +208,15 @@ def pick_widgets(rng: Random, split: str, most: int | None = None) -> list[Widge
     They are one to three buttons, up to two checkboxes and a field, of which at most `most` are kept; sometimes two tabs
     come before them.
     """
-    widgets = [Widget(kind="button", label=label) for label in rng.sample(BUTTONS, rng.randint(1, 3))]
-    for label in rng.sample(BOXES, rng.choice((0, 1, 1, 2))):
+    widgets = [Widget(kind="button", label=label) for label in rng.sample(LABELS["button"], rng.randint(1, 3))]
+    for label in rng.sample(LABELS["checkbox"], rng.choice((0, 1, 1, 2))):
         widgets.append(Widget(kind="checkbox", label=label, state=rng.choice(("yes", "no"))))
     if rng.random() < 0.4 or len(widgets) == 1:
-        widgets.append(Widget(kind="field", label=rng.choice(FIELDS), state=pick_word(rng, split)))
+        widgets.append(Widget(kind="field", label=rng.choice(LABELS["field"]), state=pick_word(rng, split)))
     rng.shuffle(widgets)
     widgets = widgets[:most]
     if rng.random() < 0.25 and len(widgets) < 4:
-        widgets = [*(Widget(kind="tab", label=label) for label in rng.sample(TABS, 2)), *widgets]
+        widgets = [*(Widget(kind="tab", label=label) for label in rng.sample(LABELS["tab"], 2)), *widgets]
     return widgets
 
 
@@ -266,5 +267,8 @@ def ask_state(rng: Random, control: Control, ease: float = 0.0) -> tuple[str, st
 
 def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float = 0.0) -> tuple[str, str, str]:
     """A question for a point on a control, its answer, and the label that the question uses."""
-    label = rng.choice(CONTROL_LABELS[control.kind]).format(label=control.label)
+    label = rng.choice(LABELS[f"named_{control.kind}"]).format(label=control.label)
     return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
+
+
+TASKS = (Task("screen", without_ease(screen), "grounding", exams=("nano", "exam")),)

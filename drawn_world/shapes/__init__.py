@@ -1,1 +1,1 @@
-"""Shapes on a ground: names, counts, relations, places; two and three images of them."""
+"""Images of simple shapes: names, counts, relations, places; and comparisons of two or three images."""

@@ -1,6 +1,6 @@
 """The kinds of shapes and their masks.
 
-A mask is cut to its own pixels, so that the box of a shape is where its mask lies: tight by construction.
+A mask is cropped to its own pixels, so that the box of a shape is the box of its mask and always tight.
 """
 
 from functools import lru_cache
@@ -10,14 +10,15 @@ from PIL import Image, ImageDraw
 
 KINDS = ("circle", "square", "triangle", "star", "cross", "diamond", "ring")
 PLURALS = {kind: "crosses" if kind == "cross" else f"{kind}s" for kind in KINDS}
-TURNS = {"triangle": (0, 0, 180, 90, 270), "star": (0, 12, 24, 36)}  # degrees; the others would turn into each other
-
+TURNS = {"triangle": (0, 0, 180, 90, 270), "star": (0, 12, 24, 36)}
+"""Rotations in degrees; other kinds would look alike or like each other, as a square and a diamond do."""
 OVERSAMPLE = 4
+"""Masks are painted this much larger and reduced, for smooth edges."""
 
 
 @lru_cache(maxsize=2048)
 def mask(kind: str, side: int, turn: int = 0) -> Image.Image:
-    """Coverage of a shape as an 8-bit image of about side x side, cut to its pixels. Shared: never draw on it."""
+    """Coverage of a shape as an 8-bit image of about side x side, cropped to the shape. Cached: do not draw on it."""
     large = Image.new("L", (side * OVERSAMPLE, side * OVERSAMPLE))
     _paint(ImageDraw.Draw(large), kind, side * OVERSAMPLE, turn)
     small = large.reduce(OVERSAMPLE)

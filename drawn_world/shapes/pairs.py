@@ -1,149 +1,96 @@
-"""Two and three images: what differs, where the same shape is, which image has what; and counting to nine.
+"""Two and three images: what differs, where the same shape is, which image has a shape; and counting to nine.
 
-For training only: pair_rows, pair_dialogue, and two lessons in the simplest geometry for what stayed at chance without
-one: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (tasks).
+For training only: pair_rows, pair_dialogue, and two lessons in the simplest geometry for skills that were not learned
+without them: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (shape_tasks).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
-from typing import Any
 
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, Turn, image_item, images_part, talk, text_truth
+from drawn_world.item import Item, Size, Turn, image_item, images_part, talk, text_truth
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.pair_wording import QUESTIONS as QUESTIONS
 from drawn_world.shapes.shape_scenes import (
-    Placed,
     Scene,
-    apart,
     draw_scene,
-    in_cell,
+    fill_cells,
+    fits,
     make_shape,
     moved,
     name_truths,
     render,
     scatter,
+    turned_into,
 )
-from drawn_world.wording import phrase
+from drawn_world.task import Task
+from drawn_world.wording import phrase, read_wordings, texts_of
 from qwen2vl.spec.config import FACTOR
 
-Size = tuple[int, int]
 Name = tuple[str, str]  # colour, kind
 
-SMALL, MIDDLE = (2 * FACTOR, 2 * FACTOR), (3 * FACTOR, 3 * FACTOR)
+MIDDLE = (3 * FACTOR, 3 * FACTOR)
 ORDINALS = ("first", "second", "third")
-EASY_KINDS = ("circle", "cross", "square", "star", "triangle", "ring", "diamond")
-"""Those that are easily told apart first."""
-EASY_COLOURS = ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white")
-MAX_COUNT = 9
-
-WORDS: tuple[str, ...] = (*ORDINALS, "both", "neither", "missing", "new", "now", "is")
-
-
-def _ask(rng: Random, wording: str, split: str, ease: float, /, **parts: str) -> str:
-    return phrase(rng, QUESTIONS[wording], ease, split, **parts)
-
-
-def described(scene: Scene) -> dict[str, Any]:
-    """The JSON form of a scene, complete enough to draw it again."""
-    placed = [
-        {"kind": s.kind, "colour": s.colour, "rgb": list(s.rgb), "side": s.side, "turn": s.turn, "x": s.x, "y": s.y}
-        for s in scene.shapes
-    ]
-    return {"size": list(scene.size), "ground": list(scene.ground), "shapes": placed}
+BY_EASE = (
+    ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white"),
+    ("circle", "cross", "square", "star", "triangle", "ring", "diamond"),
+)
+"""Colours and kinds, those first that are the easiest to distinguish."""
+QUESTIONS = read_wordings("pairs")
+WORDS = (*ORDINALS, "both", "neither", "missing", "new", "now", "is", *texts_of(QUESTIONS))
 
 
 def _images(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
-    """All of them with light noise, one time in four."""
+    """The images of scenes; in one of four cases all have light noise."""
     drawn = [draw_scene(scene) for scene in scenes]
     return [palette.noisy(rng, each, rng.randint(2, 6)) for each in drawn] if rng.random() < 0.25 else drawn
 
 
 def _item(rng: Random, task: str, scenes: Sequence[Scene], question: str, *answers: str) -> Item:
-    """The first answer is supervised, all of them are right."""
-    truth = text_truth(*answers, scene={"images": [described(scene) for scene in scenes]})
+    """An item whose first answer is supervised; all answers count as right."""
+    truth = text_truth(*answers, scene={"images": [scene.described() for scene in scenes]})
     return image_item(task, _images(rng, scenes), question, answers[0], truth)
 
 
-def _distinct(rng: Random, count: int, ground: Rgb) -> list[Name]:
-    """No colour and no kind twice."""
-    colours, kinds = rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count)
-    return list(zip(colours, kinds, strict=True))
-
-
 def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease: float) -> Scene:
-    """Shapes that do not touch; with probability `ease` each fills a visual token of its own."""
+    """Shapes that do not touch; with probability `ease` each fills its own visual token."""
     if rng.random() >= ease:
         return scatter(rng, size, list(names), 16, 34 if len(names) < 4 else 28, ground)
-    columns, rows = size[0] // FACTOR, size[1] // FACTOR
-    cells = rng.sample(range(columns * rows), len(names))
-    placed = [
-        in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
-        for (colour, kind), cell in zip(names, cells, strict=True)
-    ]
-    return Scene(size=size, ground=ground, shapes=tuple(placed))
+    return fill_cells(rng, size, names, ground)
 
 
 def difference(rng: Random, split: str, ease: float) -> Item:
-    """The second image has one shape less or more, or one of another colour or kind: what is different, or which."""
-    size = (
-        MIDDLE
-        if rng.random() < ease
-        else rng.choice((MIDDLE, MIDDLE, (4 * FACTOR, 3 * FACTOR), (3 * FACTOR, 4 * FACTOR)))
-    )
+    """What is different, or which shape is: the second image has one less or more, or one of another colour or kind."""
+    sizes = (MIDDLE, MIDDLE, (4 * FACTOR, 3 * FACTOR), (3 * FACTOR, 4 * FACTOR))
+    size = MIDDLE if rng.random() < ease else rng.choice(sizes)
     ground, change = palette.background(rng, ease), rng.choice(("missing", "new", "colour", "kind"))
     count = 2 if rng.random() < ease else rng.randint(2, 4)
     while True:
         colours, kinds = rng.sample(palette.colours_on(ground), count + 1), rng.sample(shapes.KINDS, count + 1)
         full = _arranged(rng, size, list(zip(colours[1:], kinds[1:], strict=True)), ground, ease)
         old, *others = full.shapes
-        new = _as_now(rng, old, colours[0] if change == "colour" else "", kinds[0] if change == "kind" else "")
-        if _fits(size, new, others):
+        new = turned_into(rng, old, colours[0] if change == "colour" else "", kinds[0] if change == "kind" else "")
+        if fits(size, new, others):
             break
-    fewer, other = _with(full, others), _with(full, _shuffled(rng, [new, *others]))
+    fewer = replace(full, shapes=tuple(others))
+    other = replace(full, shapes=tuple(rng.sample([new, *others], count)))
     scenes = {"missing": (full, fewer), "new": (fewer, full)}.get(change, (full, other))
     if rng.random() < ease or rng.random() < 0.6:
         now = {"missing": "missing", "new": "new", "colour": f"now {new.colour}", "kind": f"now a {new.kind}"}[change]
-        return _item(rng, "difference", scenes, _ask(rng, "difference", split, ease), *_sentences(old.name, now))
-    answers = old.name, *name_truths(old.name), *name_truths(new.name)
-    return _item(rng, "difference", scenes, _ask(rng, "different_shape", split, ease), *answers)
-
-
-def _sentences(name: str, now: str) -> tuple[str, ...]:
-    return f"the {name} is {now}", f"{name} is {now}", f"the {name} is {now}."
-
-
-def _with(scene: Scene, placed: Sequence[Placed]) -> Scene:
-    return Scene(size=scene.size, ground=scene.ground, shapes=tuple(placed))
-
-
-def _shuffled(rng: Random, placed: list[Placed]) -> list[Placed]:
-    return rng.sample(placed, len(placed))
-
-
-def _as_now(rng: Random, old: Placed, colour: str, kind: str) -> Placed:
-    """The shape in another colour or of another kind ("" keeps it), about the same middle."""
-    rgb = palette.jitter(rng, palette.COLOURS[colour]) if colour else old.rgb
-    turn = rng.choice(shapes.TURNS.get(kind, (0,))) if kind else old.turn
-    kind, colour = kind or old.kind, colour or old.colour
-    extent = shapes.mask(kind, old.side, turn).size
-    x, y = (int(middle - length / 2) for middle, length in zip(old.centre, extent, strict=True))
-    return Placed(kind=kind, colour=colour, rgb=rgb, side=old.side, turn=turn, x=x, y=y)
-
-
-def _fits(size: Size, shape: Placed, others: Sequence[Placed]) -> bool:
-    x1, y1, x2, y2 = shape.box_px
-    inside = x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]
-    return inside and all(apart(shape.box_px, other.box_px, 1) for other in others)
+        question = phrase(rng, QUESTIONS["difference"], ease, split)
+        answers = f"the {old.name} is {now}", f"{old.name} is {now}", f"the {old.name} is {now}."
+        return _item(rng, "difference", scenes, question, *answers)
+    question = phrase(rng, QUESTIONS["different_shape"], ease, split)
+    return _item(rng, "difference", scenes, question, old.name, *name_truths(old.name), *name_truths(new.name))
 
 
 def same_object(rng: Random, split: str, ease: float) -> Item:
-    """Three images of one shape each: which has the same shape, or the same colour, as the first.
+    """Three images of one shape each; the question is which has the same shape, or the same colour, as the first.
 
-    With probability `ease` exactly one of the two others; else one, both or neither.
+    With probability `ease` exactly one of the two others has; else one, both or neither.
     """
     what, ground = rng.choice(("shape", "colour")), palette.background(rng, ease)
     colours = palette.colours_on(ground)
@@ -158,55 +105,53 @@ def same_object(rng: Random, split: str, ease: float) -> Item:
     one_ground = rng.random() < 0.5 + ease / 2
     scenes = []
     for name in names:
-        own = ground if one_ground else _ground_for(rng, name[0])
-        scenes.append(_one_shape(rng, name, own, ease))
-    return _item(rng, "same_object", scenes, _ask(rng, "same_object", split, ease, what=what), answer, f"the {answer}")
+        if not one_ground:
+            ground = palette.background(rng)
+            while name[0] not in palette.colours_on(ground):
+                ground = palette.background(rng)
+        scenes.append(_one_shape(rng, name, ground, ease))
+    question = phrase(rng, QUESTIONS["same_object"], ease, split, what=what)
+    return _item(rng, "same_object", scenes, question, answer, f"the {answer}")
 
 
 def _alike(rng: Random, value: str, pool: Sequence[str], alike: bool) -> str:
+    """The same value, or another one of the pool."""
     return value if alike else rng.choice([each for each in pool if each != value])
-
-
-def _ground_for(rng: Random, colour: str) -> Rgb:
-    """A ground on which this colour stands out."""
-    while True:
-        ground = palette.background(rng)
-        if colour in palette.colours_on(ground):
-            return ground
 
 
 def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
     """One shape anywhere; with probability `ease` in the first visual token of the smallest image."""
+    small = (2 * FACTOR, 2 * FACTOR)
     if rng.random() < ease:
-        shape = in_cell(make_shape(rng, name[1], name[0], FACTOR - 3), 0, 0)
-        return Scene(size=SMALL, ground=ground, shapes=(shape,))
-    size = rng.choice((SMALL, (3 * FACTOR, 2 * FACTOR), MIDDLE))
+        return fill_cells(rng, small, [name], ground, [0])
+    size = rng.choice((small, (3 * FACTOR, 2 * FACTOR), MIDDLE))
     return scatter(rng, size, [name], 20, min(size) - 8, ground)
 
 
 def which_picture(rng: Random, split: str, ease: float) -> Item:
-    """Two or three images: which one has a shape of a colour, or more shapes than the others."""
+    """Two or three images; the question is which one has a shape of a colour, or more shapes than the others."""
     count = 2 if rng.random() < ease else rng.randint(2, 3)
     return (_which_has if rng.random() < 0.6 else _which_more)(rng, split, ease, count)
 
 
 def _which_has(rng: Random, split: str, ease: float, count: int) -> Item:
-    """Away from ease 1 the others show the kind in another colour or another kind in the colour."""
+    """Below ease 1 the other images show the same kind in another colour, or another kind in the same colour."""
     ground, where = palette.background(rng, ease), rng.randrange(count)
     colours = palette.colours_on(ground)
     colour, kind = rng.choice(colours), rng.choice(shapes.KINDS)
     scenes = []
     for index in range(count):
         names = [(colour, kind)] if index == where else []
-        lure = rng.random() >= ease and index != where
-        if lure:
+        if rng.random() >= ease and index != where:
             other_kind, other_colour = _alike(rng, kind, shapes.KINDS, False), _alike(rng, colour, colours, False)
             names.append(rng.choice(((colour, other_kind), (other_colour, kind))))
         while len(names) < 1 or (len(names) < 3 and rng.random() < 0.5 * (1 - ease)):
             names.append((_alike(rng, colour, colours, False), _alike(rng, kind, shapes.KINDS, False)))
         scenes.append(_arranged(rng, MIDDLE, names, ground, ease))
     name = f"{colour} {kind}"
-    return _item(rng, "which_picture", scenes, _ask(rng, "which_has", split, ease, thing=name), *_ordinal(where))
+    return _item(
+        rng, "which_picture", scenes, phrase(rng, QUESTIONS["which_has"], ease, split, thing=name), *_ordinal(where)
+    )
 
 
 def _which_more(rng: Random, split: str, ease: float, count: int) -> Item:
@@ -216,7 +161,7 @@ def _which_more(rng: Random, split: str, ease: float, count: int) -> Item:
     numbers = [most if index == where else rng.randint(1, most - gap) for index in range(count)]
     pool = [(colour, kind) for colour in palette.colours_on(ground) for kind in shapes.KINDS]
     scenes = [_arranged(rng, MIDDLE, rng.sample(pool, number), ground, ease) for number in numbers]
-    question = _ask(rng, "which_more" if count == 2 else "which_most", split, ease)
+    question = phrase(rng, QUESTIONS["which_more" if count == 2 else "which_most"], ease, split)
     return _item(rng, "which_picture", scenes, question, *_ordinal(where))
 
 
@@ -225,7 +170,10 @@ def _ordinal(index: int) -> tuple[str, str, str]:
 
 
 def pair_rows(rng: Random, split: str, ease: float) -> Item:
-    """The shapes of two images in reading order: four an image at ease 1, each a visual token, else two rows of up to four."""
+    """The names of all shapes of two images in reading order.
+
+    Four shapes an image at ease 1, each in one visual token; else one or two rows of up to four.
+    """
     ground, simple = palette.background(rng, ease), rng.random() < ease
     columns, rows = (4, 1) if simple else rng.choice(((4, 1), (2, 2), (3, 2), (4, 2)))
     cell = FACTOR if rng.random() < ease else rng.randint(FACTOR, 36)
@@ -233,11 +181,11 @@ def pair_rows(rng: Random, split: str, ease: float) -> Item:
     lines = [
         f"{which}: {', '.join(s.name for s in scene.shapes)}" for which, scene in zip(ORDINALS, scenes, strict=False)
     ]
-    return _lesson(rng, "pair_rows", scenes, [(_ask(rng, "pair_rows", split, ease), "\n".join(lines))])
+    return _lesson(rng, "pair_rows", scenes, [(phrase(rng, QUESTIONS["pair_rows"], ease, split), "\n".join(lines))])
 
 
 def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: float) -> Scene:
-    """A shape in every cell: in its middle with probability `ease`, else anywhere within."""
+    """A scene with a shape in every cell: in its middle with probability `ease`, else anywhere inside."""
     placed, colours, aligned = [], palette.colours_on(ground), rng.random() < ease
     for index in range(columns * rows):
         side = cell - 3 if aligned else rng.randint(18, cell - 3)
@@ -249,16 +197,19 @@ def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: fl
 
 
 def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Turn]) -> Item:
-    told = {"images": [described(scene) for scene in scenes]}
-    return talk(task, images_part(_images(rng, scenes)), turns, scene=told)
+    """A dialogue about some scenes."""
+    description = {"images": [scene.described() for scene in scenes]}
+    return talk(task, images_part(_images(rng, scenes)), turns, scene=description)
 
 
 def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Two images of one to three shapes, some of them in both: four to six questions about one or both."""
+    """Four to six questions about two images of one to three shapes, some of which are in both."""
     ground, scenes = palette.background(rng, ease), []
     earlier: list[Name] = []
     for _ in range(2):
-        names = _distinct(rng, rng.randint(1, 3), ground)
+        count = rng.randint(1, 3)
+        colours, kinds = rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count)
+        names = list(zip(colours, kinds, strict=True))
         if earlier and rng.random() < 0.7:
             kept = rng.choice(earlier)
             names = [kept, *(name for name in names if kept[0] != name[0] and kept[1] != name[1])]
@@ -271,9 +222,9 @@ def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
 def _about_one(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -> list[Turn]:
     turns: list[Turn] = []
     for which, scene in zip(ORDINALS, scenes, strict=False):
-        turns.append((_ask(rng, "count_in", split, ease, which=which), str(len(scene.shapes))))
+        turns.append((phrase(rng, QUESTIONS["count_in"], ease, split, which=which), str(len(scene.shapes))))
         shape = rng.choice(scene.shapes)
-        turns.append((_ask(rng, "colour_in", split, ease, kind=shape.kind, which=which), shape.colour))
+        turns.append((phrase(rng, QUESTIONS["colour_in"], ease, split, kind=shape.kind, which=which), shape.colour))
     return turns
 
 
@@ -282,69 +233,73 @@ def _about_both(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -
     kinds = [{shape.kind for shape in scene.shapes} for scene in scenes]
     turns = []
     if len(names[0]) != len(names[1]):
-        turns.append((_ask(rng, "which_more", split, ease), ORDINALS[len(names[1]) > len(names[0])]))
+        turns.append((phrase(rng, QUESTIONS["which_more"], ease, split), ORDINALS[len(names[1]) > len(names[0])]))
     for index in range(2):
         alone = [name for name in names[index] if name not in names[1 - index]]
         if alone:
-            turns.append((_ask(rng, "which_has", split, ease, thing=rng.choice(alone)), ORDINALS[index]))
+            turns.append((phrase(rng, QUESTIONS["which_has"], ease, split, thing=rng.choice(alone)), ORDINALS[index]))
     both, one = sorted(kinds[0] & kinds[1]), sorted(kinds[0] ^ kinds[1])
-    if both and one:  # as often yes as no
+    if both and one:  # yes and no equally often
         yes = rng.random() < 0.5
         kind = rng.choice(both if yes else one)
-        turns.append((_ask(rng, "in_both", split, ease, kind=kind), "yes" if yes else "no"))
+        turns.append((phrase(rng, QUESTIONS["in_both"], ease, split, kind=kind), "yes" if yes else "no"))
     return turns
 
 
 def equal_cells(rng: Random, split: str, ease: float) -> Item:
-    """Two images of one shape each: name both, same colour?, same shape? Ease 1: two colours, two kinds, one place.
+    """Two images of one shape each; questions ask for both names, and whether colours and kinds are equal.
 
-    Names come first in half of the items, so that equality is answered from words there, and last in the others.
+    In half of the items the names come first, so that equality follows from their text; in the others they come last.
+    Ease 1: two colours, two kinds, one place.
     """
     ground = palette.background(rng, ease)
-    known = 2 + round((1 - ease) * (len(EASY_KINDS) - 2)), 2 + round((1 - ease) * (len(EASY_COLOURS) - 2))
-    kinds, colours = EASY_KINDS[: known[0]], [each for each in EASY_COLOURS if each in palette.colours_on(ground)]
-    colours = colours[: max(2, known[1])]
+    num_colours, num_kinds = (2 + round((1 - ease) * (len(pool) - 2)) for pool in BY_EASE)
+    colours = [each for each in BY_EASE[0] if each in palette.colours_on(ground)][:num_colours]
+    kinds = BY_EASE[1][:num_kinds]
     same_colour, same_kind = rng.random() < 0.5, rng.random() < 0.5
     first = rng.choice(colours), rng.choice(kinds)
     second = _alike(rng, first[0], colours, same_colour), _alike(rng, first[1], kinds, same_kind)
     scenes = [_one_shape(rng, name, ground, ease) for name in (first, second)]
     equal = [
-        (_ask(rng, "same_colour", split, ease), "yes" if same_colour else "no"),
-        (_ask(rng, "same_shape", split, ease), "yes" if same_kind else "no"),
+        (phrase(rng, QUESTIONS["same_colour"], ease, split), "yes" if same_colour else "no"),
+        (phrase(rng, QUESTIONS["same_shape"], ease, split), "yes" if same_kind else "no"),
     ]
     equal = equal if rng.random() < ease else rng.sample(equal, 2)
-    names = _ask(rng, "name_both", split, ease), ", ".join(scene.shapes[0].name for scene in scenes)
+    names = phrase(rng, QUESTIONS["name_both"], ease, split), ", ".join(scene.shapes[0].name for scene in scenes)
     return _lesson(rng, "equal_cells", scenes, [names, *equal] if rng.random() < 0.5 else [*equal, names])
 
 
 def count_rows(rng: Random, split: str, ease: float) -> Item:
-    """One to nine shapes of a kind, counted aloud ("1 2 3") and asked for their number, in either order.
+    """One to nine shapes; one question asks to count aloud ("1 2 3"), one for the number, in either order.
 
-    Ease 1: cells of one size of image filled in reading order, so that the number is where the row ends. Then cells
-    anywhere, and free places at last.
+    Ease 1: shapes fill cells of one size of image in reading order, so that the position of the last shape gives the
+    number. With less ease they fill random cells, then lie anywhere.
     """
     scene, things = _many(rng, ease, easy=rng.random() < ease, in_order=rng.random() < ease)
     number = len(scene.shapes)
     turns = [
-        (_ask(rng, "count_aloud", split, ease, things=things), " ".join(str(each + 1) for each in range(number))),
-        (_ask(rng, "how_many", split, ease, things=things), str(number)),
+        (
+            phrase(rng, QUESTIONS["count_aloud"], ease, split, things=things),
+            " ".join(str(each + 1) for each in range(number)),
+        ),
+        (phrase(rng, QUESTIONS["how_many"], ease, split, things=things), str(number)),
     ]
-    told = {"images": [described(scene)], "things": things}
-    return talk("count_rows", images_part([render(rng, scene)]), rng.sample(turns, 2), scene=told)
+    description = {"images": [scene.described()], "things": things}
+    return talk("count_rows", images_part([render(rng, scene)]), rng.sample(turns, 2), scene=description)
 
 
 def count_nine(rng: Random, split: str, ease: float) -> Item:
-    """How many shapes there are, one to nine: in free places, in cells with probability `ease`."""
+    """The number of shapes, one to nine; they lie anywhere or, with probability `ease`, in cells."""
     scene, things = _many(rng, ease, easy=rng.random() < ease, in_order=False)
     number = str(len(scene.shapes))
-    truth = text_truth(number, scene={"images": [described(scene)], "things": things})
-    question = _ask(rng, "how_many", split, ease, things=things)
+    truth = text_truth(number, scene={"images": [scene.described()], "things": things})
+    question = phrase(rng, QUESTIONS["how_many"], ease, split, things=things)
     return image_item("count_nine", [render(rng, scene)], question, number, truth)
 
 
 def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scene, str]:
-    """A scene of one to nine shapes and what they are called; easy: in cells that they fill."""
-    number, ground = rng.randint(1, MAX_COUNT), palette.background(rng, ease)
+    """A scene of one to nine shapes, and the word for them; easy: each fills a cell."""
+    number, ground = rng.randint(1, 9), palette.background(rng, ease)
     colours = palette.colours_on(ground)
     one_kind, one_colour = rng.random() < max(ease, 0.6), rng.random() < max(ease, 0.4)
     kind, colour = rng.choice(shapes.KINDS), rng.choice(colours)
@@ -355,27 +310,20 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
     if easy:
         columns, rows = (3, 3) if rng.random() < ease else rng.choice(((3, 3), (4, 3), (4, 4), (5, 4)))
         cells = range(number) if in_order else rng.sample(range(columns * rows), number)
-        placed = [
-            in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
-            for (colour, kind), cell in zip(names, cells, strict=True)
-        ]
-        scene = Scene(size=(columns * FACTOR, rows * FACTOR), ground=ground, shapes=tuple(placed))
+        scene = fill_cells(rng, (columns * FACTOR, rows * FACTOR), names, ground, cells)
     else:
         size = rng.randint(4, 6) * FACTOR, rng.randint(4, 6) * FACTOR
         scene = scatter(rng, size, names, 16, 40 if number < 5 else 30, ground)
     return scene, shapes.PLURALS[kind] if one_kind else "shapes"
 
 
-MAKERS: dict[str, Maker] = {
-    "difference": difference,
-    "same_object": same_object,
-    "which_picture": which_picture,
-    "count_nine": count_nine,
-}
-LESSONS: dict[str, Maker] = {
-    "pair_rows": pair_rows,
-    "pair_dialogue": pair_dialogue,
-    "equal_cells": equal_cells,
-    "count_rows": count_rows,
-}
-KINDS: dict[str, str] = dict.fromkeys((*MAKERS, *LESSONS), "multi_image") | {"count_nine": "vqa", "count_rows": "vqa"}
+TASKS = (
+    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",), words=WORDS),
+    Task("same_object", same_object, "multi_image", needs_fonts=False, words=WORDS),
+    Task("which_picture", which_picture, "multi_image", needs_fonts=False, words=WORDS),
+    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",), words=WORDS),
+    Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
+    Task("count_rows", count_rows, "vqa", lesson=True, needs_fonts=False, words=WORDS),
+)

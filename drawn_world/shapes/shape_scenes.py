@@ -1,49 +1,58 @@
-"""A scene is a description: ground and placed shapes. Images and truths both come from it.
+"""Scenes of shapes. A scene describes a background and placed shapes; images and truths both come from it.
 
-Not here: questions (tasks, pairs), and how shapes move (videos).
+Not here: questions about scenes (shape_tasks, shape_lessons, pairs), and how shapes move (videos).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Box
+from drawn_world.item import Box, Size
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from qwen2vl.spec.config import FACTOR
 
+OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+RELATIONS = tuple(OPPOSITE_RELATION)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """One shape where it stands."""
+    """One shape at its place in an image."""
 
     kind: str
+    """One of kinds.KINDS."""
     colour: str
-    """Its name."""
+    """Name of the colour, one of palette.COLOURS."""
     rgb: Rgb
+    """The colour as it is drawn, near the named one."""
     side: int
+    """Longer side in pixels."""
     turn: int
+    """Rotation in degrees."""
     x: int
-    """Left edge of its pixels."""
+    """Left edge in pixels."""
     y: int
-    """Top edge of its pixels."""
+    """Top edge in pixels."""
 
     @property
     def mask(self) -> Image.Image:
-        """Its coverage, cut to its pixels."""
+        """Coverage of the shape, 8 bits a pixel, cropped to the shape."""
         return shapes.mask(self.kind, self.side, self.turn)
 
     @property
     def box_px(self) -> Box:
-        """Its pixels, right and bottom exclusive."""
+        """The box that encloses the shape tightly."""
         width, height = self.mask.size
         return self.x, self.y, self.x + width, self.y + height
 
     @property
     def name(self) -> str:
-        """Colour and kind, e.g. "red circle"."""
+        """Colour and kind, for example "red circle"."""
         return f"{self.colour} {self.kind}"
 
     @property
@@ -55,27 +64,36 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What is drawn."""
+    """The description of one image of shapes."""
 
-    size: tuple[int, int]
+    size: Size
     ground: Rgb
     shapes: tuple[Placed, ...]
 
+    def described(self) -> dict[str, Any]:
+        """The JSON form, complete enough to draw the scene again."""
+        placed = [
+            {"kind": s.kind, "colour": s.colour, "rgb": list(s.rgb), "side": s.side, "turn": s.turn, "x": s.x, "y": s.y}
+            for s in self.shapes
+        ]
+        return {"size": list(self.size), "ground": list(self.ground), "shapes": placed}
+
 
 def article(name: str) -> str:
-    """ "red circle" -> "a red circle"."""
+    """The name with its article: "a red circle", "an apple"."""
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def name_truths(name: str) -> tuple[str, str, str]:
-    """The ways to say a shape that count as right."""
+    """The ways to name a thing that count as right: "a red circle", "red circle", "the red circle"."""
     return article(name), name, f"the {name}"
 
 
-def image_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int, int]:
-    """Width and height between low and high tokens a side; about one in seven is not a multiple of 28.
+def image_size(rng: Random, low: int, high: int, ease: float = 0.0) -> Size:
+    """Width and height between low and high visual tokens a side; about one in seven is not a multiple of 28 pixels.
 
-    With probability `ease` always 4 x 4 tokens: boxes are shares of the size, so one size is where they are learnt.
+    With probability `ease` always 4 x 4 tokens: answers give boxes as shares of the size, which is easier to learn where
+    the size is always the same.
     """
     if ease and rng.random() < ease:
         return 4 * FACTOR, 4 * FACTOR
@@ -85,14 +103,14 @@ def image_size(rng: Random, low: int, high: int, ease: float = 0.0) -> tuple[int
 
 
 def make_shape(rng: Random, kind: str, colour: str, side: int) -> Placed:
-    """A shape of this kind and colour at the upper left corner; place it afterwards."""
+    """A shape of this kind and colour at the upper left corner, to be moved afterwards."""
     turn = rng.choice(shapes.TURNS.get(kind, (0,)))
     rgb = palette.jitter(rng, palette.COLOURS[colour])
     return Placed(kind=kind, colour=colour, rgb=rgb, side=side, turn=turn, x=0, y=0)
 
 
 def moved(shape: Placed, x: int, y: int) -> Placed:
-    """The same shape elsewhere (dataclasses.replace costs three times as much)."""
+    """The same shape at another place (dataclasses.replace costs three times as much)."""
     return Placed(kind=shape.kind, colour=shape.colour, rgb=shape.rgb, side=shape.side, turn=shape.turn, x=x, y=y)
 
 
@@ -102,13 +120,46 @@ def in_cell(shape: Placed, column: int, row: int) -> Placed:
     return moved(shape, column * FACTOR + (FACTOR - width) // 2, row * FACTOR + (FACTOR - height) // 2)
 
 
+def fill_cells(
+    rng: Random, size: Size, names: Sequence[tuple[str, str]], ground: Rgb, cells: Sequence[int] | None = None
+) -> Scene:
+    """A scene of (colour, kind) shapes that each fill one visual token.
+
+    cells: numbers of the tokens in reading order, one for each shape; None chooses them at random.
+    """
+    columns, rows = size[0] // FACTOR, size[1] // FACTOR
+    cells = cells or rng.sample(range(columns * rows), len(names))
+    placed = [
+        in_cell(make_shape(rng, kind, colour, FACTOR - 3), cell % columns, cell // columns)
+        for (colour, kind), cell in zip(names, cells, strict=True)
+    ]
+    return Scene(size=size, ground=ground, shapes=tuple(placed))
+
+
+def turned_into(rng: Random, old: Placed, colour: str = "", kind: str = "") -> Placed:
+    """The shape in another colour or of another kind ("" keeps the old one), with about the same centre."""
+    rgb = palette.jitter(rng, palette.COLOURS[colour]) if colour else old.rgb
+    turn = rng.choice(shapes.TURNS.get(kind, (0,))) if kind else old.turn
+    kind, colour = kind or old.kind, colour or old.colour
+    extent = shapes.mask(kind, old.side, turn).size
+    x, y = (int(middle - length / 2) for middle, length in zip(old.centre, extent, strict=True))
+    return Placed(kind=kind, colour=colour, rgb=rgb, side=old.side, turn=turn, x=x, y=y)
+
+
+def fits(size: Size, shape: Placed, others: Sequence[Placed], gap: int = 1) -> bool:
+    """Whether a shape lies inside the image and leaves a gap to all others."""
+    x1, y1, x2, y2 = shape.box_px
+    inside = x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]
+    return inside and all(apart(shape.box_px, other.box_px, gap) for other in others)
+
+
 def apart(a: Box, b: Box, gap: int = 2) -> bool:
     """Whether two boxes leave a gap between them."""
     return a[2] + gap <= b[0] or b[2] + gap <= a[0] or a[3] + gap <= b[1] or b[3] + gap <= a[1]
 
 
-def try_place(rng: Random, size: tuple[int, int], made: list[Placed]) -> list[Placed] | None:
-    """The shapes at random free places, or None when twenty tries for one of them found none."""
+def _try_place(rng: Random, size: Size, made: list[Placed]) -> list[Placed] | None:
+    """The shapes at random free places, or None if twenty tries found no place for one of them."""
     placed: list[Placed] = []
     for shape in made:
         width, height = shape.mask.size
@@ -123,14 +174,12 @@ def try_place(rng: Random, size: tuple[int, int], made: list[Placed]) -> list[Pl
     return placed
 
 
-def scatter(
-    rng: Random, size: tuple[int, int], names: list[tuple[str, str]], low: int, high: int, ground: Rgb
-) -> Scene:
-    """A scene of (colour, kind) shapes, low..high pixels wide, that do not touch. Shrinks them until they fit."""
+def scatter(rng: Random, size: Size, names: Sequence[tuple[str, str]], low: int, high: int, ground: Rgb) -> Scene:
+    """A scene of (colour, kind) shapes, low to high pixels wide, that do not touch. Shrinks them until they fit."""
     while True:
         high_now = max(low, min(high, min(size) - 4))
         made = [make_shape(rng, kind, colour, rng.randint(low, high_now)) for colour, kind in names]
-        placed = try_place(rng, size, made)
+        placed = _try_place(rng, size, made)
         if placed is not None:
             return Scene(size=size, ground=ground, shapes=tuple(placed))
         low, high = max(12, low * 9 // 10), max(12, high_now * 9 // 10)
@@ -145,13 +194,13 @@ def draw_scene(scene: Scene) -> Image.Image:
 
 
 def render(rng: Random, scene: Scene) -> Image.Image:
-    """The image of a scene; one in four carries light noise."""
+    """The image of a scene; one in four has light noise."""
     image = draw_scene(scene)
     return palette.noisy(rng, image, rng.randint(2, 9)) if rng.random() < 0.25 else image
 
 
 def distinct_names(rng: Random, count: int, ground: Rgb, distinct_kinds: bool = False) -> list[tuple[str, str]]:
-    """(colour, kind) pairs, all different, half of the time sharing a colour or a kind so that both must be seen."""
+    """Different (colour, kind) pairs; in half of the cases some share a colour or a kind, so that both must be seen."""
     colours = palette.colours_on(ground)
     if distinct_kinds:
         return [(rng.choice(colours), kind) for kind in rng.sample(shapes.KINDS, count)]

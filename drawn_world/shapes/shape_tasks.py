@@ -1,5 +1,6 @@
-"""Questions about one image of shapes: name, count, relate, ground, point, caption. And about two: compare."""
+"""Questions about one image of shapes (name, count, relation, box, point, caption), and about two (compare)."""
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -7,12 +8,14 @@ from drawn_world import palette
 from drawn_world.item import Item, box_answer, image_item, place_truth, point_answer, text_truth
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
+    OPPOSITE_RELATION,
+    RELATIONS,
     Placed,
     Scene,
-    apart,
     article,
     distinct_names,
     draw_scene,
+    fits,
     image_size,
     make_shape,
     moved,
@@ -20,12 +23,8 @@ from drawn_world.shapes.shape_scenes import (
     render,
     scatter,
 )
-from drawn_world.wording import QUESTIONS, RELATIONS, phrase
-
-
-def ask(rng: Random, wording: str, ease: float = 0.0, /, **parts: str) -> str:
-    """One wording of a question; with probability `ease` always the same, so that distances to the image repeat."""
-    return phrase(rng, QUESTIONS[wording], ease, **parts)
+from drawn_world.task import Task, without_split
+from drawn_world.wording import ask
 
 
 def colour_shape(rng: Random, ease: float) -> Item:
@@ -44,7 +43,7 @@ def colour_shape(rng: Random, ease: float) -> Item:
 
 
 def count(rng: Random, ease: float) -> Item:
-    """How many of a kind, of a colour, or in all; nought to five, all equally often."""
+    """The number of shapes of a kind, of a colour, or in all; zero to five, equally often."""
     ground = palette.background(rng, ease)
     number, mode = rng.randint(0, 5), rng.choice(("kind", "kind", "colour", "all"))
     kind, colour = rng.choice(shapes.KINDS), rng.choice(palette.colours_on(ground))
@@ -65,7 +64,7 @@ def count(rng: Random, ease: float) -> Item:
 
 
 def holds(relation: str, a: Placed, b: Placed) -> bool:
-    """Whether a clearly stands so to b: no overlap along the axis asked about."""
+    """Whether a relation clearly holds: a and b do not overlap along its axis."""
     first, second = a.box_px, b.box_px
     return {
         "left of": first[2] <= second[0],
@@ -75,11 +74,8 @@ def holds(relation: str, a: Placed, b: Placed) -> bool:
     }[relation]
 
 
-OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-
-
 def relate(rng: Random, ease: float) -> Item:
-    """Yes or no about a relation, or what stands in it; drawn again until the truth is clear."""
+    """Whether a relation holds, or what is in that relation; the scene is made again until the answer is clear."""
     what = rng.random() < 0.35
     yes, relation = rng.random() < 0.5, rng.choice(RELATIONS)
     ground, size = palette.background(rng, ease), image_size(rng, 3, 5, ease)
@@ -100,14 +96,14 @@ def relate(rng: Random, ease: float) -> Item:
 
 
 def in_order(scene: Scene) -> list[Placed] | None:
-    """Shapes from left to right, or None where two middles are under 14 pixels (one patch) apart across."""
+    """Shapes from left to right, or None if two centres are less than 14 pixels (one patch) apart horizontally."""
     ordered = sorted(scene.shapes, key=lambda shape: shape.centre[0])
     clear = all(b.centre[0] - a.centre[0] >= 14 for a, b in pairwise(ordered))
     return ordered if clear else None
 
 
 def one_of_several(rng: Random, ease: float) -> Scene:
-    """One to four shapes; a box or a point asks for the first."""
+    """A scene of one to four shapes, where questions ask for the first."""
     ground = palette.background(rng, ease)
     names = distinct_names(rng, rng.randint(1, 4), ground)
     return scatter(rng, image_size(rng, 3, 6, ease), names, 20, 56 if len(names) < 3 else 44, ground)
@@ -127,7 +123,7 @@ def ground_in(rng: Random, scene: Scene, ease: float) -> Item:
 
 
 def point(rng: Random, ease: float) -> Item:
-    """The middle of one of one to four shapes."""
+    """The centre of one of one to four shapes."""
     scene = one_of_several(rng, ease)
     target, label = scene.shapes[0], f"the {scene.shapes[0].name}"
     truth = place_truth("point", target.box_px, scene.size, label)
@@ -149,73 +145,54 @@ def caption(rng: Random, ease: float) -> Item:
 
 
 def compare(rng: Random, ease: float) -> Item:
-    """Two images: the same or not, in which one a shape is larger, which one has a shape."""
+    """Whether two images are the same, in which one a shape is larger, or which one has a shape."""
     return rng.choice((_same, _same, _same, _larger_in, _which_has))(rng, ease)
 
 
-def _small_scene(rng: Random, ease: float) -> Scene:
+def _same(rng: Random, ease: float) -> Item:
     ground = palette.background(rng, ease)
     size = (84, 84) if rng.random() < 0.85 else image_size(rng, 3, 4)
-    return scatter(rng, size, distinct_names(rng, rng.randint(1, 3), ground), 20, 34, ground)
-
-
-def _same(rng: Random, ease: float) -> Item:
-    one, same = _small_scene(rng, ease), rng.random() < 0.5
+    one = scatter(rng, size, distinct_names(rng, rng.randint(1, 3), ground), 20, 34, ground)
+    same = rng.random() < 0.5
     two = one if same else _changed(rng, one)
-    kind = rng.choice(("same", "same", "same_or_different"))
-    yes, no = ("yes", "no") if kind == "same" else ("same", "different")
+    question = rng.choice(("same", "same", "same_or_different"))
+    yes, no = ("yes", "no") if question == "same" else ("same", "different")
     answer = yes if same else no
     images = [draw_scene(one), draw_scene(two)]
     if rng.random() < 0.25:
         images = [palette.noisy(rng, image, rng.randint(2, 6)) for image in images]
-    return image_item("compare", images, ask(rng, kind, ease), answer, text_truth(answer))
+    return image_item("compare", images, ask(rng, question, ease), answer, text_truth(answer))
 
 
 def _changed(rng: Random, scene: Scene) -> Scene:
     """The scene with one clear difference: a colour, a kind, a place, one shape more or less."""
     while True:
-        change = rng.choice((_recoloured, _reshaped, _replaced, _one_more_or_less))
-        changed = change(rng, scene, rng.randrange(len(scene.shapes)))
-        if changed is not None:
-            return Scene(size=scene.size, ground=scene.ground, shapes=tuple(changed))
+        change, index = rng.choice(("colour", "kind", "place", "number")), rng.randrange(len(scene.shapes))
+        old, others = scene.shapes[index], [*scene.shapes[:index], *scene.shapes[index + 1 :]]
+        if change == "number":
+            if others and rng.random() < 0.5:
+                return replace(scene, shapes=tuple(others))
+            others.append(old)
+        new = _new_shape(rng, scene, old, change)
+        if new and (change == "colour" or fits(scene.size, new, others, 2)):
+            return replace(scene, shapes=(*others, new))
 
 
-def _recoloured(rng: Random, scene: Scene, index: int) -> list[Placed] | None:
-    old = scene.shapes[index]
-    colour = rng.choice([name for name in palette.colours_on(scene.ground) if name != old.colour])
-    new = make_shape(rng, old.kind, colour, old.side)
-    new = Placed(kind=old.kind, colour=colour, rgb=new.rgb, side=old.side, turn=old.turn, x=old.x, y=old.y)
-    return [*scene.shapes[:index], new, *scene.shapes[index + 1 :]]
-
-
-def _reshaped(rng: Random, scene: Scene, index: int) -> list[Placed] | None:
-    old = scene.shapes[index]
-    kind = rng.choice([name for name in shapes.KINDS if name != old.kind])
-    new = moved(make_shape(rng, kind, old.colour, old.side), old.x, old.y)
-    return _if_it_fits(scene, index, new)
-
-
-def _replaced(rng: Random, scene: Scene, index: int) -> list[Placed] | None:
-    old = scene.shapes[index]
-    width, height = old.mask.size
-    new = moved(old, rng.randint(0, scene.size[0] - width), rng.randint(0, scene.size[1] - height))
-    far = abs(new.x - old.x) + abs(new.y - old.y) >= 24
-    return _if_it_fits(scene, index, new) if far else None
-
-
-def _one_more_or_less(rng: Random, scene: Scene, index: int) -> list[Placed] | None:
-    if len(scene.shapes) > 1 and rng.random() < 0.5:
-        return [*scene.shapes[:index], *scene.shapes[index + 1 :]]
+def _new_shape(rng: Random, scene: Scene, old: Placed, change: str) -> Placed | None:
+    """The shape that replaces the old one or is added to the scene; None if the new place is too near the old one."""
+    if change == "colour":
+        colour = rng.choice([name for name in palette.colours_on(scene.ground) if name != old.colour])
+        return replace(old, colour=colour, rgb=make_shape(rng, old.kind, colour, old.side).rgb)
+    if change == "kind":
+        kind = rng.choice([name for name in shapes.KINDS if name != old.kind])
+        return moved(make_shape(rng, kind, old.colour, old.side), old.x, old.y)
+    if change == "place":
+        width, height = old.mask.size
+        x, y = rng.randint(0, scene.size[0] - width), rng.randint(0, scene.size[1] - height)
+        far = abs(x - old.x) + abs(y - old.y) >= 24
+        return moved(old, x, y) if far else None
     new = make_shape(rng, rng.choice(shapes.KINDS), rng.choice(palette.colours_on(scene.ground)), rng.randint(20, 30))
-    new = moved(new, rng.randint(0, scene.size[0] - new.side), rng.randint(0, scene.size[1] - new.side))
-    return _if_it_fits(scene, len(scene.shapes), new)
-
-
-def _if_it_fits(scene: Scene, index: int, new: Placed) -> list[Placed] | None:
-    others = [*scene.shapes[:index], *scene.shapes[index + 1 :]]
-    x1, y1, x2, y2 = new.box_px
-    inside = x1 >= 0 and y1 >= 0 and x2 <= scene.size[0] and y2 <= scene.size[1]
-    return [*others, new] if inside and all(apart(new.box_px, other.box_px) for other in others) else None
+    return moved(new, rng.randint(0, scene.size[0] - new.side), rng.randint(0, scene.size[1] - new.side))
 
 
 def _larger_in(rng: Random, ease: float) -> Item:
@@ -243,3 +220,14 @@ def _which_has(rng: Random, ease: float) -> Item:
         images.append(render(rng, scatter(rng, (84, 84), names, 20, 36, ground)))
     answer = ("first", "second")[where]
     return image_item("compare", images, ask(rng, "which_has", ease, kind=kind), answer, text_truth(answer))
+
+
+TASKS = (
+    Task("colour_shape", without_split(colour_shape), "vqa", needs_fonts=False, exams=("nano", "exam")),
+    Task("count", without_split(count), "vqa", needs_fonts=False, exams=("nano",)),
+    Task("relate", without_split(relate), "vqa", needs_fonts=False, exams=("nano", "exam")),
+    Task("ground", without_split(ground), "grounding", needs_fonts=False, exams=("nano", "exam")),
+    Task("point", without_split(point), "grounding", needs_fonts=False, exams=("nano",)),
+    Task("caption", without_split(caption), "caption", needs_fonts=False, exams=("nano",)),
+    Task("compare", without_split(compare), "multi_image", needs_fonts=False, exams=("nano", "exam")),
+)

@@ -1,130 +1,29 @@
-"""Instructions of pure text: copy, spell, reverse, pick from a list, repeat, small sums, comparisons, facts.
+"""Instructions without an image: copy, spell, swap, pick from a list, repeat, small sums, comparisons, facts.
 
-Each is answered by a rule from the words or numbers that it names, which stand in truth["scene"]. Not here: `text`
-(opposites, letters, who nano is).
+A rule derives each answer from the words or numbers that the instruction names, which are in truth["scene"]. Not here:
+the task `text` (questions).
 """
 
 from random import Random
 from typing import Any
 
 from drawn_world import palette
-from drawn_world.item import Item, Maker, image_item, talk, text_truth
-from drawn_world.wording import FACTS, phrase
+from drawn_world.item import Item, image_item, talk, text_truth
+from drawn_world.task import Task
+from drawn_world.text.questions import FACTS
+from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
 
-DIALOGUE_TURNS = 5
-LARGEST_SUM = 20
+Made = tuple[dict[str, str], str, dict[str, Any]]
+"""Parts that are filled into a wording, the answer, and the description."""
+
 TIMES = {2: "two", 3: "three", 4: "four"}
-
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "copy": (
-        "Copy the word {word}.",
-        "Write the word {word}.",
-        "Repeat the word {word}.",
-        "Say the word {word}.",
-        "Copy this word: {word}.",
-        "Write this word: {word}.",
-    ),
-    "spell": (
-        "Spell the word {word}.",
-        "Spell {word}.",
-        "Write the letters of {word} one by one.",
-        "Spell this word: {word}.",
-        "Say the letters of {word} one by one.",
-    ),
-    "swap": (
-        "Swap the two words: {words}.",
-        "Write the two words the other way round: {words}.",
-        "Say {words} with the last word first.",
-        "Say the two words the other way round: {words}.",
-        "Write {words} with the last word first.",
-    ),
-    "last": (
-        "What is the last word of {listed}?",
-        "Which word is last: {listed}?",
-        "Name the last word: {listed}.",
-        "Say the last word of {listed}.",
-        "Which is the last word of {listed}?",
-    ),
-    "first": (
-        "What is the first word of {listed}?",
-        "Which word is first: {listed}?",
-        "Name the first word: {listed}.",
-        "Say the first word of {listed}.",
-        "Which is the first word of {listed}?",
-    ),
-    "upper": (
-        "Write {word} in capital letters.",
-        "Write the word {word} in capitals.",
-        "Say {word} in capital letters.",
-        "Copy {word} in capitals.",
-        "Copy the word {word} in capital letters.",
-    ),
-    "repeat": (
-        "Write {word} {times} times.",
-        "Say {word} {times} times.",
-        "Repeat the word {word} {times} times.",
-        "Write the word {word} {times} times.",
-        "Say the word {word} {times} times.",
-    ),
-    "plus": (
-        "What is {a} plus {b}?",
-        "{a} + {b} =",
-        "Add {a} and {b}.",
-        "How much is {a} plus {b}?",
-        "What is {a} + {b}?",
-    ),
-    "minus": (
-        "What is {a} minus {b}?",
-        "{a} - {b} =",
-        "Take {b} from {a}.",
-        "How much is {a} minus {b}?",
-        "What is {a} - {b}?",
-    ),
-    "larger": (
-        "Which is larger, {a} or {b}?",
-        "Which number is larger: {a} or {b}?",
-        "Name the larger number: {a}, {b}.",
-        "What is larger, {a} or {b}?",
-        "Name the larger one: {a} or {b}.",
-    ),
-    "smaller": (
-        "Which is smaller, {a} or {b}?",
-        "Which number is smaller: {a} or {b}?",
-        "Name the smaller number: {a}, {b}.",
-        "What is smaller, {a} or {b}?",
-        "Name the smaller one: {a} or {b}.",
-    ),
-    "next": (
-        "Which number comes after {a}?",
-        "What comes after {a}?",
-        "Name the number after {a}.",
-        "What number comes after {a}?",
-        "Which is the number after {a}?",
-    ),
-    "before": (
-        "Which number comes before {a}?",
-        "What comes before {a}?",
-        "Name the number before {a}.",
-        "What number comes before {a}?",
-        "Which is the number before {a}?",
-    ),
-    "fact": (
-        "Is {thing} {colour}?",
-        "Is {thing} {colour}? Answer yes or no.",
-        "Yes or no: is {thing} {colour}?",
-        "Is the colour of {thing} {colour}?",
-        "Answer yes or no: is {thing} {colour}?",
-    ),
-}
-FORMS = tuple(QUESTIONS)
-WORDS: tuple[str, ...] = tuple(TIMES.values())
-
-Scene = dict[str, Any]  # "form", and the "words" and "numbers" that the instruction names
+QUESTIONS = read_wordings("instructions")
+WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 
 
-def _told(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, Scene]:
-    """Question, answer and description of one instruction."""
+def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
+    """Text, answer and description: the form, and the words and numbers that the instruction names."""
     if form in ("copy", "spell", "upper", "repeat"):
         parts, answer, scene = _about_one_word(rng, split, ease, form)
     elif form in ("swap", "first", "last"):
@@ -136,9 +35,6 @@ def _told(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, Sc
     return phrase(rng, QUESTIONS[form], ease, split, **parts), answer, scene | {"form": form}
 
 
-Told = tuple[dict[str, str], str, Scene]  # parts of the question, answer, description
-
-
 def _word(rng: Random, split: str, ease: float) -> str:
     """A word of the split; with probability `ease` one of at most four letters."""
     short = rng.random() < ease
@@ -148,14 +44,14 @@ def _word(rng: Random, split: str, ease: float) -> str:
             return word
 
 
-def _about_one_word(rng: Random, split: str, ease: float, form: str) -> Told:
+def _about_one_word(rng: Random, split: str, ease: float, form: str) -> Made:
     word, times = _word(rng, split, ease), rng.choice((2, 3)) if rng.random() < ease else rng.choice(list(TIMES))
     answer = {"copy": word, "spell": " ".join(word), "upper": word.upper(), "repeat": " ".join([word] * times)}[form]
     scene = {"words": [word]} | ({"numbers": [times]} if form == "repeat" else {})
     return {"word": word, "times": TIMES[times]}, answer, scene
 
 
-def _about_words(rng: Random, split: str, ease: float, form: str) -> Told:
+def _about_words(rng: Random, split: str, ease: float, form: str) -> Made:
     count = 2 if form == "swap" else 3 if rng.random() < ease else rng.randint(3, 5)
     words: list[str] = []
     while len(words) < count:
@@ -165,16 +61,16 @@ def _about_words(rng: Random, split: str, ease: float, form: str) -> Told:
     return {"words": " ".join(words), "listed": ", ".join(words)}, answer, {"words": words}
 
 
-def _about_colour(rng: Random) -> Told:
+def _about_colour(rng: Random) -> Made:
     """Whether a thing has a colour, yes as often as no."""
     thing, yes = rng.choice(list(FACTS)), rng.random() < 0.5
     colour = FACTS[thing] if yes else rng.choice([each for each in palette.COLOURS if each != FACTS[thing]])
     return {"thing": thing, "colour": colour}, "yes" if yes else "no", {"words": [thing, colour]}
 
 
-def _about_numbers(rng: Random, ease: float, form: str) -> Told:
+def _about_numbers(rng: Random, ease: float, form: str) -> Made:
     if form in ("plus", "minus"):
-        total = rng.randint(0, 10 if rng.random() < ease else LARGEST_SUM)
+        total = rng.randint(0, 10 if rng.random() < ease else 20)
         part = rng.randint(0, total)
         numbers = [part, total - part] if form == "plus" else [total, part]
     else:
@@ -194,18 +90,19 @@ def _about_numbers(rng: Random, ease: float, form: str) -> Told:
 
 def instruct(rng: Random, split: str, ease: float) -> Item:
     """One instruction of any form."""
-    question, answer, scene = _told(rng, split, ease, rng.choice(FORMS))
+    question, answer, scene = _instruction(rng, split, ease, rng.choice(list(QUESTIONS)))
     read = [] if scene["form"] == "fact" else scene.get("words", [])
     return image_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
 
 
 def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Five instructions one after the other, no form twice."""
-    told = [_told(rng, split, ease, form) for form in rng.sample(FORMS, DIALOGUE_TURNS)]
-    turns = [(question, answer) for question, answer, _ in told]
-    return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in told]})
+    """Five instructions of different forms, one after the other."""
+    made = [_instruction(rng, split, ease, form) for form in rng.sample(list(QUESTIONS), 5)]
+    turns = [(question, answer) for question, answer, _ in made]
+    return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in made]})
 
 
-MAKERS: dict[str, Maker] = {"instruct": instruct}
-LESSONS: dict[str, Maker] = {"instruct_dialogue": instruct_dialogue}
-KINDS: dict[str, str] = dict.fromkeys((*MAKERS, *LESSONS), "text")
+TASKS = (
+    Task("instruct", instruct, "text", exams=("exam",), words=WORDS),
+    Task("instruct_dialogue", instruct_dialogue, "text", lesson=True, words=WORDS),
+)

@@ -30,9 +30,9 @@ from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
 from drawn_world.reading import paragraphs
 from drawn_world.screens.html import controls_html, height_for, pick_html_widgets
-from drawn_world.screens.windows import Widget
+from drawn_world.screens.windows import LABELS, Widget
 from drawn_world.typesetting import MAX_SIDE, whole_tokens
-from drawn_world.wording import CONTROL_LABELS, TITLES, phrase
+from drawn_world.wording import phrase
 from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
@@ -190,7 +190,7 @@ class TransferScreen(TransferTile):
         face, (paper, ink, scheme) = rng.choice(faces(SPLIT, mono=False)), rng.choice(SCHEMES)
         controls = controls_html(widgets, _native_html)
         tile = Tile(
-            html=f"<h1>{rng.choice(TITLES)}</h1><fieldset>{controls}</fieldset>",
+            html=f"<h1>{rng.choice(LABELS['title'])}</h1><fieldset>{controls}</fieldset>",
             size=(rng.randint(6, 7) * FACTOR, height_for(len(widgets))),
             classes="site",
             css=f'font: {rng.randint(13, 15)}px "{face.css_name}"; --paper: {paper}; --ink: {ink}; --scheme: {scheme}',
@@ -204,7 +204,7 @@ class TransferScreen(TransferTile):
         boxes = {number: shot.boxes[str(number)] for number in range(len(self.widgets)) if str(number) in shot.boxes}
         number = rng.choice(sorted(boxes))
         target, size = self.widgets[number], shot.image.size
-        label = rng.choice(CONTROL_LABELS[target.kind]).format(label=target.label)
+        label = rng.choice(LABELS[f"named_{target.kind}"]).format(label=target.label)
         shown = [(self.widgets[each], box) for each, box in boxes.items()]
         controls = [
             {"kind": widget.kind, "label": widget.label, "state": widget.state, "box_px": list(box)}

@@ -1,4 +1,4 @@
-"""Short videos of shapes: the direction of a motion, and which of two came first or last."""
+"""Short videos of shapes: the direction of a motion, and which of two shapes comes first or last; and lessons on both."""
 
 from random import Random
 
@@ -19,24 +19,23 @@ from drawn_world.shapes.shape_scenes import (
     name_truths,
     scatter,
 )
-from drawn_world.shapes.shape_tasks import ask
-from drawn_world.wording import DIRECTIONS
+from drawn_world.task import Task, without_split
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
+DIRECTIONS = ("left", "right", "up", "down")
 SIZES = ((84, 84), (84, 84), (112, 84), (84, 112))
-NUM_FRAMES = (6, 8)
-MIN_TRAVEL = 26  # pixels over the whole video: nearly two patches
 
 
 def _extent(rng: Random, ease: float) -> tuple[tuple[int, int], int]:
-    """Size and number of frames; with probability `ease` always the smallest."""
+    """Size and number of frames of a video; with probability `ease` the smallest."""
     if ease and rng.random() < ease:
-        return SIZES[0], NUM_FRAMES[0]
-    return rng.choice(SIZES), rng.choice(NUM_FRAMES)
+        return SIZES[0], 6
+    return rng.choice(SIZES), rng.choice((6, 8))
 
 
 def motion(rng: Random, ease: float) -> Item:
-    """One shape crosses the image; in a third of the videos another stands still."""
+    """The direction in which a shape moves; in a third of the videos another shape does not move."""
     (size, num_frames), direction = _extent(rng, ease), rng.choice(DIRECTIONS)
     ground = palette.background(rng, ease)
     (colour, kind), (other_colour, other_kind) = distinct_names(rng, 2, ground, distinct_kinds=True)
@@ -50,7 +49,7 @@ def motion(rng: Random, ease: float) -> Item:
 
 
 def track(rng: Random, ease: float) -> Item:
-    """Where the moving shape is in every pair of frames, as points: motion with an answer for every moment."""
+    """The centre of the moving shape in every temporal step, as points: a lesson on motion."""
     aligned = rng.random() < ease
     size, num_frames = _extent(rng, ease)
     ground = palette.background(rng, ease)
@@ -66,7 +65,7 @@ def track(rng: Random, ease: float) -> Item:
 
 
 def _cells(rng: Random, size: tuple[int, int], mover: Placed, num_frames: int) -> list[Placed]:
-    """Every second frame one visual token further along a direction, staying at the edge when it is reached."""
+    """The shape, one visual token further every second frame, until it stays at the edge; one element a frame."""
     limits = size[0] // FACTOR, size[1] // FACTOR
     column, row = rng.randrange(limits[0]), rng.randrange(limits[1])
     along, step = rng.choice(((0, 1), (0, -1), (1, 1), (1, -1)))
@@ -79,7 +78,7 @@ def _cells(rng: Random, size: tuple[int, int], mover: Placed, num_frames: int) -
 
 
 def film_rows(rng: Random, ease: float) -> Item:
-    """What is seen in every pair of frames, named line by line: order with an answer for every moment."""
+    """The names of what is visible in every temporal step, one line each: a lesson on order."""
     size, num_frames = _extent(rng, ease)
     ground = palette.background(rng, ease)
     scene = scatter(rng, size, distinct_names(rng, 2, ground), 20, 36, ground)
@@ -98,7 +97,7 @@ def film_rows(rng: Random, ease: float) -> Item:
 
 
 def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed]) -> list[Placed]:
-    """The shape where the moving one never passes; nothing when ten tries found no such place."""
+    """The shape at a place that the moving one never touches; empty if ten tries found no such place."""
     width, height = shape.mask.size
     for _ in range(10):
         placed = moved(shape, rng.randint(0, size[0] - width), rng.randint(0, size[1] - height))
@@ -108,11 +107,11 @@ def _beside(rng: Random, size: tuple[int, int], shape: Placed, path: list[Placed
 
 
 def _path(rng: Random, size: tuple[int, int], shape: Placed, direction: str, num_frames: int) -> list[tuple[int, int]]:
-    """Upper left corners: steady along the direction, up to six pixels of drift across it."""
+    """Upper left corners, one a frame: steady along the direction, with up to six pixels of drift across it."""
     along = 0 if direction in ("left", "right") else 1
     extent = shape.mask.size
     room, room_across = size[along] - extent[along], size[1 - along] - extent[1 - along]
-    travel = rng.randint(min(MIN_TRAVEL, room), room)
+    travel = rng.randint(min(26, room), room)  # at least nearly two patches
     start = rng.randint(0, room - travel)
     ends = (start, start + travel) if direction in ("right", "down") else (start + travel, start)
     across = rng.randint(0, room_across)
@@ -127,7 +126,7 @@ def _frame(size: tuple[int, int], ground: Rgb, placed: list[Placed]) -> Image.Im
 
 
 def order(rng: Random, ease: float) -> Item:
-    """Two shapes come one after the other, to stay or to flash; the second at least two frames later."""
+    """Which of two shapes appears first or last; they stay or flash, and the second appears two or more frames later."""
     size, num_frames = _extent(rng, ease)
     ground = palette.background(rng, ease)
     scene = scatter(rng, size, distinct_names(rng, 2, ground), 20, 36, ground)
@@ -138,6 +137,14 @@ def order(rng: Random, ease: float) -> Item:
     for index in range(num_frames):
         visible = [s for s, at in zip(scene.shapes, (first_at, second_at), strict=True) if at <= index < at + lasts]
         frames.append(_frame(size, ground, visible))
-    asked = rng.choice(("first", "last"))
-    answer = scene.shapes[0 if asked == "first" else 1].name
-    return video_item("order", frames, ask(rng, asked, ease), answer, text_truth(answer, *name_truths(answer)))
+    question = rng.choice(("first", "last"))
+    answer = scene.shapes[0 if question == "first" else 1].name
+    return video_item("order", frames, ask(rng, question, ease), answer, text_truth(answer, *name_truths(answer)))
+
+
+TASKS = (
+    Task("motion", without_split(motion), "video", needs_fonts=False, exams=("nano", "exam")),
+    Task("order", without_split(order), "video", needs_fonts=False, exams=("nano", "exam")),
+    Task("track", without_split(track), "video", lesson=True, needs_fonts=False),
+    Task("film_rows", without_split(film_rows), "video", lesson=True, needs_fonts=False),
+)

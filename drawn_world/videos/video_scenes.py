@@ -1,7 +1,7 @@
-"""A video is a description first: things, and for each the spans of frames in which it shows.
+"""Scenes of videos. A video describes things and, for each, the spans of frames in which it is visible.
 
-Frames and truths both come from it; its JSON form stands in truth["scene"]. Two frames make one temporal step, so easy
-videos change between steps only. Not here: questions (tasks).
+Frames and truths both come from the description; truth["scene"] has its JSON form. Two frames make one temporal step, so
+easy videos change only between steps. Not here: questions about videos (motion, video_tasks, video_lessons).
 """
 
 from collections.abc import Sequence
@@ -15,33 +15,35 @@ from PIL import Image, ImageDraw
 
 from drawn_world import palette
 from drawn_world.fonts import Face, faces
+from drawn_world.item import Size
 from drawn_world.palette import Rgb
-from drawn_world.shapes.shape_scenes import Placed, in_cell, make_shape, scatter
+from drawn_world.shapes.shape_scenes import Placed, fill_cells, scatter
 from qwen2vl.spec.config import FACTOR
 
-Size = tuple[int, int]
-Span = tuple[int, int, int, int]  # first frame, frame after the last, left edge, top edge
+Span = tuple[int, int, int, int]
+"""First frame, frame after the last, left edge and top edge in pixels."""
 
-STEP = 2  # frames of a temporal step
+STEP = 2
+"""Frames of a temporal step."""
 SMALL: Size = (2 * FACTOR, 2 * FACTOR)
 SIZES: tuple[Size, ...] = (SMALL, (3 * FACTOR, 2 * FACTOR), (3 * FACTOR, 3 * FACTOR), (4 * FACTOR, 3 * FACTOR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digit:
-    """One digit to be shown."""
+    """One digit in a face and a colour."""
 
     name: str
     """The digit itself."""
     face: Face
     height: int
-    """Pixels of a line at its font size; the digit fills about three quarters of them."""
+    """Height of a line at the font size in pixels; the digit fills about three quarters of it."""
     colour: str
     rgb: Rgb
 
     @property
     def mask(self) -> Image.Image:
-        """Its coverage, cut to its pixels."""
+        """Coverage of the digit, 8 bits a pixel, cropped to the digit."""
         return _digit_mask(self.face, self.height, self.name)
 
 
@@ -59,29 +61,29 @@ def _digit_mask(face: Face, height: int, digit: str) -> Image.Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """What is drawn."""
+    """The description of one video."""
 
     size: Size
     ground: Rgb
     num_frames: int
     parts: tuple[Part, ...]
-    """Every thing with the spans in which it shows; later things lie above earlier ones."""
+    """Every thing with the spans in which it is visible; later things cover earlier ones."""
 
     def described(self) -> dict[str, Any]:
         """The JSON form, complete enough to draw the video again."""
-        things = [_described(thing) | {"spans": [list(span) for span in spans]} for thing, spans in self.parts]
+        things: list[dict[str, Any]] = []
+        for thing, spans in self.parts:
+            described: dict[str, Any] = {"name": thing.name, "colour": thing.colour, "rgb": list(thing.rgb)}
+            if isinstance(thing, Digit):
+                described |= {"face": thing.face.file, "height": thing.height}
+            else:
+                described |= {"kind": thing.kind, "side": thing.side, "turn": thing.turn}
+            things.append(described | {"spans": [list(span) for span in spans]})
         return {"size": list(self.size), "ground": list(self.ground), "num_frames": self.num_frames, "things": things}
 
 
-def _described(thing: Thing) -> dict[str, Any]:
-    common = {"name": thing.name, "colour": thing.colour, "rgb": list(thing.rgb)}
-    if isinstance(thing, Digit):
-        return common | {"face": thing.face.file, "height": thing.height}
-    return common | {"kind": thing.kind, "side": thing.side, "turn": thing.turn}
-
-
 def draw_video(video: Video) -> list[Image.Image]:
-    """The frames; those that look alike are one and the same image."""
+    """The frames; equal ones are the same Image object."""
     shown: list[list[tuple[int, int, int]]] = [[] for _ in range(video.num_frames)]
     for index, (_, spans) in enumerate(video.parts):
         for first, until, x, y in spans:
@@ -100,33 +102,34 @@ def draw_video(video: Video) -> list[Image.Image]:
 
 
 def video_size(rng: Random, ease: float) -> Size:
-    """Four to twelve visual tokens a temporal step; with probability `ease` four."""
+    """A size of four to twelve visual tokens a temporal step; with probability `ease` four."""
     return SMALL if rng.random() < ease else rng.choice(SIZES)
 
 
 def place(rng: Random, size: Size, names: Sequence[tuple[str, str]], ground: Rgb, ease: float) -> list[Placed]:
-    """(colour, kind) shapes that do not touch; with probability `ease` each fills a visual token of its own."""
-    columns, rows = size[0] // FACTOR, size[1] // FACTOR
+    """(colour, kind) shapes that do not touch; with probability `ease` each fills its own visual token."""
     if rng.random() < ease:
-        cells = rng.sample(range(columns * rows), len(names))
-        made = [make_shape(rng, kind, colour, FACTOR - 3) for colour, kind in names]
-        return [in_cell(shape, cell % columns, cell // columns) for shape, cell in zip(made, cells, strict=True)]
+        return list(fill_cells(rng, size, names, ground).shapes)
     high = {1: 40, 2: 30}.get(len(names), 26)
-    return list(scatter(rng, size, list(names), 16, min(high, min(size) // 2 + 6), ground).shapes)
+    return list(scatter(rng, size, names, 16, min(high, min(size) // 2 + 6), ground).shapes)
 
 
 def still(shape: Placed, *stretches: tuple[int, int]) -> Part:
-    """The shape where it stands, in these stretches of frames."""
+    """The shape, without motion, in these stretches of frames."""
     return shape, tuple((first, until, shape.x, shape.y) for first, until in stretches)
 
 
-def along(shape: Placed, path: Sequence[tuple[int, int]]) -> Part:
-    """The shape with its upper left corner at these places, one a frame."""
-    return shape, tuple((frame, frame + 1, x, y) for frame, (x, y) in enumerate(path))
+def along(shape: Placed, axis: int, across: int, places: Sequence[int]) -> Part:
+    """The shape moving along an axis (0 = horizontal, 1 = vertical), with its left or top edge at one place a frame.
+
+    across: its edge on the other axis, which stays.
+    """
+    corners = [(place, across) if axis == 0 else (across, place) for place in places]
+    return shape, tuple((frame, frame + 1, x, y) for frame, (x, y) in enumerate(corners))
 
 
 def flash_of_digit(rng: Random, split: str, size: Size, ground: Rgb, ease: float, stretch: tuple[int, int]) -> Part:
-    """A random digit in a face of the split; with probability `ease` dark, of one size, in one visual token."""
+    """A random digit in a face of the split; with probability `ease` black, of one size, inside one visual token."""
     colours = palette.colours_on(ground)
     name = "black" if "black" in colours and rng.random() < ease else rng.choice(colours)
     simple = rng.random() < ease
@@ -147,10 +150,10 @@ def flash_of_digit(rng: Random, split: str, size: Size, ground: Rgb, ease: float
 
 
 def blinks(rng: Random, number: int, num_frames: int, ease: float, step: int = 1) -> list[tuple[int, int]]:
-    """Stretches of at least two frames with at least two between them; nothing shows in the first `step` frames.
+    """Stretches of at least two frames with at least two frames between them, none in the first `step` frames.
 
-    With probability `ease` every second step from the second on; otherwise lengths and pauses are free multiples of
-    `step` (1 or 2) frames. Needs 4 * number frames.
+    With probability `ease` every second temporal step from the second on; otherwise lengths and pauses are random
+    multiples of `step` (1 or 2) frames. Needs 4 * number frames.
     """
     if rng.random() < ease:
         return [(first, first + STEP) for first in range(STEP, STEP + 2 * STEP * number, 2 * STEP)]

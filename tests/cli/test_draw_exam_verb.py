@@ -5,9 +5,8 @@ from random import Random
 from PIL import Image
 
 from drawn_world import TASKS
-from drawn_world.exam_tasks import DRAWERS, makers
+from drawn_world.exam_tasks import DRAWERS, EXAM_TASKS, makers
 from drawn_world.item import image_item, text_truth
-from drawn_world.registry import EXAM_TASKS
 from qwen2vl.cli.data import draw_exam
 from qwen2vl.cli.data.draw_exam import draw_items, one_by_one
 from qwen2vl.evaluation.items import read_items

@@ -23,12 +23,13 @@ from .checks import (
     every_split,
     image_of,
     is_at,
+    makers_of,
     needs_text,
     turns_of,
 )
 
 pytestmark = needs_text
-TASKS = actions.MAKERS | actions.LESSONS
+TASKS = makers_of(actions)
 draw = partial(drawn, TASKS)
 
 

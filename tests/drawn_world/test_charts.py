@@ -26,12 +26,13 @@ from .checks import (
     drawn,
     every_split,
     image_of,
+    makers_of,
     needs_text,
     taught_words,
     turns_of,
 )
 
-ALL = charts.MAKERS | charts.LESSONS
+ALL = makers_of(charts)
 make = partial(drawn, ALL)
 pytestmark = needs_text
 

@@ -6,9 +6,8 @@ from functools import partial
 
 import pytest
 
-from drawn_world import SPLITS, fonts, palette, words
+from drawn_world import SPLITS, TASKS, fonts, palette, words
 from drawn_world.documents import forms, lookups, receipts, tables
-from drawn_world.documents import tasks as documents
 from qwen2vl.processing.messages import parse_messages
 
 from .checks import (
@@ -20,11 +19,12 @@ from .checks import (
     every_split,
     image_of,
     ink_of,
+    makers_of,
     needs_text,
     turns_of,
 )
 
-ALL = {**documents.MAKERS, **documents.LESSONS}
+ALL = makers_of(receipts, forms, tables)
 draw = partial(drawn, ALL)
 
 
@@ -50,7 +50,7 @@ def test_items_of_every_ease_have_small_images_and_answers(task: str, split: str
         parse_messages(item.messages)
         assert all(question and answer and "{" not in question for question, answer in turns_of(item))
         assert item.truth["scene"]["family"] in {face.family for face in fonts.FACES[split]}
-        if task in documents.MAKERS:
+        if task in TASKS:
             assert item.answer in item.truth["accept"] and item.truth["metric"] == "anls"
 
 
@@ -173,8 +173,8 @@ def test_all_ink_is_where_the_description_says(task: str):
 @needs_text
 @every_split
 def test_words_to_read_belong_to_their_split(split: str):
-    labels = {*documents.WORDS, *palette.COLOURS}
-    for task in documents.MAKERS:
+    labels = {*receipts.WORDS, *forms.WORDS, *tables.WORDS, *palette.COLOURS}
+    for task in ("receipt", "form", "table"):
         for seed in range(40):
             for word in draw(task, seed, split).truth.get("read", ()):
                 assert not word.isalpha() or word in labels or words.split_of(word.lower()) == split

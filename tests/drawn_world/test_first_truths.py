@@ -1,4 +1,4 @@
-"""The first world's answers, derived anew from what was drawn: shapes, lettering and controls are caught on their way."""
+"""Answers of the first tasks, derived from what was drawn: tests record the shapes, letters and controls as they are drawn."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drawn_world import dialogues, draw, fonts, lessons, palette
+from drawn_world import draw, fonts, palette
 from drawn_world.screens import windows
-from drawn_world.shapes import kinds
+from drawn_world.shapes import kinds, shape_lessons
 from drawn_world.shapes import shape_tasks as of_shapes
-from drawn_world.shapes.shape_scenes import Placed, Scene
-from drawn_world.wording import FACTS, GREETING, IDENTITY, OPPOSITES, QUESTIONS, RELATIONS
+from drawn_world.shapes.shape_scenes import RELATIONS, Placed, Scene
+from drawn_world.text.questions import FACTS, GREETING, IDENTITY, OPPOSITES
+from drawn_world.wording import QUESTIONS
 from qwen2vl.processing.grounding import parse_places
 
 from .checks import asked, image_of, is_at, media_of, needs_text, turns_of
@@ -24,7 +25,7 @@ SEEDS = 150
 
 @pytest.fixture
 def catch(monkeypatch: pytest.MonkeyPatch) -> Catch:
-    """Keeps the arguments of every call of a function, in modules that have it by this name."""
+    """Records the arguments of every call of a function, in all modules that import it by this name."""
 
     def keep(name: str, *modules: Any) -> list[tuple[Any, ...]]:
         calls: list[tuple[Any, ...]] = []
@@ -43,14 +44,14 @@ def only(found: Sequence[Any]) -> Any:
 
 
 def beside(a: Placed, b: Placed) -> set[str]:
-    """How a stands to b where nothing of them overlaps along that axis."""
+    """The relations of a to b along axes on which they do not overlap."""
     (left, top, right, bottom), (x1, y1, x2, y2) = a.box_px, b.box_px
     clear = {"left of": right <= x1, "right of": left >= x2, "above": bottom <= y1, "below": top >= y2}
     return {relation for relation, holds in clear.items() if holds}
 
 
-def told_of(scene: Scene, question: str) -> str | tuple[str, Placed]:
-    """The answer, or what kind of place of which shape."""
+def answer_of(scene: Scene, question: str) -> str | tuple[str, Placed]:
+    """The answer; or "ground" or "point", and the shape."""
     key, parts = asked(QUESTIONS, question)
     named = {name: [shape for shape in scene.shapes if shape.name == name] for name in {s.name for s in scene.shapes}}
     if key in ("ground", "point"):
@@ -87,16 +88,16 @@ def with_article(shape: Placed) -> str:
     ["colour_shape", "relate", "count", "caption", "ground", "point", "name_dialogue", "place_dialogue", "place_cells"],
 )
 def test_shapes_are_what_and_where_the_answers_say(task: str, catch: Catch) -> None:
-    scenes = catch("render", of_shapes, dialogues, lessons)
+    scenes = catch("render", of_shapes, shape_lessons)
     for seed in range(SEEDS):
         item = draw(task, seed, "train", seed % 3 / 2)
         scene = scenes[-1][1]
         for question, answer in turns_of(item):
-            told = told_of(scene, question)
-            if isinstance(told, str):
-                assert answer == told, question
+            expected = answer_of(scene, question)
+            if isinstance(expected, str):
+                assert answer == expected, question
                 continue
-            (kind, shape), places = told, parse_places(answer, [scene.size])
+            (kind, shape), places = expected, parse_places(answer, [scene.size])
             if kind == "point":
                 assert is_at(only(places.points).xy_1000, shape.box_px, scene.size)
             else:
@@ -104,7 +105,7 @@ def test_shapes_are_what_and_where_the_answers_say(task: str, catch: Catch) -> N
                 assert only(places.boxes).xyxy_1000 == pytest.approx(wanted, abs=1)
 
 
-def test_of_two_images_the_one_that_is_meant_is_told(catch: Catch) -> None:
+def test_comparisons_of_two_images_are_answered_rightly(catch: Catch) -> None:
     rendered, plain = catch("render", of_shapes), catch("draw_scene", of_shapes)
     found = set()
     for seed in range(SEEDS * 2):
@@ -125,7 +126,7 @@ def test_of_two_images_the_one_that_is_meant_is_told(catch: Catch) -> None:
 
 
 def test_what_comes_first_and_last_is_seen_in_the_frames() -> None:
-    """Colours of the pixels that change for the first and for the last time, without the drawing's own description."""
+    """The colour comes from the pixels that change for the first or the last time, not from a description."""
     for seed in range(SEEDS):
         item = draw("order", seed)
         ((question, answer),) = turns_of(item)
@@ -143,7 +144,7 @@ def test_what_comes_first_and_last_is_seen_in_the_frames() -> None:
 
 @needs_text
 @pytest.mark.parametrize("task", ["read_word", "read_number", "read_lines", "spaced_lines"])
-def test_what_is_to_be_read_is_what_was_written(task: str, catch: Catch) -> None:
+def test_the_text_to_read_is_the_text_that_was_written(task: str, catch: Catch) -> None:
     written = catch("write", fonts.Face)
     for seed in range(SEEDS):
         written.clear()
@@ -154,7 +155,7 @@ def test_what_is_to_be_read_is_what_was_written(task: str, catch: Catch) -> None
 
 @needs_text
 @pytest.mark.parametrize("task", ["page", "page_dialogue", "page_lines"])
-def test_pages_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
+def test_answers_about_pages_are_written_on_them(task: str, catch: Catch) -> None:
     written = catch("write", fonts.Face)
     for seed in range(SEEDS):
         written.clear()
@@ -166,8 +167,8 @@ def test_pages_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
             if key == "read_lines":
                 assert answer == "\n".join([heading, *lines])
             else:
-                told = heading if key == "page_heading" else values[parts["key"].lower()]
-                assert answer.lower() == told.lower()
+                expected = heading if key == "page_heading" else values[parts["key"].lower()]
+                assert answer.lower() == expected.lower()
 
 
 def is_checked(image: np.ndarray, box: tuple[int, int, int, int]) -> bool:
@@ -179,7 +180,7 @@ def is_checked(image: np.ndarray, box: tuple[int, int, int, int]) -> bool:
 
 @needs_text
 @pytest.mark.parametrize("task", ["screen", "screen_dialogue", "screen_lines"])
-def test_windows_hold_what_is_told_of_them(task: str, catch: Catch) -> None:
+def test_answers_about_windows_agree_with_their_controls(task: str, catch: Catch) -> None:
     controls, written = catch("draw_control", windows.WindowStyle), catch("write", fonts.Face)
     bars = catch("draw_title_bar", windows.WindowStyle)
     found = set()

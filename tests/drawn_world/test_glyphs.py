@@ -14,6 +14,7 @@ from drawn_world import SPLITS, fonts
 from drawn_world.glyphs import emoji, glyph_scenes
 from drawn_world.glyphs import glyph_tasks as glyphs
 from drawn_world.glyphs.glyph_scenes import Glyph, GlyphScene, Ground
+from drawn_world.item import MAX_TURNS
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.processing.grounding import parse_places
 
@@ -26,11 +27,12 @@ from .checks import (
     drawn,
     every_split,
     image_of,
+    makers_of,
     needs,
     turns_of,
 )
 
-ALL = glyphs.MAKERS | glyphs.LESSONS
+ALL = makers_of(glyphs)
 draw = partial(drawn, ALL)
 NOUNS = {*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *glyphs.ALL_THINGS}
 pytestmark = needs(partial(emoji.raster, "dog", 28))
@@ -53,7 +55,7 @@ def test_same_pixels_again_and_in_another_process() -> None:
 @every_task
 @every_split
 def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
-    tables = [*glyphs.WORDS, *(text for group in glyphs.QUESTIONS.values() for text in group)]
+    tables = glyphs.WORDS
     known = set(re.findall(r"[A-Za-z]+", " ".join(tables))) | {
         "a",
         "an",
@@ -71,7 +73,7 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
         assert item.task == task and json.loads(json.dumps(item.truth)) == item.truth
         assert list(image.size) == scene["size"] and image.mode == "RGB"
         assert min(image.size) >= 56 and max(image.size) <= 224
-        assert len(turns_of(item)) <= glyphs.MAX_TURNS
+        assert len(turns_of(item)) <= MAX_TURNS
         for question, answer in turns_of(item):
             assert question and answer and question.isascii() and answer.isascii()
             assert set(re.findall(r"[A-Za-z]+", f"{question} {answer}")) <= known
@@ -143,7 +145,7 @@ def test_counts_follow_from_the_scene_and_are_balanced(split: str) -> None:
 
 
 def seen_from(scene: dict, name: str, relation: str) -> list[str]:
-    """Names of the glyphs that lie in that direction to 45 degrees, nearest first."""
+    """Names of the glyphs within 45 degrees of that direction, nearest first."""
     (reference,) = [glyph for glyph in scene["glyphs"] if glyph["name"] == name]
     turn = {"right of": 0, "below": 90, "left of": 180, "above": 270}[relation]
     found = []
@@ -222,7 +224,7 @@ def test_glyphs_do_not_touch(task: str) -> None:
 
 
 def wording_of(question: str) -> str:
-    """The question with names and relations blotted out."""
+    """The question with placeholders for names and relations."""
     question = re.sub(r"(left|right) of|above|below", "@", question)
     return re.sub(r"\w+", lambda found: "#" if found[0] in NOUNS else found[0], question)
 
@@ -232,7 +234,7 @@ def test_nothing_but_the_kinds_is_in_two_splits() -> None:
         assert sum(len(set(table[split])) for split in SPLITS) == len({each for s in SPLITS for each in table[s]})
     arcs = sorted(arc for split in SPLITS for arc in glyph_scenes.HUES[split])
     assert all(a[1] < b[0] for a, b in pairwise(arcs)) and arcs[-1][1] < 1
-    for task in glyphs.MAKERS:
+    for task in (each.name for each in glyphs.TASKS if not each.lesson):
         asked: dict[str, set[str]] = {}
         for split in SPLITS:
             items = [draw(task, seed, split) for seed in range(40)]
@@ -259,7 +261,7 @@ def test_the_table_has_one_name_and_one_code_point_a_kind() -> None:
 
 
 def test_no_two_kinds_look_alike() -> None:
-    """Mean difference a channel at 24 pixels on grey and on near white, averaged 2 x 2: 20 at least, 50 for most pairs."""
+    """Mean difference of a channel at 24 pixels on grey and on near white, averaged 2 x 2: at least 20, mostly 50."""
     looks = np.stack([np.concatenate([_look(name, grey) for grey in (128, 235)]) for name in emoji.NAMES])
     distances = np.stack([np.abs(looks - look).mean(axis=1) for look in looks]) + 1000 * np.eye(len(looks))
     assert distances.min() > 15, [emoji.NAMES[i] for i in np.unravel_index(distances.argmin(), distances.shape)]

@@ -1,11 +1,12 @@
-"""Instructions of pure text: answers are derived again from the words and numbers in the truth."""
+"""Instructions without an image: tests derive the answers from the words and numbers in the truth."""
 
 import json
 import re
 from random import Random
 
-from drawn_world import Item, wording
-from drawn_world.text.instructions import FORMS, QUESTIONS, instruct, instruct_dialogue
+from drawn_world import Item
+from drawn_world.text.instructions import QUESTIONS, instruct, instruct_dialogue
+from drawn_world.text.questions import FACTS
 
 from .checks import check_read_words, check_repeatable, digest_of, every_split, needs, turns_of, word_list, wordings_for
 
@@ -13,32 +14,32 @@ needs_words = needs(word_list)
 
 
 def items(count: int, split: str = "train") -> list[Item]:
-    """Of every ease from 0 to 1."""
+    """Items at evenly spaced eases from 0 to 1."""
     return [instruct(Random(f"{split}/{seed}"), split, seed / (count - 1)) for seed in range(count)]
 
 
 def derived(scene: dict) -> str:
-    """The answer by the description alone."""
-    told, numbers = scene.get("words", []), scene.get("numbers", [])
+    """The answer, from the description alone."""
+    words, numbers = scene.get("words", []), scene.get("numbers", [])
     return {
-        "copy": lambda: told[0],
-        "spell": lambda: " ".join(told[0]),
-        "swap": lambda: f"{told[1]} {told[0]}",
-        "first": lambda: told[0],
-        "last": lambda: told[-1],
-        "upper": lambda: told[0].upper(),
-        "repeat": lambda: " ".join(told * numbers[0]),
+        "copy": lambda: words[0],
+        "spell": lambda: " ".join(words[0]),
+        "swap": lambda: f"{words[1]} {words[0]}",
+        "first": lambda: words[0],
+        "last": lambda: words[-1],
+        "upper": lambda: words[0].upper(),
+        "repeat": lambda: " ".join(words * numbers[0]),
         "plus": lambda: str(sum(numbers)),
         "minus": lambda: str(numbers[0] - numbers[1]),
         "larger": lambda: str(sorted(numbers)[1]),
         "smaller": lambda: str(sorted(numbers)[0]),
         "next": lambda: str(numbers[0] + 1),
         "before": lambda: str(numbers[0] - 1),
-        "fact": lambda: "yes" if wording.FACTS[told[0]] == told[1] else "no",
+        "fact": lambda: "yes" if FACTS[words[0]] == words[1] else "no",
     }[scene["form"]]()
 
 
-def is_asked_as_told(question: str, scene: dict, split: str) -> bool:
+def names_its_words_in_order(question: str, scene: dict, split: str) -> bool:
     """Whether the question is a wording of this split that names the words and numbers in their order."""
     spoken = {2: "two", 3: "three", 4: "four"} if scene["form"] == "repeat" else {}
     values = [*scene.get("words", []), *(str(spoken.get(number, number)) for number in scene.get("numbers", []))]
@@ -64,8 +65,8 @@ def test_answers_follow_from_the_description(split: str) -> None:
         forms.add(scene["form"])
         ((question, answer),) = turns_of(item)
         assert item.truth["accept"] == [answer] and derived(scene) == answer, (question, answer)
-        assert is_asked_as_told(question, scene, split), (question, scene)
-    assert forms == set(FORMS)
+        assert names_its_words_in_order(question, scene, split), (question, scene)
+    assert forms == set(QUESTIONS)
 
 
 @needs_words
@@ -76,7 +77,7 @@ def test_dialogues_have_five_instructions_of_different_forms(split: str) -> None
         scenes = item.truth["scene"]["turns"]
         assert len(scenes) == len({scene["form"] for scene in scenes}) == 5
         for (question, answer), scene in zip(turns_of(item), scenes, strict=True):
-            assert derived(scene) == answer and is_asked_as_told(question, scene, split)
+            assert derived(scene) == answer and names_its_words_in_order(question, scene, split)
 
 
 @needs_words

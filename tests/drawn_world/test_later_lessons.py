@@ -1,4 +1,4 @@
-"""Shapes over shapes, what one knows of things, and articles: each answer derived again, from the pixels where they tell."""
+"""Overlapping shapes, knowledge about things, and articles: tests derive each answer, where possible from the pixels."""
 
 import re
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from drawn_world import added_words, fonts, palette
+from drawn_world import KINDS, added_words, fonts, palette
 from drawn_world.glyphs import articles, emoji, knowledge
 from drawn_world.shapes import overlaps
 from drawn_world.write_records import MediaFile, record_body
@@ -18,6 +18,7 @@ from .checks import (
     digest_of,
     every_split,
     image_of,
+    makers_of,
     needs,
     of_every_ease,
     turns_of,
@@ -29,8 +30,8 @@ every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: mod
 
 
 def items(module, split="train", count=60):
-    (task,) = module.LESSONS
-    return of_every_ease(module.LESSONS, task, count, split)
+    (task,) = module.TASKS
+    return of_every_ease(makers_of(module), task.name, count, split)
 
 
 def digest_of_module(name: str) -> str:
@@ -45,7 +46,7 @@ def test_same_pixels_in_another_process(module) -> None:
 @every_module
 @every_split
 def test_no_word_is_added_to_the_vocabulary_and_wordings_are_held_out(module, split) -> None:
-    assert not module.WORDS and not {"legs", "cover", "behind"} & set(added_words())
+    assert not module.TASKS[0].words and not {"legs", "cover", "behind"} & set(added_words())
     if module is not articles:
         check_wordings(items(module, split), module.QUESTIONS, split)
 
@@ -68,7 +69,7 @@ def test_what_lies_in_front_hides_a_part_of_what_is_behind(split) -> None:
 
 
 def colours_in(pixels: np.ndarray) -> set[str]:
-    """Names of the colours that a good many pixels have, besides the ground's."""
+    """Names of the colours that many pixels have, except that of the background."""
     names, table = list(palette.COLOURS), np.array(list(palette.COLOURS.values()))
     ground = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
     flat = pixels.reshape(-1, 3).astype(int)
@@ -80,8 +81,8 @@ def colours_in(pixels: np.ndarray) -> set[str]:
 
 @needs_glyphs
 @every_split
-def test_what_is_known_of_things_follows_from_the_tables(split) -> None:
-    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN_OF.values())
+def test_answers_about_things_follow_from_the_tables(split) -> None:
+    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN.values())
     answers = Counter()
     for item in items(knowledge, split, 300):
         ((question, answer),) = turns_of(item)
@@ -106,7 +107,7 @@ def test_what_is_known_of_things_follows_from_the_tables(split) -> None:
 
 @needs_glyphs
 @every_split
-def test_articles_tell_what_their_images_show_and_become_documents(split) -> None:
+def test_articles_name_what_their_images_show_and_become_documents(split) -> None:
     for item in items(articles, split):
         texts = [part["text"] for part in item.messages[0]["content"] if part["type"] == "text"]
         images = item.truth["scene"]["images"]
@@ -117,6 +118,6 @@ def test_articles_tell_what_their_images_show_and_become_documents(split) -> Non
             assert len(names) == {"a": 1, "an": 1, "two": 2, "three": 3}[number]
             assert thing == (names[0] if len(names) == 1 else emoji.plural(names[0]))
         assert re.findall(r"\d+", item.answer) == [str(sum(len(image["glyphs"]) for image in images))]
-        document = record_body(item, articles.KINDS[item.task], MediaFile("media/x.bin"))["document"]
+        document = record_body(item, KINDS[item.task], MediaFile("media/x.bin"))["document"]
         assert [part["type"] for part in document] == ["image", "text"] * len(images) + ["text"]
         assert document[-1]["text"] == item.answer

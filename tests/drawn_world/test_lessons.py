@@ -1,4 +1,4 @@
-"""Lessons for training: easy forms have one geometry, and answers say what the pixels show."""
+"""Lessons for training: easy forms have one geometry, and answers agree with the pixels."""
 
 import re
 from functools import partial
@@ -7,39 +7,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_world import DENSE, KINDS, draw, fonts, lessons, palette
+from drawn_world import KINDS, LESSONS, WITHOUT_FONTS, draw, fonts, palette
 from drawn_world.reading import textures
+from drawn_world.screens import window_lessons
 from drawn_world.shapes import kinds as shapes
 from qwen2vl.processing.grounding import parse_places
 
 from .checks import changed, encloses, media_of, needs, needs_text, turns_of
 
-OF_SHAPES = (
-    "shape_rows",
-    "look_up",
-    "tell_apart",
-    "place_cells",
-    "place_one",
-    "name_dialogue",
-    "place_dialogue",
-    "track",
-    "film_rows",
-)
 needs_fonts = needs(partial(fonts.faces, "train"))
-LESSONS = [
-    pytest.param(task, marks=() if task in OF_SHAPES else needs_fonts) for task in DENSE if KINDS[task] != "text"
+ALL_LESSONS = [
+    pytest.param(task, marks=() if task in WITHOUT_FONTS else needs_fonts) for task in LESSONS if KINDS[task] != "text"
 ]
 
 
 def colour_at(image: Image.Image, x: float, y: float) -> str:
-    """Name of the nearest colour, "" for the ground."""
+    """Name of the nearest colour; "" for the background."""
     pixel = image.getpixel((int(x), int(y)))
     names = palette.COLOURS | {"": palette.EASY_GROUND}
     return min(names, key=lambda name: palette.distance(names[name], pixel))
 
 
-@pytest.mark.parametrize("task", LESSONS)
-def test_every_lesson_is_drawn_alike_again_and_answers_every_question(task):
+@pytest.mark.parametrize("task", ALL_LESSONS)
+def test_a_lesson_drawn_twice_is_equal_and_answers_every_question(task):
     for seed in range(40):
         one, again = (draw(task, seed, "train", seed / 39) for _ in range(2))
         assert turns_of(one) == turns_of(again)
@@ -47,7 +37,7 @@ def test_every_lesson_is_drawn_alike_again_and_answers_every_question(task):
         assert all(question and answer for question, answer in turns_of(one))
 
 
-@pytest.mark.parametrize("task", LESSONS)
+@pytest.mark.parametrize("task", ALL_LESSONS)
 def test_the_easiest_form_has_one_size(task):
     items = [draw(task, seed, "train", 1.0) for seed in range(30)]
     sizes = {(media_of(item)[0].size, len(media_of(item))) for item in items}
@@ -66,7 +56,7 @@ def test_rows_name_the_colours_of_their_cells():
 
 
 def kind_in(cell: np.ndarray) -> str:
-    """The kind whose outline covers the pixels of a cell best, "" for an empty cell."""
+    """The kind whose outline fits the pixels of a cell best; "" for an empty cell."""
     seen = np.abs(cell.astype(int) - palette.EASY_GROUND).sum(axis=2) > 60
     overlaps = {"": 0.5 if not seen.any() else 0.0}
     for kind in shapes.KINDS:
@@ -101,7 +91,7 @@ def test_looking_up_asks_for_fewer_shapes_where_fewer_colours_stand_out():
     assert [len(turns_of(draw("look_up", seed))) for seed in (3724, 3725)] == [6, 5]
 
 
-def test_of_several_shapes_the_box_holds_the_one_that_is_meant():
+def test_the_box_encloses_the_named_one_of_several_shapes():
     asked = []
     for seed in range(40):
         item = draw("place_one", seed, "train", 1.0)
@@ -115,18 +105,18 @@ def test_of_several_shapes_the_box_holds_the_one_that_is_meant():
         middle = tuple(np.median(pixels[y + ink[:, 0], x + ink[:, 1]], axis=0).astype(int))
         assert min(palette.COLOURS, key=lambda name: palette.distance(palette.COLOURS[name], middle)) == colour
         cells = [pixels[v : v + 28, u : u + 28] for v in range(0, 112, 28) for u in range(0, 112, 28)]
-        assert sum(kind_in(cell) != "" for cell in cells) == 2  # there is another one to be told apart from
+        assert sum(kind_in(cell) != "" for cell in cells) == 2  # another shape is there, so the name decides
         asked.append((colour, kind))
     assert len(set(asked)) > 20
 
 
 @needs_fonts
-def test_of_several_controls_the_point_is_on_the_one_that_is_meant(monkeypatch):
+def test_the_point_is_on_the_named_one_of_several_controls(monkeypatch):
     windows = []
     for name in ("make_screen", "make_cells"):
-        make = getattr(lessons, name)
+        make = getattr(window_lessons, name)
         kept = partial(lambda make, *args, **settings: windows.append(make(*args, **settings)) or windows[-1], make)
-        monkeypatch.setattr(lessons, name, kept)
+        monkeypatch.setattr(window_lessons, name, kept)
     pointed = 0
     for seed in range(60):
         ease = seed % 2

@@ -1,4 +1,4 @@
-"""Two and three images, and counting to nine: answers are derived again from the description in the truth."""
+"""Two and three images, and counting to nine: tests derive the answers from the description in the truth."""
 
 from collections import Counter
 from functools import partial
@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.pairs import LESSONS, MAKERS, QUESTIONS, WORDS
+from drawn_world.shapes import pairs
+from drawn_world.shapes.pairs import QUESTIONS, WORDS
 
 from .checks import (
     are_apart,
@@ -21,13 +22,14 @@ from .checks import (
     check_wordings,
     digest_of,
     every_split,
+    makers_of,
     media_of,
     of_every_ease,
     taught_words,
     turns_of,
 )
 
-ALL = MAKERS | LESSONS
+ALL = makers_of(pairs)
 EVERY = pytest.mark.parametrize("task", ALL)
 ORDINALS = ["first", "second", "third"]
 items = partial(of_every_ease, ALL)
@@ -38,7 +40,7 @@ def named(image: dict) -> list[str]:
 
 
 def the_change(first: dict, second: dict) -> tuple[str, str]:
-    """Name of the shape that differs, and how."""
+    """Name of the shape that differs, and the difference."""
     gone, came = (sorted(Counter(named(a)) - Counter(named(b))) for a, b in ((first, second), (second, first)))
     if not came:
         return gone[0], "missing"
@@ -57,13 +59,13 @@ def same_as_first(images: list[dict], what: str) -> str:
 
 
 def one_of(flags: list[bool]) -> str:
-    """The ordinal of the only true one."""
+    """The ordinal of the only true flag."""
     assert sum(flags) == 1
     return ORDINALS[flags.index(True)]
 
 
 def derived(question: str, scene: dict) -> str:
-    """The answer by the description alone."""
+    """The answer, from the description alone."""
     key, parts = asked(QUESTIONS, question)
     images = scene["images"]
     counts, names = [len(image["shapes"]) for image in images], [named(image) for image in images]
@@ -89,15 +91,15 @@ def derived(question: str, scene: dict) -> str:
         return ", ".join(name for each in names for name in each)
     if key == "pair_rows":
         lines = [sorted(p["shapes"], key=lambda s: (s["y"] // row_height(p), s["x"])) for p in images]
-        told = [", ".join(f"{s['colour']} {s['kind']}" for s in line) for line in lines]
-        return "\n".join(f"{which}: {line}" for which, line in zip(ORDINALS, told, strict=False))
+        rows = [", ".join(f"{s['colour']} {s['kind']}" for s in line) for line in lines]
+        return "\n".join(f"{which}: {line}" for which, line in zip(ORDINALS, rows, strict=False))
     kinds = {shapes.PLURALS[shape["kind"]] for shape in images[0]["shapes"]}
     assert parts["things"] == "shapes" or kinds == {parts["things"]}
     return " ".join(map(str, range(1, counts[0] + 1))) if key == "count_aloud" else str(counts[0])
 
 
 def row_height(image: dict) -> int:
-    """Of a grid of four shapes in one or two rows, six or eight in two."""
+    """Height of the rows of a grid: four shapes in one or two rows, six or eight in two."""
     (width, height), count = image["size"], len(image["shapes"])
     return height if width >= 2 * height and count == 4 else height // 2
 
@@ -111,9 +113,9 @@ def test_answers_follow_from_the_description(task: str, split: str) -> None:
 @EVERY
 def test_images_are_what_the_description_says(task: str) -> None:
     for item in items(task, 40):
-        for image, told in zip(media_of(item), item.truth["scene"]["images"], strict=True):
-            drawn = Image.new("RGB", tuple(told["size"]), tuple(told["ground"]))
-            for shape in told["shapes"]:
+        for image, described in zip(media_of(item), item.truth["scene"]["images"], strict=True):
+            drawn = Image.new("RGB", tuple(described["size"]), tuple(described["ground"]))
+            for shape in described["shapes"]:
                 mask = shapes.mask(shape["kind"], shape["side"], shape["turn"])
                 drawn.paste(tuple(shape["rgb"]), (shape["x"], shape["y"]), mask)
             assert image.size == drawn.size
@@ -124,12 +126,12 @@ def test_images_are_what_the_description_says(task: str) -> None:
 @EVERY
 def test_boxes_enclose_their_pixels_and_lie_apart(task: str) -> None:
     for item in items(task, 40):
-        for told in item.truth["scene"]["images"]:
+        for described in item.truth["scene"]["images"]:
             boxes = []
-            for shape in told["shapes"]:
+            for shape in described["shapes"]:
                 width, height = shapes.mask(shape["kind"], shape["side"], shape["turn"]).size
                 boxes.append((shape["x"], shape["y"], shape["x"] + width, shape["y"] + height))
-            assert are_inside(boxes, told["size"]) and are_apart(boxes)
+            assert are_inside(boxes, described["size"]) and are_apart(boxes)
 
 
 @EVERY
@@ -143,8 +145,8 @@ def test_sizes_keep_to_the_limits(task: str) -> None:
 
 
 def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
-    told = [items("equal_cells", 2)[1], *(LESSONS["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
-    placed = [shape for item in told for image in item.truth["scene"]["images"] for shape in image["shapes"]]
+    easiest = [items("equal_cells", 2)[1], *(ALL["equal_cells"](Random(seed), "train", 1.0) for seed in range(60))]
+    placed = [shape for item in easiest for image in item.truth["scene"]["images"] for shape in image["shapes"]]
     assert {(shape["colour"], shape["kind"]) for shape in placed} == {
         (colour, kind) for colour in ("red", "blue") for kind in ("circle", "cross")
     }
@@ -153,17 +155,17 @@ def test_the_easiest_equality_has_two_kinds_two_colours_one_place() -> None:
 
 def test_the_easiest_count_ends_where_the_row_ends() -> None:
     for seed in range(60):
-        (image,) = LESSONS["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
+        (image,) = ALL["count_rows"](Random(seed), "train", 1.0).truth["scene"]["images"]
         cells = [shape["y"] // 28 * 3 + shape["x"] // 28 for shape in image["shapes"]]
         assert cells == list(range(len(cells))) and len({s["kind"] for s in image["shapes"]}) == 1
 
 
 def test_answers_are_balanced() -> None:
     for task, answers in (("same_object", ("second", "third", "both", "neither")), ("count_nine", "123456789")):
-        given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(450)]
+        given = [ALL[task](Random(seed), "train", 0.0).answer for seed in range(450)]
         assert set(given) == set(answers)
         assert all(0.6 < given.count(each) * len(answers) / 450 < 1.5 for each in answers), task
-    turns = [turn for seed in range(300) for turn in turns_of(LESSONS["equal_cells"](Random(seed), "train", 0.0))]
+    turns = [turn for seed in range(300) for turn in turns_of(ALL["equal_cells"](Random(seed), "train", 0.0))]
     given = [answer for _, answer in turns if answer in ("yes", "no")]
     assert 0.4 < given.count("yes") / len(given) < 0.6
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from drawn_world import SPLITS, Item, fonts, typesetting, words
-from drawn_world.documents import tasks as documents
-from drawn_world.reading import paragraphs, scripts
+from drawn_world.documents import forms, receipts, tables
+from drawn_world.reading import paragraphs, placed_words, scripts
 from qwen2vl.processing.grounding import parse_places, to_pixels
 from qwen2vl.processing.messages import parse_messages
 
@@ -25,12 +25,13 @@ from .checks import (
     every_split,
     image_of,
     ink_of,
+    makers_of,
     needs_text,
     parts_of,
 )
 
-ALL = {**paragraphs.MAKERS, **paragraphs.LESSONS}
-IN_COLUMNS = {**ALL, **documents.MAKERS, **documents.LESSONS}
+ALL = makers_of(paragraphs, placed_words, scripts)
+IN_COLUMNS = ALL | makers_of(receipts, forms, tables)
 draw = partial(drawn, IN_COLUMNS)
 
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 import drawn_world
-from drawn_world import DENSE, TASKS, WITHOUT_FONTS, draw, fonts, words
+from drawn_world import LESSONS, TASKS, WITHOUT_FONTS, draw, fonts, words
 from drawn_world import write_records as records
 from drawn_world.write_records import draw_records, item_key
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.data.build import Settings, build
-from qwen2vl.data.records import KINDS
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.recipes.nano import nano_processor
@@ -30,7 +29,7 @@ def text_installed() -> bool:
     return True
 
 
-DRAWABLE = [task for task in (*TASKS, *DENSE) if task in WITHOUT_FONTS or text_installed()]
+DRAWABLE = [task for task in (*TASKS, *LESSONS) if task in WITHOUT_FONTS or text_installed()]
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -53,11 +52,6 @@ def images_in(folder: Path, source: str) -> list[bytes]:
             name, first, last = re.fullmatch(r"(.+)#bytes=(\d+)-(\d+)", uri).groups()
             cut.append((folder / name).read_bytes()[int(first) : int(last) + 1])
     return cut
-
-
-def test_every_task_has_a_kind():
-    assert set(drawn_world.KINDS) == {*TASKS, *DENSE} and set(drawn_world.KINDS.values()) <= set(KINDS)
-    assert set(WITHOUT_FONTS) <= set(drawn_world.KINDS)
 
 
 def test_a_store_of_records_gives_the_items_that_the_recipe_draws(tmp_path):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_world import Item, browser, exam_tasks, fonts, wording, words
+from drawn_world import Item, browser, exam_tasks, fonts, words
 from drawn_world.documents import forms
 from drawn_world.reading import paragraphs
+from drawn_world.screens.windows import LABELS
 from drawn_world.transfer import browser_pages as pages
 from drawn_world.transfer import words_on_photos as photos
 from qwen2vl.common.errors import Qwen2VLError
@@ -54,7 +55,7 @@ def _items(task: str) -> list[Item]:
 @pytest.mark.parametrize("task", TASKS)
 def test_items_are_well_formed_and_belong_to_the_test_split(task: str) -> None:
     trained = {word for split in ("train", "val") for word in words.words(split)}
-    labels = {*forms.KEYS, *wording.FIELDS, "Total"}
+    labels = {*forms.KEYS, *LABELS["field"], "Total"}
     families = {face.family for face in fonts.FACES["test"]}
     for item in _items(task):
         scene = item.truth["scene"]

@@ -1,4 +1,4 @@
-"""Videos beyond motion and order: frames and answers are derived again from the description in the truth."""
+"""Videos beyond motion and order: tests derive frames and answers from the description in the truth."""
 
 from functools import partial
 from random import Random
@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 
 from drawn_world import SPLITS, fonts
 from drawn_world.shapes import kinds as shapes
-from drawn_world.videos.video_tasks import LATE_FRAMES, LESSONS, MAKERS, QUESTIONS, WORDS
+from drawn_world.videos import video_lessons, video_tasks
+from drawn_world.videos.video_tasks import LATE_FRAMES, QUESTIONS, WORDS
 
 from .checks import (
     asked,
@@ -20,6 +21,7 @@ from .checks import (
     digest_of,
     every_face,
     every_split,
+    makers_of,
     media_of,
     needs,
     of_every_ease,
@@ -27,7 +29,7 @@ from .checks import (
     why_not,
 )
 
-ALL = MAKERS | LESSONS
+ALL = makers_of(video_tasks, video_lessons)
 WITH_DIGITS = ("late", "flash_rows")
 NO_FONTS = why_not(every_face)
 needs_fonts = needs(every_face)
@@ -46,7 +48,7 @@ def mask_of(thing: dict) -> Image.Image:
 
 
 def seen(thing: dict) -> list[int]:
-    """The frames in which a thing shows."""
+    """The frames in which a thing is visible."""
     return sorted(frame for first, until, *_ in thing["spans"] for frame in range(first, until))
 
 
@@ -83,7 +85,7 @@ def counted_rows(scene: dict) -> str:
 
 
 def derived(question: str, scene: dict) -> str:
-    """The answer by the description alone."""
+    """The answer, from the description alone."""
     key, parts = asked(QUESTIONS, question)
     things, last = scene["things"], scene["num_frames"] - 1
     old, new = ([each for each in things if frame in seen(each)] for frame in (0, last))
@@ -145,14 +147,14 @@ def test_frames_are_what_the_description_says(task: str) -> None:
 
 
 def is_whole(thing: dict, place: list[int], size: tuple[int, int]) -> bool:
-    """Whether nothing of it lies outside the image, as while it enters."""
+    """Whether all of a thing is inside the image, unlike while it enters."""
     extent = mask_of(thing).size
     return all(low >= 0 and low + length <= side for low, length, side in zip(place, extent, size, strict=True))
 
 
 @EVERY
 def test_things_stand_out_and_do_not_cover_each_other(task: str) -> None:
-    """In every frame at least as many pixels differ clearly from the ground as the masks of what shows there have."""
+    """In every frame the pixels that differ clearly from the background are at least those of the visible masks."""
     for item in items(task, 12):
         scene = item.truth["scene"]
         solid = [int((np.asarray(mask_of(thing)) > 200).sum()) for thing in scene["things"]]
@@ -212,5 +214,5 @@ def test_words_are_known_to_the_tokenizer(task: str) -> None:
 
 def test_counts_are_balanced() -> None:
     for task in ("events", "film_count"):
-        given = [MAKERS[task](Random(seed), "train", 0.0).answer for seed in range(500)]
+        given = [ALL[task](Random(seed), "train", 0.0).answer for seed in range(500)]
         assert set(given) == set("12345") and all(65 < given.count(each) < 135 for each in "12345")

@@ -1,4 +1,4 @@
-"""The drawn world: the same pixels from the same seed, disjoint splits, and truths that the pixels bear out."""
+"""The drawn world: equal seeds give equal pixels, splits are disjoint, and truths agree with the pixels."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from drawn_world import DENSE, FIRST_TASKS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
+from drawn_world import FIRST_TASKS, LESSONS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
 from drawn_world import fonts as fonts_module
 from drawn_world.screens import windows as screens
 from drawn_world.shapes import kinds as shapes
@@ -36,7 +36,7 @@ ALL_TASKS = [
 
 
 def digest(seeds: range) -> str:
-    tasks = WITHOUT_FONTS if NO_TEXT else (*FIRST_TASKS, *DENSE)
+    tasks = WITHOUT_FONTS if NO_TEXT else (*FIRST_TASKS, *LESSONS)
     return digest_of(draw(task, seed, "val") for task in tasks for seed in seeds)
 
 
@@ -117,7 +117,7 @@ def test_answers_are_balanced() -> None:
 
 
 def test_videos_move_as_answered() -> None:
-    """The middle of what differs from the ground travels along the answered direction."""
+    """The centre of the pixels that differ from the background moves in the direction of the answer."""
     for seed in range(120):
         item = draw("motion", seed)
         frames = [np.asarray(frame).astype(int) for frame in media_of(item)]
@@ -183,7 +183,7 @@ def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatc
 
 @needs_text
 def test_text_lies_inside_its_image() -> None:
-    """The ink never reaches the rim by more than a face's overhang: a frame of one pixel is mostly paper."""
+    """Letters reach the edge by the overhang of a face at most: the outermost pixels are mostly paper."""
     for seed in range(300):
         image = np.asarray(media_of(draw("read_word", seed, ease=0.5))[0]).astype(int)
         paper = np.median(image.reshape(-1, 3), axis=0)
@@ -216,7 +216,7 @@ def test_missing_fonts_and_words_name_the_install_line(monkeypatch: pytest.Monke
     monkeypatch.setattr(fonts_module, "_installed", dict)
     monkeypatch.setattr(words, "WORD_LIST", tmp_path / "none")
     fonts_module.faces.cache_clear()
-    words._by_split.cache_clear()
+    words.words.cache_clear()
     try:
         with pytest.raises(Qwen2VLError, match="apt-get install"):
             fonts_module.faces("train")
@@ -224,7 +224,7 @@ def test_missing_fonts_and_words_name_the_install_line(monkeypatch: pytest.Monke
             words.words("train")
     finally:
         fonts_module.faces.cache_clear()
-        words._by_split.cache_clear()
+        words.words.cache_clear()
 
 
 def test_install_script_and_licence_table_name_every_package() -> None:

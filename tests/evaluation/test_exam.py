@@ -2,7 +2,7 @@
 
 import pytest
 
-from drawn_world.registry import EXAM_TASKS
+from drawn_world.exam_tasks import EXAM_TASKS
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.items import MOST_BYTES, count_items, read_items

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from drawn_world import DENSE, TASKS
+from drawn_world import LESSONS, TASKS
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.recipes import drawn_items, micro, nano, whole, wide
 from qwen2vl.recipes.curriculum import Lessons, join_curricula
@@ -30,7 +30,7 @@ def test_lessons_are_those_of_nano_in_order():
     assert ends[-1] == sum(stage.steps for stage in micro.STAGES)
     assert micro.STAGES[0].steps == pytest.approx(2 / 3 * nano.STAGES[0].steps, abs=1)
     tasks = {task for lessons in micro.CURRICULUM for mix in lessons.mixes for task in mix.weights}
-    assert {*TASKS, "overlap", "glyph_know", "glyph_article"} <= tasks <= {*TASKS, *DENSE}
+    assert {*TASKS, "overlap", "glyph_know", "glyph_article"} <= tasks <= {*TASKS, *LESSONS}
 
 
 def test_the_rate_is_one_line_over_the_borders_of_stages():

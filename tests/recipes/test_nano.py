@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drawn_world import DENSE, FIRST_TASKS, draw
+from drawn_world import FIRST_TASKS, LESSONS, draw
 from drawn_world.write_records import draw_records
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.data.build import Settings, build
@@ -39,7 +39,7 @@ def test_the_curriculum_covers_the_run_with_known_tasks():
     ends = [lessons.until for lessons in CURRICULUM]
     assert ends == sorted(ends)
     assert ends[-1] == sum(stage.steps for stage in STAGES)
-    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*FIRST_TASKS, *DENSE}
+    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*FIRST_TASKS, *LESSONS}
     assert set(FIRST_TASKS) <= {task for mix in CURRICULUM[-1].mixes for task in mix.weights}
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from drawn_world import DENSE, FIRST_TASKS, TASKS
+from drawn_world import FIRST_TASKS, LESSONS, TASKS
 from qwen2vl.model.checkpoint import save_checkpoint
 from qwen2vl.model.init import new_model
 from qwen2vl.recipes import load_recipe, sharp, whole, wide
@@ -22,7 +22,7 @@ def test_the_curriculum_covers_the_run_and_every_task_in_its_full_form(name):
     recipe, curriculum = RECIPES[name], RECIPES[name].CURRICULUM
     assert curriculum[-1].until == sum(stage.steps for stage in recipe.STAGES)
     tasks = {task for lessons in curriculum for mix in lessons.mixes for task in mix.weights}
-    assert tasks <= {*TASKS, *DENSE}
+    assert tasks <= {*TASKS, *LESSONS}
     assert {task for mix in curriculum[-1].mixes if mix.ease == 0 for task in mix.weights} >= set(TASKS)
 
 
