@@ -19,8 +19,9 @@ from benchmarks.measuring import interleave, stopwatch
 from benchmarks.packers import emptiest, first_come, first_fit
 from benchmarks.records import BUDGETS, SIDES, config_of, draw_lengths, draw_photos, draw_store, plan_of
 from qwen2vl.common.arrays import Ints
+from qwen2vl.data.dealing import deal
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan, deal
+from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan
 from qwen2vl.data.store import Store
 from tools import results as record
 from tools.results import Comparison, Result, say

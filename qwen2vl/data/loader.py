@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from qwen2vl.data.plan import Cursor, Pack, Plan, deal, digest
+from qwen2vl.data.dealing import deal
+from qwen2vl.data.plan import Cursor, Pack, Plan, digest
 from qwen2vl.data.quarantine import Failure, Quarantine
 from qwen2vl.data.samples import LoadedPack, PackRequest, SampleReader
 from qwen2vl.data.workers import PackWorkers

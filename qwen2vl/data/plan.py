@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from heapq import heapify, heapreplace
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,6 @@ from qwen2vl.common.keys import key_of
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
-
-SLACK = 1.005
-"""What a share may cost, of the mean, so that visual tokens are shared out evenly too."""
-EVEN = 1.05
-"""Visual tokens of the largest share, of the mean, from which on no more packs are exchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,53 +254,3 @@ def digest(packs: Sequence[Pack]) -> str:
     for pack in packs:
         state.update("".join(f"{source}\x1f{sample}\x1e" for source, sample in pack.samples).encode() + b"\x1d")
     return state.hexdigest()
-
-
-def deal(packs: Sequence[Pack], processes: int) -> list[list[int]]:
-    """Packs to processes so that the dearest share is small: the dearest pack first, always to the cheapest share.
-
-    Then the dearest share exchanges packs with others as long as that makes it cheaper, and at last the share with most
-    visual tokens does, within `SLACK`: the tower's memory follows them. Shares may differ in their number of packs; who
-    has fewer runs packs of weight nought, which cost next to nothing.
-    """
-    loads = [(0.0, process) for process in range(processes)]
-    heapify(loads)
-    owner = np.zeros(len(packs), dtype=np.int64)
-    for pack in sorted(range(len(packs)), key=lambda pack: (-packs[pack].flops, pack)):
-        load, owner[pack] = loads[0]
-        heapreplace(loads, (load + packs[pack].flops, loads[0][1]))
-    sizes = np.array([(pack.flops, pack.visual_tokens) for pack in packs], dtype=np.float64)
-    _exchange(sizes[:, :1], owner, processes)
-    dearest = np.bincount(owner, weights=sizes[:, 0], minlength=processes).max()
-    cost, visual = sizes.sum(axis=0) / processes
-    _exchange(sizes, owner, processes, limit=max(dearest, SLACK * cost), enough=EVEN * visual)
-    return [np.flatnonzero(owner == process).tolist() for process in range(processes)]
-
-
-def _exchange(
-    sizes: NDArray[np.float64], owner: Ints, processes: int, *, limit: float = np.inf, enough: float = 0
-) -> None:
-    """Swap single packs of the share that is largest in the last column until it is small enough, or no swap makes it
-    smaller; no swap takes a share over the limit in the first column.
-
-    On 64 processes of four packs each the dearest share goes from 6 % over the mean to 0.2 %, then to 0.5 % while the one
-    with most visual tokens goes from 11 % to 5 %.
-    """
-    loads = np.stack([np.bincount(owner, weights=column, minlength=processes) for column in sizes.T], axis=1)
-    for _ in range(4 * len(sizes)):
-        largest = int(loads[:, -1].argmax())
-        if loads[largest, -1] <= enough:
-            return
-        mine, others = np.flatnonzero(owner == largest), np.flatnonzero(owner != largest)
-        if not len(others):
-            return
-        given = sizes[mine][:, None] - sizes[others][None, :]
-        after = np.maximum(loads[largest] - given, loads[owner[others]] + given)
-        level = np.where(after[..., 0] <= limit, after[..., -1], np.inf)
-        i, j = np.unravel_index(level.argmin(), level.shape)
-        if level[i, j] >= loads[largest, -1]:
-            return
-        pack, other = mine[i], others[j]
-        loads[largest] -= given[i, j]
-        loads[owner[other]] += given[i, j]
-        owner[pack], owner[other] = owner[other], largest

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.keys import key_of
+from qwen2vl.data.dealing import SLACK, deal
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import SLACK, Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, deal, digest
+from qwen2vl.data.plan import Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, digest
 
 
 def lengths_of(count: int, seed: int = 0) -> Lengths:
