@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.plan import Budgets, Phase
 from qwen2vl.data.store import Store
@@ -90,7 +91,7 @@ class FinetuneRecipe:
         store = run_dir / "store"
         replicas = Replicas.join()
         if replicas.leads:
-            settings = Settings(
+            settings = BuildSettings(
                 store=store, tokenizer=processor.tokenizer, media_root=self.media_root, media=processor.settings
             )
             build([self.data], settings)

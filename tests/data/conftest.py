@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.store import Store
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import nano_processor
@@ -67,7 +68,8 @@ def build_store(folder: Path, processor: Processor, copies: int) -> Store:
     records = [record | {"id": f"{record['id']}-{copy}"} for copy in range(copies) for record in once]
     file = write_lines(folder / "all.jsonl", records)
     build(
-        [file], Settings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+        [file],
+        BuildSettings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()),
     )
     return Store(folder / "store")
 

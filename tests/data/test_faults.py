@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepData, StepLoader
 from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
@@ -251,7 +252,7 @@ class Case:
 def case(tmp_path_factory: pytest.TempPathFactory, processor: Processor) -> Case:
     folder = tmp_path_factory.mktemp("faults")
     records = records_in(folder)
-    settings = Settings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    settings = BuildSettings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
     build([records.file], settings)
     store = Store(folder / "s")
     whole = epoch(store, processor, folder / "whole", num_workers=0)

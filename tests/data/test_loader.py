@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepLoader
 from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
@@ -272,7 +273,9 @@ def damaged(tmp_path, processor) -> Store:
             ]}
         )  # fmt: skip
     file = write_lines(folder / "all.jsonl", records)
-    build([file], Settings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()))
+    build(
+        [file], BuildSettings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    )
     (folder / "a1.png").write_bytes((folder / "a1.png").read_bytes()[:-900])
     shutil.copy(folder / "b.jpg", folder / "a2.png")
     return Store(folder / "s")

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data import build as building
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data import build_part
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.spec.media_settings import MediaSettings
@@ -18,8 +19,10 @@ from .conftest import image_file, records_in, write_lines
 
 
 @pytest.fixture
-def settings(tmp_path, processor) -> Settings:
-    return Settings(store=tmp_path / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+def settings(tmp_path, processor) -> BuildSettings:
+    return BuildSettings(
+        store=tmp_path / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()
+    )
 
 
 def test_a_stored_conversation_gives_what_the_processor_gives(built, processor, tmp_path):
@@ -64,7 +67,7 @@ def test_sources_list_their_rows(built):
 
 
 def test_building_is_the_same_with_any_number_of_processes_and_skips_what_is_there(tmp_path, settings, monkeypatch):
-    monkeypatch.setattr(building, "ROWS_PER_PART", 4)
+    monkeypatch.setattr(build_part, "ROWS_PER_PART", 4)
     file = write_lines(tmp_path / "all.jsonl", records_in(tmp_path))
     seen = []
     one = build([file], settings, on_progress=lambda records, bad: seen.append((records, bad)))
@@ -76,7 +79,7 @@ def test_building_is_the_same_with_any_number_of_processes_and_skips_what_is_the
 
 def test_a_build_that_was_killed_goes_on(tmp_path, settings, monkeypatch):
     """Half a part and a part without its summary are built again; the finished one is not."""
-    monkeypatch.setattr(building, "ROWS_PER_PART", 2)
+    monkeypatch.setattr(build_part, "ROWS_PER_PART", 2)
     file = write_lines(tmp_path / "all.jsonl", records_in(tmp_path))
     whole = build([file], settings)
     names = [part.summary.name for part in Store(settings.store).parts]
@@ -218,7 +221,7 @@ def test_another_tokenizer_is_refused(tmp_path, settings, processor):
     build([write_lines(tmp_path / "all.jsonl", records_in(tmp_path))], settings)
     from qwen2vl.processing.tokenizer import build_nano_tokenizer
 
-    other = Settings(
+    other = BuildSettings(
         store=settings.store, tokenizer=build_nano_tokenizer(["other"] * 5), media_root=None, media=MediaSettings()
     )
     with pytest.raises(ConfigError, match="another tokenizer"):
