@@ -18,7 +18,8 @@ from pathlib import Path
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.files import unwritable, write_atomically
 from qwen2vl.data.build_part import BuildSettings, BuiltPart, Chunk, Rejected, build_part, read_chunks, rejected_of
-from qwen2vl.data.store import Manifest, PartSummary
+from qwen2vl.data.store import Manifest
+from qwen2vl.data.store_part import PartSummary
 
 MIN_JUDGED = 200
 """Number of records up to which the share of rejected ones is not judged."""

@@ -20,7 +20,7 @@ from qwen2vl.data.arrow import pa
 from qwen2vl.data.convert import to_record
 from qwen2vl.data.media import LocalMedia, MediaFacts, probe
 from qwen2vl.data.records import Record, parse_record
-from qwen2vl.data.store import PartSummary, StoredSample, media_batch, text_batch
+from qwen2vl.data.store_part import PartSummary, StoredSample, media_batch, text_batch
 from qwen2vl.processing import chat_template as chat
 from qwen2vl.processing.messages import TextPart
 from qwen2vl.processing.tokenizer import Tokenizer

@@ -15,7 +15,8 @@ from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import MediaError
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.plan import Budgets, Lengths
-from qwen2vl.data.store import Part, Store
+from qwen2vl.data.store import Store
+from qwen2vl.data.store_part import StorePart
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import MediaPlan, decoder_terms
 from qwen2vl.spec.media_settings import MediaSettings
@@ -134,9 +135,9 @@ def _columns(store: Store, limits: _Limits) -> Iterator[tuple[Ints, Ints, Ints, 
 
 
 def _of_media(
-    part: Part, at: int, limits: _Limits, known: dict[tuple[object, ...], tuple[int, float]]
+    part: StorePart, at: int, limits: _Limits, known: dict[tuple[object, ...], tuple[int, float]]
 ) -> tuple[int, float]:
-    key = part.sizes[at]
+    key = part.media_keys[at]
     if key not in known:
         try:
             plan = part.facts(at).plan(limits.config, limits.settings)

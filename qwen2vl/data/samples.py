@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from qwen2vl.common.errors import ConfigError, MediaError
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.quarantine import Failure
-from qwen2vl.data.store import Store, StoredSample
+from qwen2vl.data.store import Store
+from qwen2vl.data.store_part import StoredSample
 from qwen2vl.processing.processor import LoadedMedia, MediaInfo, Processor
 from qwen2vl.spec.costs import MediaPlan
 from qwen2vl.spec.inputs import ModelInputs, pack

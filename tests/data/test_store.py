@@ -211,10 +211,10 @@ def test_a_store_can_be_moved_with_its_images(tmp_path, built, processor):
     assert str(tmp_path) in str(moved.store.parts[0].reader.root)
 
 
-def test_same_ids_are_told(tmp_path, settings):
+def test_ids_that_occur_twice_are_reported(tmp_path, settings):
     records = records_in(tmp_path)
     build([write_lines(tmp_path / "all.jsonl", [*records, records[0]])], settings)
-    assert Store(settings.store).check() == ['1 ids stand there more than once, the first is "one"']
+    assert Store(settings.store).check() == ['1 ids occur more than once, the first is "one"']
 
 
 def test_another_tokenizer_is_refused(tmp_path, settings, processor):
