@@ -87,7 +87,7 @@ class MediaFacts:
             return ImagePart(source=sources[0], options=self.options)
         return VideoPart(source=sources if self.is_list else sources[0], options=self.options)
 
-    def plan(self, config: Qwen2VLConfig, settings: MediaSettings) -> MediaPlan:
+    def fit(self, config: Qwen2VLConfig, settings: MediaSettings) -> MediaPlan:
         """Size, tokens and cost under these limits. Raises MediaError when no size fits them."""
         frames = None
         if self.is_list:

@@ -114,7 +114,7 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class StreamWindow:
     """Draws of a stream that are packed together."""
 
     number: int
@@ -132,7 +132,7 @@ class Cursor:
     step: int = 0
     drawn: Mapping[str, int] = field(default_factory=dict)
     """Source to how often it was drawn."""
-    windows: Mapping[str, Window] = field(default_factory=dict)
+    windows: Mapping[str, StreamWindow] = field(default_factory=dict)
     """Stream to the window that is open."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,7 +142,9 @@ class Cursor:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Cursor":
-        windows = {name: Window(number, tuple(drawn), pack) for name, (number, drawn, pack) in raw["windows"].items()}
+        windows = {
+            name: StreamWindow(number, tuple(drawn), pack) for name, (number, drawn, pack) in raw["windows"].items()
+        }
         return cls(raw["step"], dict(raw["drawn"]), windows)
 
 
@@ -188,19 +190,19 @@ class Plan:
             here = self.packs_of(stream, window.number, window.drawn)
             taken = here[window.pack : window.pack + self.config.packs_per_step - len(packs)]
             packs += taken
-            window = Window(window.number, window.drawn, window.pack + len(taken))
+            window = StreamWindow(window.number, window.drawn, window.pack + len(taken))
             if window.pack == len(here):
                 window = self._opened(stream, window.number + 1, drawn)
         return packs, Cursor(cursor.step + 1, drawn, {**cursor.windows, stream: window})
 
-    def _opened(self, stream: str, number: int, drawn: dict[str, int]) -> Window:
+    def _opened(self, stream: str, number: int, drawn: dict[str, int]) -> StreamWindow:
         """The next window of a stream; counts its draws in `drawn`, so that no other stream takes the same samples."""
         names = self.mixtures[stream].names
         before = tuple(drawn.get(name, 0) for name in names)
         draws = self.mixtures[stream].draws(number * self.config.window, self.config.window)
         for name, first, count in zip(names, before, np.bincount(draws.sources, minlength=len(names)), strict=True):
             drawn[name] = first + int(count)
-        return Window(number, before)
+        return StreamWindow(number, before)
 
     def _packs_of(self, stream: str, number: int, drawn: tuple[int, ...]) -> list[Pack]:
         """Packs of a window in an order of their own: best fit leaves the largest samples in front."""

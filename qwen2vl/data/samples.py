@@ -86,16 +86,16 @@ class SampleReader:
         sample = sample or self.store.sample(row)
         processor, reader = self._processor(row), self.store.reader(row)
         media = []
-        for facts, plan in zip(sample.media, self._plans(row, sample), strict=True):
+        for facts, fitted in zip(sample.media, self._fitted(row, sample), strict=True):
             loaded = processor.load_media(facts.part(reader))
-            _refuse_other_size(facts, plan, loaded[0])
+            _refuse_other_size(facts, fitted, loaded[0])
             media.append(loaded)
         return self._assembled(sample, media, sample.supervised)
 
     def silence(self, row: int, sample: StoredSample | None = None) -> ModelInputs:
         """A stand-in of the same length, with nothing to learn from it."""
         sample = sample or self.store.sample(row)
-        media = [_blank(plan, self.processor.config.vision.patch_dim) for plan in self._plans(row, sample)]
+        media = [_blank(fitted, self.processor.config.vision.patch_dim) for fitted in self._fitted(row, sample)]
         return self._assembled(sample, media, np.zeros(len(sample.ids), bool))
 
     def _assembled(
@@ -110,9 +110,9 @@ class SampleReader:
         labels = np.where(np.repeat(supervised, times), ids, IGNORED)
         return self.processor.assemble(ids, labels, media)
 
-    def _plans(self, row: int, sample: StoredSample) -> list[MediaPlan]:
+    def _fitted(self, row: int, sample: StoredSample) -> list[MediaPlan]:
         processor = self._processor(row)
-        return [facts.plan(processor.config, processor.settings) for facts in sample.media]
+        return [facts.fit(processor.config, processor.settings) for facts in sample.media]
 
     def _processor(self, row: int) -> Processor:
         if row not in self.caps:
@@ -120,21 +120,21 @@ class SampleReader:
         return self.processor.with_settings(self.processor.settings.capped(self.caps[row]))
 
 
-def _refuse_other_size(facts: MediaFacts, plan: MediaPlan, info: MediaInfo) -> None:
-    if info.grid != plan.grid:
+def _refuse_other_size(facts: MediaFacts, fitted: MediaPlan, info: MediaInfo) -> None:
+    if info.grid != fitted.grid:
         raise MediaError(
             f"{facts.uris[0][:200]} is not what it was when the store was built: it makes {info.num_tokens} tokens "
-            f"instead of {plan.num_tokens}; build the store again"
+            f"instead of {fitted.num_tokens}; build the store again"
         )
 
 
-def _blank(plan: MediaPlan, patch_dim: int) -> LoadedMedia:
+def _blank(fitted: MediaPlan, patch_dim: int) -> LoadedMedia:
     info = MediaInfo(
-        kind="video" if plan.num_frames > 1 else "image",
-        original_size=(plan.width, plan.height),
-        resized=(plan.width, plan.height),
-        grid=plan.grid,
-        num_tokens=plan.num_tokens,
+        kind="video" if fitted.num_frames > 1 else "image",
+        original_size=(fitted.width, fitted.height),
+        resized=(fitted.width, fitted.height),
+        grid=fitted.grid,
+        num_tokens=fitted.num_tokens,
         digest="",
     )
-    return info, np.zeros((plan.num_patches, patch_dim), np.uint8)
+    return info, np.zeros((fitted.num_patches, patch_dim), np.uint8)
