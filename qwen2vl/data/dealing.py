@@ -10,17 +10,17 @@ from qwen2vl.common.arrays import Ints
 from qwen2vl.data.plan import Pack
 
 SLACK = 1.005
-"""What a share may cost, of the mean, so that visual tokens are shared out evenly too."""
+"""Largest cost of a share, in mean costs, that dealing visual tokens evenly may cause."""
 EVEN = 1.05
-"""Visual tokens of the largest share, of the mean, from which on no more packs are exchanged."""
+"""Largest number of visual tokens of a share, in means, at which no more packs are exchanged."""
 
 
 def deal(packs: Sequence[Pack], processes: int) -> list[list[int]]:
-    """Packs to processes so that the dearest share is small: the dearest pack first, always to the cheapest share.
+    """Deal packs to processes so that the most expensive share is small; return the numbers of each share's packs.
 
-    Then the dearest share exchanges packs with others as long as that makes it cheaper, and at last the share with most
-    visual tokens does, within `SLACK`: the tower's memory follows them. Shares may differ in their number of packs; who
-    has fewer runs packs of weight nought, which cost next to nothing.
+    The most expensive pack goes first, always to the cheapest share. Then the most expensive share exchanges packs with
+    others as long as that makes it cheaper. At last the share with the most visual tokens does the same within `SLACK`,
+    because the memory of the tower grows with them. Shares can have different numbers of packs.
     """
     loads = [(0.0, process) for process in range(processes)]
     heapify(loads)
@@ -30,20 +30,20 @@ def deal(packs: Sequence[Pack], processes: int) -> list[list[int]]:
         heapreplace(loads, (load + packs[pack].flops, loads[0][1]))
     sizes = np.array([(pack.flops, pack.visual_tokens) for pack in packs], dtype=np.float64)
     _exchange(sizes[:, :1], owner, processes)
-    dearest = np.bincount(owner, weights=sizes[:, 0], minlength=processes).max()
+    highest = np.bincount(owner, weights=sizes[:, 0], minlength=processes).max()
     cost, visual = sizes.sum(axis=0) / processes
-    _exchange(sizes, owner, processes, limit=max(dearest, SLACK * cost), enough=EVEN * visual)
+    _exchange(sizes, owner, processes, limit=max(highest, SLACK * cost), enough=EVEN * visual)
     return [np.flatnonzero(owner == process).tolist() for process in range(processes)]
 
 
 def _exchange(
     sizes: NDArray[np.float64], owner: Ints, processes: int, *, limit: float = np.inf, enough: float = 0
 ) -> None:
-    """Swap single packs of the share that is largest in the last column until it is small enough, or no swap makes it
-    smaller; no swap takes a share over the limit in the first column.
+    """Swap single packs of the share that is largest in the last column, until it is at most `enough` or no swap helps.
 
-    On 64 processes of four packs each the dearest share goes from 6 % over the mean to 0.2 %, then to 0.5 % while the one
-    with most visual tokens goes from 11 % to 5 %.
+    No swap brings a share over `limit` in the first column. sizes: [packs, 1 or 2]; owner: [packs], changed in place.
+    On 64 processes with four packs each, the most expensive share goes from 6 % over the mean to 0.2 %, then to 0.5 %
+    while the share with the most visual tokens goes from 11 % to 5 %.
     """
     loads = np.stack([np.bincount(owner, weights=column, minlength=processes) for column in sizes.T], axis=1)
     for _ in range(4 * len(sizes)):
