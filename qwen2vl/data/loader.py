@@ -1,9 +1,8 @@
-"""Packs of every step, read ahead by worker processes, in the order of the plan whatever their number.
+"""The packs of every step, read ahead by worker processes, in the order of the plan whatever the number of workers.
 
-    plan --steps--> deal: the packs of this process --requests--> workers --> rows of the step
+    plan --packs of a step--> deal: the packs of this process --requests--> workers --> StepData
 
-Workers have no state: a request names the rows of the store, so a worker that is killed is replaced and its requests
-are given out again. The plan runs ahead of the training only as far as the queue is deep.
+A request names rows of the store, so any worker can answer it, again if necessary.
 """
 
 import time
@@ -18,31 +17,46 @@ from qwen2vl.data.samples import LoadedPack, PackRequest, SampleReader
 from qwen2vl.data.workers import PackWorkers
 
 AHEAD = 4
-"""Packs read ahead for each worker."""
+"""Number of packs that are read ahead for each worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepData:
-    """What one process trains on in one step."""
+    """The data of one step for one process."""
 
     step: int
-    """From 0."""
+    """Number of the step, from 0."""
     packs: list[LoadedPack]
-    """Of this process; may be none, then it takes part with weight nought."""
+    """Packs of this process; can be empty, then the process takes part in the step with weight zero."""
     flops: float
-    """Of the packs of all processes, as the plan counts them."""
+    """FLOPs of the packs of all processes, as the plan counts them."""
     digest: str
-    """Of the global batch: the same on every process."""
+    """Digest of the packs of all processes, the same in every process."""
     cursor: Cursor
-    """Where the next step begins."""
+    """Cursor of the next step."""
     waited_s: float
+    """Seconds that the process waited for its packs."""
     failures: list[Failure] = field(default_factory=list)
+    """Samples of these packs that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step whose packs have been requested."""
+
+    step: int
+    packs: Sequence[Pack]
+    """Packs of all processes."""
+    requests: list[PackRequest]
+    """Requests of this process."""
+    cursor: Cursor
+    """Cursor of the next step."""
 
 
 class StepLoader:
-    """Iterates over the steps of a plan for one of `size` processes.
+    """Iterates over the steps of a plan, for the process with number `rank` of `size` processes.
 
-    Failures are listed in the quarantine before the step that holds them is handed out.
+    The failures of a step are in the quarantine before the step is returned.
     """
 
     def __init__(
@@ -59,13 +73,13 @@ class StepLoader:
         self.rank, self.size, self.num_workers = rank, size, num_workers
 
     def steps(self, cursor: Cursor, count: int) -> Iterator[StepData]:
-        """The next `count` steps from a cursor on."""
+        """The next `count` steps from a cursor on. Raises Qwen2VLError when workers are killed again and again."""
         with PackWorkers(self.reader, self.num_workers) as workers:
-            planned: deque[_PlannedStep] = deque()
-            cursors = iter(self._planned(cursor, count))
+            planned: deque[PlannedStep] = deque()
+            upcoming = self._plan(cursor, count)
             while True:
                 while len(planned) < 2 or len(workers.pending) < AHEAD * self.num_workers:
-                    step = next(cursors, None)
+                    step = next(upcoming, None)
                     if step is None:
                         break
                     planned.append(step)
@@ -73,26 +87,26 @@ class StepLoader:
                         workers.submit(request)
                 if not planned:
                     return
-                yield self._gathered(planned.popleft(), workers)
+                yield self._receive(planned.popleft(), workers)
 
-    def _planned(self, cursor: Cursor, count: int) -> Iterator["_PlannedStep"]:
+    def _plan(self, cursor: Cursor, count: int) -> Iterator[PlannedStep]:
         for _ in range(count):
             step = cursor.step
             packs, cursor = self.plan.step(cursor)
-            mine = deal(packs, self.size)[self.rank]
-            yield _PlannedStep(step, packs, [self._request(step, packs[pack]) for pack in mine], cursor)
+            own = deal(packs, self.size)[self.rank]
+            yield PlannedStep(step, packs, [self._request(step, packs[pack]) for pack in own], cursor)
 
     def _request(self, step: int, pack: Pack) -> PackRequest:
         rows = tuple(row for _, row in pack.samples)
         skipped = frozenset(row for row in rows if self.quarantine.holds(step, row))
         return PackRequest(step=step, rows=rows, skipped=skipped)
 
-    def _gathered(self, planned: "_PlannedStep", workers: PackWorkers) -> StepData:
+    def _receive(self, planned: PlannedStep, workers: PackWorkers) -> StepData:
         began = time.perf_counter()
         loaded = [workers.next_pack() for _ in planned.requests]
         waited_s = time.perf_counter() - began
-        fresh = [failure for pack in loaded for failure in pack.failures]
-        self.quarantine.add(fresh)
+        failures = [failure for pack in loaded for failure in pack.failures]
+        self.quarantine.add(failures)
         return StepData(
             step=planned.step,
             packs=loaded,
@@ -100,13 +114,5 @@ class StepLoader:
             digest=digest(planned.packs),
             cursor=planned.cursor,
             waited_s=waited_s,
-            failures=fresh,
+            failures=failures,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _PlannedStep:
-    step: int
-    packs: Sequence[Pack]
-    requests: list[PackRequest]
-    cursor: Cursor

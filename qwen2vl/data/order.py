@@ -19,7 +19,7 @@ ROUNDS = 4
 def permuted(positions: Ints, size: int, key: int) -> Ints:
     """Where the permutation of a key takes int64 positions from 0 to size - 1.
 
-    Takes under four rounds of the network on average, because the power of two is under four times the size.
+    Applies the network under four times on average, because the power of two is under four times the size.
     """
     half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
     images = _feistel(positions.astype(np.uint64), half_bits, key)

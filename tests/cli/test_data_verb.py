@@ -275,10 +275,10 @@ def test_a_packed_row_of_many_documents(store):
     assert "b.png: 64x120 pixels" in text
 
 
-def test_what_cannot_be_read_is_shown_as_silence(run, store, tmp_path):
+def test_a_sample_that_cannot_be_read_is_shown_blank_with_the_reason(run, store, tmp_path):
     (tmp_path / "b.png").unlink()
     page = shown(run, store, tmp_path / "a.html", "--row", 1)
-    assert "could not be read, so it is silence: there is no file" in (tmp_path / "a.html").read_text()
+    assert "could not be read, so it is blank: there is no file" in (tmp_path / "a.html").read_text()
     assert not any(pixels.any() for pixels in page.images)
     assert not page.text(lambda kinds: "supervised" in kinds)
 

@@ -90,7 +90,7 @@ def test_samples_that_cannot_shrink_are_refused_with_the_reason(built, processor
 def test_a_silent_sample_has_the_same_shape_and_teaches_nothing(built, processor):
     reader = SampleReader(built, processor)
     for row in range(6):
-        real, silent = reader.read(row), reader.silence(row)
+        real, silent = reader.read(row), reader.blank(row)
         for name in ("ids", "positions", "segments", "grids"):
             assert getattr(real, name).equal(getattr(silent, name))
         assert silent.patches.shape == real.patches.shape
