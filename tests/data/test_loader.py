@@ -1,4 +1,4 @@
-"""From the plan to rows: lengths foretell what is read, failures stay in their place, workers may die."""
+"""From the plan to rows: lengths are those of the rows, failures keep their positions, killed workers are replaced."""
 
 import multiprocessing
 import os
@@ -23,6 +23,7 @@ from qwen2vl.data.quarantine import Quarantine, read_failures
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.data.workers import PackWorkers, Worker
+from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media_settings import MediaSettings
@@ -53,7 +54,7 @@ def same(one, other) -> bool:
     )
 
 
-def test_lengths_are_those_of_the_rows_that_are_read(built, processor):
+def test_the_lengths_of_the_index_are_those_of_the_rows_that_are_read(built, processor):
     index, _ = plan_of(built, processor.settings)
     reader = SampleReader(built, processor, index.caps)
     for lengths in index.sources.values():
@@ -65,7 +66,7 @@ def test_lengths_are_those_of_the_rows_that_are_read(built, processor):
 
 
 @pytest.mark.parametrize("limit", [60, 8])
-def test_samples_over_a_budget_are_brought_under_it(built, processor, limit):
+def test_images_of_samples_over_a_budget_are_reduced_to_it(built, processor, limit):
     budgets = Budgets(tokens=400, visual_tokens=limit, media=8)
     index = index_store(built, NAMES, NANO, processor.settings, budgets)
     assert not index.refused
@@ -78,7 +79,7 @@ def test_samples_over_a_budget_are_brought_under_it(built, processor, limit):
         assert reader.read(int(lengths.rows[0])).num_tokens == lengths.tokens[0]
 
 
-def test_samples_that_cannot_shrink_are_refused_with_the_reason(built, processor):
+def test_samples_that_cannot_be_reduced_are_refused_with_the_reason(built, processor):
     index = index_store(built, NAMES, NANO, processor.settings, Budgets(tokens=400, visual_tokens=6, media=1))
     assert set(index.refused) == set(range(1, 60, 6))
     assert index.refused[1] == "2 images and videos, a pack holds 1"
@@ -87,14 +88,14 @@ def test_samples_that_cannot_shrink_are_refused_with_the_reason(built, processor
     assert "leave no room" in tight.refused[0]
 
 
-def test_a_silent_sample_has_the_same_shape_and_teaches_nothing(built, processor):
+def test_a_blank_sample_has_the_same_shape_and_no_supervised_token(built, processor):
     reader = SampleReader(built, processor)
     for row in range(6):
-        real, silent = reader.read(row), reader.blank(row)
+        real, blank = reader.read(row), reader.blank(row)
         for name in ("ids", "positions", "segments", "grids"):
-            assert getattr(real, name).equal(getattr(silent, name))
-        assert silent.patches.shape == real.patches.shape
-        assert (silent.labels == IGNORED).all()
+            assert getattr(real, name).equal(getattr(blank, name))
+        assert blank.patches.shape == real.patches.shape
+        assert (blank.labels == IGNORED).all()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
@@ -123,13 +124,13 @@ def test_processes_share_the_same_global_batches(built, processor, tmp_path, siz
 
 
 def test_a_killed_worker_is_replaced(built, processor, tmp_path):
-    unbroken = list(loader_of(built, processor, tmp_path, num_workers=0).steps(Cursor(), 12))
+    uninterrupted = list(loader_of(built, processor, tmp_path, num_workers=0).steps(Cursor(), 12))
     steps, seen = loader_of(built, processor, tmp_path, num_workers=2).steps(Cursor(), 12), []
     for step in steps:
         seen.append(step)
         if len(seen) in (2, 5):
             os.kill(pid_of_a_worker(), signal.SIGKILL)
-    assert all(same(one, other) for one, other in zip(unbroken, seen, strict=True))
+    assert all(same(one, other) for one, other in zip(uninterrupted, seen, strict=True))
 
 
 def requests_of(rows: Iterable[int]) -> list[PackRequest]:
@@ -259,7 +260,7 @@ def pid_of_a_worker() -> int:
 
 @pytest.fixture
 def damaged(tmp_path, processor) -> Store:
-    """A store whose second image was cut off after it was built, and whose third one has become larger."""
+    """A store in which one image was truncated after the build and another one was replaced by a larger one."""
     folder = tmp_path / "records"
     folder.mkdir()
     records = records_in(folder)
@@ -281,7 +282,7 @@ def damaged(tmp_path, processor) -> Store:
     return Store(folder / "s")
 
 
-def test_items_that_fail_are_listed_and_replaced_and_all_others_stand(damaged, built, processor, tmp_path):
+def test_samples_that_fail_are_listed_and_blank_and_all_others_are_supervised(damaged, built, processor, tmp_path):
     folder = tmp_path / "quarantine"
     names, config = ("pairs",), replace(CONFIG, phases=(Phase(mixtures=({"pairs": 1},)),))
     index = index_store(damaged, names, NANO, processor.settings, config.budgets)
@@ -301,8 +302,8 @@ def test_items_that_fail_are_listed_and_replaced_and_all_others_stand(damaged, b
                 assert (pack.inputs.labels[begin:end] == IGNORED).all() == is_bad
 
 
-def test_resume_replays_the_list_instead_of_trying_again(damaged, processor, tmp_path):
-    """The image is whole again, but the resumed run sees the silence that the first one saw."""
+def test_a_resumed_run_does_not_read_quarantined_samples_again(damaged, processor, tmp_path):
+    """The image is repaired, but the resumed run has the same blank sample as the first run."""
     reader, folder = SampleReader(damaged, processor), tmp_path / "quarantine"
     request = PackRequest(step=4, rows=(6, 7))
     first = reader.pack(request)
@@ -321,7 +322,7 @@ def test_resume_replays_the_list_instead_of_trying_again(damaged, processor, tmp
     assert (later.inputs.labels != IGNORED).sum() > (first.inputs.labels != IGNORED).sum()
 
 
-def test_a_torn_line_of_the_list_is_left_out(damaged, processor, tmp_path):
+def test_an_incomplete_line_of_the_quarantine_is_left_out(damaged, processor, tmp_path):
     quarantine = Quarantine(tmp_path / "q")
     quarantine.add(SampleReader(damaged, processor).pack(PackRequest(step=4, rows=(7,))).failures)
     with quarantine.file.open("a") as file:
@@ -330,14 +331,11 @@ def test_a_torn_line_of_the_list_is_left_out(damaged, processor, tmp_path):
 
 
 def test_a_store_of_another_tokenizer_is_refused(built, processor):
-    from qwen2vl.processing.processor import Processor
-
     other = Processor(build_nano_tokenizer(["other"] * 5), NANO, processor.settings)
     with pytest.raises(ConfigError, match="another tokenizer"):
         SampleReader(built, other)
 
 
-def test_silence_is_drawn_on_no_gradient(built, processor):
-    """A pack that failed as a whole has no supervised token."""
+def test_a_pack_of_blank_samples_has_no_supervised_token(built, processor):
     inputs = SampleReader(built, processor).pack(PackRequest(step=0, rows=(0, 1), skipped=frozenset({0, 1}))).inputs
     assert torch.count_nonzero(inputs.labels != IGNORED) == 0
