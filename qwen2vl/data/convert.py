@@ -27,14 +27,14 @@ ROLES = {
     "system": "system",
 }
 _PLACEHOLDER = re.compile(r"[ \t]*\n?<(image|video)>\n?")
-"""A mark with the blanks before it and a line break on each side, which separate the mark and are no part of the text."""
+"""A placeholder with the blanks before it and a line break on each side, which are no part of the text."""
 
 
 def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:
     """Convert an entry of another project to a record; a record of our own is returned unchanged.
 
-    name: id of an entry without id. Raises RecordError when the form of the entry is unknown, or when its marks and files
-    do not match.
+    name: id of an entry without id. Raises RecordError when the form of the entry is unknown, or when its placeholders and
+    files do not match.
     """
     if not isinstance(raw, Mapping):
         raise RecordError("record", f"is a {type(raw).__name__}, it must be a JSON object")

@@ -10,9 +10,9 @@ from qwen2vl.common.arrays import Ints
 from qwen2vl.data.plan import Pack
 
 SLACK = 1.005
-"""Largest cost of a share, in mean costs, that dealing visual tokens evenly may cause."""
+"""Largest cost of a share, relative to the mean, that is accepted for a more even number of visual tokens."""
 EVEN = 1.05
-"""Largest number of visual tokens of a share, in means, at which no more packs are exchanged."""
+"""Number of visual tokens of the largest share, relative to the mean, at which the exchange of packs ends."""
 
 
 def deal(packs: Sequence[Pack], processes: int) -> list[list[int]]:
@@ -50,16 +50,16 @@ def _exchange(
         largest = int(loads[:, -1].argmax())
         if loads[largest, -1] <= enough:
             return
-        mine, others = np.flatnonzero(owner == largest), np.flatnonzero(owner != largest)
+        own, others = np.flatnonzero(owner == largest), np.flatnonzero(owner != largest)
         if not len(others):
             return
-        given = sizes[mine][:, None] - sizes[others][None, :]
+        given = sizes[own][:, None] - sizes[others][None, :]
         after = np.maximum(loads[largest] - given, loads[owner[others]] + given)
         level = np.where(after[..., 0] <= limit, after[..., -1], np.inf)
         i, j = np.unravel_index(level.argmin(), level.shape)
         if level[i, j] >= loads[largest, -1]:
             return
-        pack, other = mine[i], others[j]
+        pack, other = own[i], others[j]
         loads[largest] -= given[i, j]
         loads[owner[other]] += given[i, j]
         owner[pack], owner[other] = owner[other], largest

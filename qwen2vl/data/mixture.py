@@ -16,6 +16,7 @@ from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import ConfigError
 
 MAX_PERIOD = 1_000_000
+"""Largest number of draws of a schedule that is stored."""
 
 
 @dataclass(frozen=True, slots=True)

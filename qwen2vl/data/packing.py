@@ -22,28 +22,28 @@ def pack_window(sizes: Ints, budgets: tuple[int, int, int]) -> list[list[int]]:
     each goes to the pack with the least room under the first budget that can still hold it.
     """
     order = np.argsort(-sizes[:, 0], kind="stable")
-    leading, second, third = sizes[order].T.tolist()  # plain lists: looking up array entries took half of the time
-    smallest = leading[-1] if leading else 0
+    columns = sizes[order].T.tolist()  # plain lists: looking up array entries took half of the time
+    smallest = min(columns[0], default=0)
     packs: list[list[int]] = []
     spare_second: list[int] = []
     spare_third: list[int] = []
     open_packs: list[int] = []  # room under the first budget and number of the pack, in one integer each, sorted
-    for sample, size, b, c in zip(order.tolist(), leading, second, third, strict=True):
-        place = bisect_left(open_packs, size << PACK_BITS)
+    for sample, first, second, third in zip(order.tolist(), *columns, strict=True):
+        place = bisect_left(open_packs, first << PACK_BITS)
         while place < len(open_packs):
             pack = open_packs[place] & ((1 << PACK_BITS) - 1)
-            if b <= spare_second[pack] and c <= spare_third[pack]:
-                room = (open_packs.pop(place) >> PACK_BITS) - size
+            if second <= spare_second[pack] and third <= spare_third[pack]:
+                room = (open_packs.pop(place) >> PACK_BITS) - first
                 packs[pack].append(sample)
-                spare_second[pack] -= b
-                spare_third[pack] -= c
+                spare_second[pack] -= second
+                spare_third[pack] -= third
                 break
             place += 1
         else:
-            pack, room = len(packs), budgets[0] - size
+            pack, room = len(packs), budgets[0] - first
             packs.append([sample])
-            spare_second.append(budgets[1] - b)
-            spare_third.append(budgets[2] - c)
+            spare_second.append(budgets[1] - second)
+            spare_third.append(budgets[2] - third)
         if room >= smallest:  # a pack that cannot hold any sample of the window is full
             insort(open_packs, room << PACK_BITS | pack)
     return packs
