@@ -16,8 +16,9 @@ import numpy as np
 from benchmarks.other_packers import emptiest, first_come, first_fit
 from benchmarks.photo_store import BUDGETS, SIDES, build_photo_store, config_of, plan_of, random_lengths, write_photos
 from qwen2vl.common.arrays import Ints
+from qwen2vl.data.dealing import deal
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan, deal
+from qwen2vl.data.plan import Cursor, Lengths, Pack, Plan
 from qwen2vl.data.store import Store
 from tools.measuring import interleave, stopwatch
 from tools.results import Comparison, Result

@@ -11,7 +11,8 @@ from PIL import Image
 from drawn_world import KINDS, draw
 from drawn_world.item import replace_media
 from drawn_world.write_records import MediaFile, item_key
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepData, StepLoader
 from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan
@@ -67,7 +68,7 @@ def scaled(image: Image.Image, tokens: float) -> Image.Image:
 
 def build_store(folder: Path, count: int) -> Path:
     """Write `count` records and build a store of them; returns its path."""
-    settings = Settings(
+    settings = BuildSettings(
         store=folder / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
     )
     build([write_records(folder / "records", count)], settings)

@@ -12,6 +12,7 @@ from PIL import Image
 from benchmarks.synthetic_inputs import JPEG_QUALITY, write_photo
 from drawn_world import corpus_words
 from qwen2vl.data import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.plan import Budgets, Lengths, Phase, Plan, PlanConfig
 from qwen2vl.data.store import Store
@@ -84,7 +85,7 @@ def build_photo_store(
             }
             out.write(json.dumps(line) + "\n")
     processor = processor_2b()
-    settings = build.Settings(
+    settings = BuildSettings(
         store=folder / name, tokenizer=processor.tokenizer, media_root=None, media=processor.settings
     )
     build.build([file], settings, num_workers=workers)

@@ -28,7 +28,8 @@ from experiments.study_items import ask
 from experiments.study_recipes import STUDIES, Study, forecast_run, study_run
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import write_atomically
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.evaluation.intervals import interval_of
 from qwen2vl.inference import Chat
 from qwen2vl.recipes.nano import nano_processor
@@ -120,7 +121,7 @@ def draw_and_build(study: Study, folder: Path, options: argparse.Namespace) -> N
         draw_records(out, drawn, num_workers=workers)
     for source in counts.keys() - drawn.keys():
         write_slides(out, source, counts[source])
-    settings = Settings(
+    settings = BuildSettings(
         store=folder / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
     )
     build(sorted(out.glob("*.jsonl")), settings, num_workers=workers)

@@ -1,1 +1,1 @@
-"""From raw records to packed rows: what a run reads, in which order, packed how, and dealt to whom."""
+"""From raw records to packed rows: store, order, packing and reading of the samples of a run."""

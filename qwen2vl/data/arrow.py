@@ -1,4 +1,4 @@
-"""pyarrow, which only the extra `train` brings: everything that touches a store takes it from here."""
+"""pyarrow, for all modules that read or write a store. Only the extra `train` installs it. Raises ConfigError without it."""
 
 from qwen2vl.common.errors import ConfigError
 

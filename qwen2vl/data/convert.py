@@ -1,10 +1,10 @@
-"""Records in other projects' forms, as records of ours: LLaVA / ShareGPT, LLaMA-Factory, the official fine-tune form.
+"""Conversion of records of other projects: LLaVA / ShareGPT, LLaMA-Factory, the official form for fine-tuning.
 
     LLaVA, ShareGPT    {"id", "image": ..., "conversations": [{"from": "human" | "gpt", "value": "<image>..."}]}
-    official           the same with "video", and lists of either                                         [paper 5.4]
+    official           the same, also with "video" and with lists of files                                 [paper 5.4]
     LLaMA-Factory      {"messages": [{"role", "content": "<image>..."}], "images": [...], "videos": [...]}
 
-Every `<image>` and `<video>` is replaced in place by the next of the named files; numbers that differ are an error.
+Every `<image>` and `<video>` is replaced by the next file that the record names; a different number of files is an error.
 """
 
 import json
@@ -27,13 +27,14 @@ ROLES = {
     "system": "system",
 }
 _PLACEHOLDER = re.compile(r"[ \t]*\n?<(image|video)>\n?")
-"""With the blanks before it and a line break on either side, which only set the mark apart and are no part of the text."""
+"""A placeholder with the blanks before it and a line break on each side, which are no part of the text."""
 
 
 def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:
-    """The record of one foreign entry; one of ours is returned as it is. `name` is used where it has no id.
+    """Convert an entry of another project to a record; a record of our own is returned unchanged.
 
-    Raises RecordError when its form is not known or its placeholders and files do not match.
+    name: id of an entry without id. Raises RecordError when the form of the entry is unknown, or when its placeholders and
+    files do not match.
     """
     if not isinstance(raw, Mapping):
         raise RecordError("record", f"is a {type(raw).__name__}, it must be a JSON object")
@@ -59,7 +60,7 @@ def to_record(raw: Any, name: str, source: str) -> dict[str, Any]:
 
 
 def _files(raw: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Named files by kind, from the single and the plural key."""
+    """Kind -> the files that an entry names with the singular or the plural key."""
     found: dict[str, list[str]] = {}
     for kind in ("image", "video"):
         value = raw.get(kind, raw.get(f"{kind}s")) or []
@@ -82,7 +83,7 @@ def _message(number: int, turn: Any, files: Mapping[str, Iterator[str]]) -> dict
 
 
 def _call(number: int, text: str) -> str:
-    """A call as LLaMA-Factory writes it, {"name": ..., "arguments": {...}}, in the form that our models write."""
+    """Convert a call from the form of LLaMA-Factory, {"name": ..., "arguments": {...}}, to the form of Qwen2-VL."""
     try:
         call = json.loads(text)
         return render_reply(Reply(thought="", calls=(Call(call["name"], dict(call["arguments"])),)))
@@ -109,7 +110,7 @@ def _content(number: int, text: str, files: Mapping[str, Iterator[str]]) -> str 
 
 
 def _kind(named: Mapping[str, list[str]], messages: list[dict[str, Any]]) -> str:
-    """The nearest of our kinds; a user who knows better writes it into the record."""
+    """The kind that an entry most likely has; users who need another kind write records of our own form."""
     if any(message["role"] == "function" for message in messages):
         return "agent"
     if named["video"]:

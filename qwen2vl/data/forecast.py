@@ -1,4 +1,4 @@
-"""What the steps of a stage will read, from packing the first windows of every mixture: no record is opened."""
+"""Forecast of what the steps of a stage read, from the first windows of every mixture. No record is opened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,51 +8,53 @@ import numpy as np
 from qwen2vl.data.plan import Cursor, Pack, Plan
 
 WINDOWS = 4
-"""Of every mixture that are packed; the rest of a stage is taken to be like them."""
+"""Number of windows of every mixture that are packed; the rest of a stage is assumed to be like them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Sums over the steps of a stage, of all processes together."""
+    """Sums over the steps of a stage and over all processes."""
 
     steps: int
     packs: int
     samples: float
     tokens: float
-    """Text and visual."""
+    """Number of tokens, text and visual."""
     visual_tokens: float
     flops: float
-    """As MFU counts them: see `lengths.Passes`."""
+    """FLOPs as MFU counts them, see `lengths.Passes`."""
     drawn: Mapping[str, float]
-    """Samples by source."""
+    """Source -> number of its samples."""
 
 
 def forecast(plan: Plan, steps: int) -> Forecast:
-    """Exact for a stage of one mixture that ends within its first windows. Rows of every source must rise."""
-    turns: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    """Forecast the first steps of a plan; exact for one mixture whose steps end within its first windows.
+
+    The rows of every source must be in ascending order.
+    """
+    steps_of: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for step in range(steps):
-        turns.setdefault(tuple(plan.config.mixture_at(step).items()), []).append(step)
+        steps_of.setdefault(tuple(plan.config.mixture_at(step).items()), []).append(step)
     sums = dict.fromkeys(("samples", "tokens", "visual_tokens", "flops"), 0.0)
     drawn = dict.fromkeys(plan.lengths, 0.0)
-    for its_steps in turns.values():
-        steps_seen = _first_steps(plan, its_steps[0], len(its_steps))
-        packs = [pack for packs in steps_seen for pack in packs]
-        scale = len(its_steps) / len(steps_seen)
+    for numbers in steps_of.values():
+        packed_steps = _first_steps(plan, numbers[0], len(numbers))
+        packs = [pack for packs in packed_steps for pack in packs]
+        scale = len(numbers) / len(packed_steps)
         rows = [sample for pack in packs for sample in pack.samples]
         sums["samples"] += scale * len(rows)
         sums["visual_tokens"] += scale * sum(pack.visual_tokens for pack in packs)
         sums["flops"] += scale * sum(pack.flops for pack in packs)
         for name in {name for name, _ in rows}:
-            its_rows = np.array([row for source, row in rows if source == name])
+            rows_of_source = np.array([row for source, row in rows if source == name])
             lengths = plan.lengths[name]
-            assert lengths is not None
-            sums["tokens"] += scale * float(lengths.tokens[np.searchsorted(lengths.rows, its_rows)].sum())
-            drawn[name] += scale * len(its_rows)
+            sums["tokens"] += scale * float(lengths.tokens[np.searchsorted(lengths.rows, rows_of_source)].sum())
+            drawn[name] += scale * len(rows_of_source)
     return Forecast(steps=steps, packs=steps * plan.config.packs_per_step, drawn=drawn, **sums)
 
 
 def _first_steps(plan: Plan, first: int, most: int) -> list[list[Pack]]:
-    """Packs of the steps that one mixture has, until its first windows are used up."""
+    """Packs of at most `most` steps of one mixture, whose first step is `first`, until its first windows are used up."""
     cursor, found = Cursor(step=first), list[list[Pack]]()
     while len(found) < most and all(window.number < WINDOWS for window in cursor.windows.values()):
         packs, cursor = plan.step(replace(cursor, step=first))

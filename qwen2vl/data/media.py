@@ -1,6 +1,6 @@
-"""Images and videos of records: opened by URI, known by what their headers say.
+"""Images and videos of records: readers that open a URI, and the facts that a header states.
 
-The store holds URIs and header facts only; pixels stay where they are. Sizes and tokens follow from the facts by
+A store holds URIs and facts only; pixels stay in their files. Size and number of tokens are computed from the facts by
 `spec.resize`, for any pixel limits, without opening a file.
 """
 
@@ -24,16 +24,19 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class MediaReader(Protocol):
-    """Where bytes come from. One method, so that object stores and caches can take its place."""
+    """Source of bytes. It has one method, so that object stores and caches can implement it."""
 
     def resolve(self, uri: str) -> str | Path | bytes:
-        """What the processing layer can open: a path, a `data:` or `file:` URL, or the bytes. Raises MediaError."""
+        """The media in a form that `processing` opens: a path, a `data:` or `file:` URL, or the bytes. Raises MediaError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """Files on this machine. `scans/7.png` is relative to the root; `pack.bin#bytes=100-299` is a part of a file."""
+    """Reader of files on this machine.
+
+    `scans/7.png` is relative to the root; `pack.bin#bytes=100-299` is the part of a file from byte 100 to byte 299.
+    """
 
     root: Path
 
@@ -52,7 +55,7 @@ class LocalMedia:
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
-                file.seek(min(first, size))  # within the file: what a record says is no amount to allocate
+                file.seek(min(first, size))  # a record must not decide how much memory is allocated
                 content = file.read(max(0, min(last + 1, size) - first))
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             raise MediaError(f"there is no file {str(path)!r}, or it may not be read: check the media root") from error
@@ -63,32 +66,33 @@ class LocalMedia:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaFacts:
-    """What the index knows of one image or video."""
+    """Facts of one image or video, as its header states them."""
 
     uris: tuple[str, ...]
-    """One, or those of the frames of a video that is a list of images."""
+    """One URI, or the URIs of all frames when a video is a list of images."""
     is_video: bool
     is_list: bool
     width: int
     height: int
-    """Pixels, upright."""
+    """Size in pixels, upright."""
     orientation: int
-    """EXIF, 1 = as stored; videos always 1, their rotation is in the size."""
+    """EXIF orientation, 1 = as stored. Videos always have 1, because their size includes the rotation."""
     frames: int
-    """1 for an image."""
+    """Number of frames, 1 for an image."""
     fps: float
     duration_s: float
     options: MediaOptions
+    """Options that the record gives for this image or video."""
 
     def part(self, reader: MediaReader) -> ImagePart | VideoPart:
-        """The message part that opens it."""
+        """The image or video as a part of a message. Raises MediaError."""
         sources = [reader.resolve(uri) for uri in self.uris]
         if not self.is_video:
             return ImagePart(source=sources[0], options=self.options)
         return VideoPart(source=sources if self.is_list else sources[0], options=self.options)
 
-    def plan(self, config: Qwen2VLConfig, settings: MediaSettings) -> MediaPlan:
-        """Size, tokens and cost under these limits. Raises MediaError when no size fits them."""
+    def fit(self, config: Qwen2VLConfig, settings: MediaSettings) -> MediaPlan:
+        """Size, number of tokens and cost under these limits. Raises MediaError when no size fits them."""
         frames = None
         if self.is_list:
             frames = planned_list(self.frames, settings, self.options)
@@ -101,13 +105,15 @@ class MediaFacts:
 
 
 def probe(part: ImagePart | VideoPart, reader: MediaReader, settings: MediaSettings) -> MediaFacts:
-    """Facts of one image or video from its header. Raises MediaError like the readers in `processing`."""
+    """Read the facts of one image or video from its header. Raises MediaError like the readers in `processing`."""
     is_list = not isinstance(part.source, str)
     uris: Sequence[str] = part.source if is_list else [part.source]
     sources = [reader.resolve(uri) for uri in uris]
     if isinstance(part, ImagePart):
         image = probe_image(sources[0], settings)
-        image_size(image.height, image.width, settings, part.options)  # limits that cannot be are the record's fault
+        image_size(
+            image.height, image.width, settings, part.options
+        )  # raises for impossible pixel limits now, so that the record is rejected
         return MediaFacts(
             uris=tuple(uris),
             is_video=False,

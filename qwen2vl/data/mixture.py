@@ -1,9 +1,9 @@
-"""Which source every draw comes from: exact proportions in every prefix, and any stretch computed by itself.
+"""The source of every draw: proportions are exact in every prefix, and any range of draws is computed directly.
 
-Sampling by lot drifts by the square root of the draws. Here source i of share w has been drawn t * w times after t
-draws, off by less than one whatever t is [data 9, D5]: Tijdeman's rule, which gives a draw to the source whose next one
-is due first among those that may already have it. Shares are whole numbers, so the pattern repeats after their sum
-and one period of it is the whole schedule.
+Random choice drifts by the square root of the number of draws. Here a source of share w has t * w draws after t draws,
+with an error under one for every t [data 9, D5]. Tijdeman's rule gives each draw to the source whose next draw is due
+first, among the sources that can have it already. Shares are whole numbers, so the schedule repeats after their sum, and
+one period is stored.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,21 @@ from qwen2vl.common.arrays import Ints
 from qwen2vl.common.errors import ConfigError
 
 MAX_PERIOD = 1_000_000
+"""Largest number of draws of a schedule that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """A stretch of the schedule."""
+    """A range of draws; entry i of both arrays belongs to draw i of the range."""
 
     sources: Ints
-    """Number of the source of every draw, in the order of the weights."""
+    """Number of the source, in the order of the weights."""
     ordinals: Ints
-    """How often that source had been drawn before."""
+    """Number of earlier draws of the same source."""
 
 
 class Mixture:
-    """Sources and their shares of the samples. Raises ConfigError for shares that are not whole, negative or all nought."""
+    """Sources and their shares of the samples. Raises ConfigError for shares that are not whole, negative or all zero."""
 
     def __init__(self, weights: Mapping[str, int]) -> None:
         self.names = tuple(weights)
@@ -48,17 +49,19 @@ class Mixture:
         self.before = _ordinals(self.pattern)
 
     def draws(self, start: int, count: int) -> Draws:
-        """Draws start..start+count-1, at a cost that does not depend on `start`."""
+        """Draws `start` to `start + count - 1`, at a cost that does not depend on `start`."""
         period = len(self.pattern)
-        at = np.arange(start, start + count)
-        sources = self.pattern[at % period]
+        numbers = np.arange(start, start + count)
+        sources = self.pattern[numbers % period]
         shares = np.asarray(self.shares, dtype=np.int64)
-        return Draws(sources, at // period * shares[sources] + self.before[at % period])
+        return Draws(sources, numbers // period * shares[sources] + self.before[numbers % period])
 
 
 def _pattern(shares: tuple[int, ...]) -> Ints:
-    """One period, by whole numbers throughout: with n sources, share s of S and c draws done, draw t may go to a source
-    when s * t / S - c >= 1 / (2n - 2), and goes to the one whose (c + 1 - 1 / (2n - 2)) * S / s is least [Tijdeman 1980].
+    """The source of every draw of one period, computed in whole numbers.
+
+    With n sources, share s of S and c draws done, draw t can go to a source when s * t / S - c >= 1 / (2n - 2), and goes
+    to the source with the smallest (c + 1 - 1 / (2n - 2)) * S / s [Tijdeman 1980].
     """
     total, slack = sum(shares), max(2, 2 * sum(share > 0 for share in shares) - 2)
     done = [0] * len(shares)
@@ -76,7 +79,7 @@ def _pattern(shares: tuple[int, ...]) -> Ints:
 
 
 def _ordinals(pattern: Ints) -> Ints:
-    """How often the same source stands before each place of the pattern."""
+    """For each place of the pattern, the number of earlier places with the same source."""
     ordinals = np.empty_like(pattern)
     for source in np.unique(pattern):
         places = np.flatnonzero(pattern == source)

@@ -1,8 +1,8 @@
-"""A shuffle without memory: where position i of an epoch points to, computed and never stored.
+"""A shuffle that is computed and never stored: the sample at every position of an epoch.
 
-A keyed permutation of 0..size-1 [data 8.2]: a Feistel network over the next even power of two, walked on from values
-outside until one lies inside. Any stretch of any epoch costs only itself, so nothing is replayed on resume, and a
-hundred million samples need no table.
+A permutation of 0 to size - 1 that depends on a key [data 8.2]: a Feistel network over an even power of two that is not
+smaller, applied again to values outside the range until they are inside. Any range of any epoch is computed directly, so
+a resumed run replays nothing and a hundred million samples need no table.
 """
 
 import numpy as np
@@ -12,15 +12,14 @@ from qwen2vl.common.arrays import Ints
 
 Words = NDArray[np.uint64]
 
-ROUNDS = (
-    4  # a Feistel network of four rounds is a strong pseudo-random permutation when its rounds are random functions
-)
+ROUNDS = 4
+"""A Feistel network of four rounds is a strong pseudo-random permutation when its rounds are random functions."""
 
 
 def permuted(positions: Ints, size: int, key: int) -> Ints:
-    """Images of int64 positions in 0..size-1 under the permutation of this key.
+    """Where the permutation of a key takes int64 positions from 0 to size - 1.
 
-    A walk takes under four tries on average, for the power of two is under four times the size.
+    Applies the network under four times on average, because the power of two is under four times the size.
     """
     half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
     images = _feistel(positions.astype(np.uint64), half_bits, key)
@@ -41,7 +40,7 @@ def _feistel(values: Words, half_bits: int, key: int) -> Words:
 
 
 def _mixed(words: Words) -> Words:
-    """The finaliser of splitmix64: every bit of the input moves half of the bits of the output."""
+    """Mix bits with the last step of splitmix64: every bit of the input changes half of the bits of the output."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

@@ -1,12 +1,12 @@
 """What every step of a run reads: a pure function of seed, index, settings and step [data 8.2].
 
-    stream      one mixture of sources; a step takes its packs from the stream whose turn it is      Phase
-    draws       which source each draw of a stream comes from, and which row of its shuffled epoch   mixture, order
-    window      2,048 draws of a stream, packed under the budgets by themselves                      packing
-    step        the next `packs_per_step` packs, dealt to the processes by cost                      deal
+    stream      one mixture of sources; the steps of a phase take their packs from its streams in turn   Phase
+    draw        the choice of one sample for a stream: a source, and a row of its shuffled epoch         mixture, order
+    window      2,048 draws of a stream, packed under the budgets together                               packing
+    step        the next `packs_per_step` packs of a stream, dealt to the processes by cost              dealing
 
-Nothing here opens a record or an image: lengths come from the index. Every process computes the same plan, whatever
-their number, so all have equally many steps; where a run stands is a few numbers (`Cursor`).
+Nothing here opens a record or an image: lengths come from the index. Every process computes the same plan, whatever the
+number of processes, so all of them have the same number of steps. The position of a run is a few numbers (`Cursor`).
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from heapq import heapify, heapreplace
 from typing import Any
 
 import numpy as np
@@ -27,25 +26,20 @@ from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
 
-SLACK = 1.005
-"""What a share may cost, of the mean, so that visual tokens are shared out evenly too."""
-EVEN = 1.05
-"""Visual tokens of the largest share, of the mean, from which on no more packs are exchanged."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """What the index knows of the samples of one source; entry i of every array is sample i."""
+    """Lengths of the samples of one source; entry i of every array belongs to sample i."""
 
     rows: Ints
-    """Where each sample stands in the store."""
+    """Row of each sample in the store."""
     tokens: Ints
-    """In the decoder, text and visual."""
+    """Number of tokens in the decoder, text and visual."""
     visual_tokens: Ints
     media: Ints
-    """Images and videos."""
+    """Number of images and videos."""
     flops: NDArray[np.float64]
-    """FLOPs of a training step: decoder with attention, tower with attention per frame (`spec.costs`), as MFU counts."""
+    """FLOPs of a training step as MFU counts them: decoder with attention, tower with attention per frame (`spec.costs`)."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,13 +47,13 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """What one pack may hold."""
+    """The most that one pack can hold. Raises ConfigError for a budget under 1."""
 
     tokens: int
-    """Text and visual."""
+    """Number of tokens, text and visual."""
     visual_tokens: int
     media: int
-    """Images and videos."""
+    """Number of images and videos."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "visual_tokens", "media"):
@@ -68,29 +62,30 @@ class Budgets:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
+        """Tokens, visual tokens, images and videos."""
         return self.tokens, self.visual_tokens, self.media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A part of a run in which the mixtures stay."""
+    """A part of a run in which the mixtures do not change."""
 
     mixtures: tuple[Mapping[str, int], ...]
-    """Source to its share of the samples, in whole numbers. The steps take the mixtures in turn."""
+    """For each mixture, source -> its share of the samples as a whole number. The steps take the mixtures in turn."""
     until: int | None = None
-    """First step that is no longer in it; None = to the end."""
+    """First step after the phase; None = the phase lasts to the end of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanConfig:
-    """What decides the plan, besides the index. Nothing of it depends on how many processes train."""
+    """Everything that decides the plan, besides the index; the number of processes does not. Raises ConfigError."""
 
     phases: tuple[Phase, ...]
     budgets: Budgets
     packs_per_step: int
     seed: int = 0
     window: int = 2048
-    """Draws that are packed together."""
+    """Number of draws that are packed together."""
 
     def __post_init__(self) -> None:
         for name in ("packs_per_step", "window"):
@@ -111,105 +106,112 @@ class PlanConfig:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Samples that share one row."""
+    """Samples that fill one budget of tokens."""
 
     samples: tuple[tuple[str, int], ...]
-    """(source, row of the store)."""
+    """(source, row of the store) of every sample."""
     flops: float
     visual_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Draws of a stream that are packed together."""
+class StreamWindow:
+    """The draws of a stream that are packed together."""
 
     number: int
-    """How many of the stream came before."""
+    """Number of windows of the stream before this one."""
     drawn: tuple[int, ...]
-    """How often each source of the stream had been drawn, by any stream, when it was opened."""
+    """For each source of the stream, the number of its draws by all streams before this window was opened."""
     pack: int = 0
-    """First pack that no step has taken."""
+    """First pack of the window that no step has taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a run stands: everything a resume needs to know of its data, besides the quarantine."""
+    """Position of a run in its data: everything that a resumed run needs, besides the quarantine."""
 
     step: int = 0
+    """Next step, from 0."""
     drawn: Mapping[str, int] = field(default_factory=dict)
-    """Source to how often it was drawn."""
-    windows: Mapping[str, Window] = field(default_factory=dict)
-    """Stream to the window that is open."""
+    """Source -> number of its draws so far."""
+    windows: Mapping[str, StreamWindow] = field(default_factory=dict)
+    """Stream -> its open window."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The cursor as plain data for JSON."""
         windows = {name: [w.number, list(w.drawn), w.pack] for name, w in self.windows.items()}
         return {"step": self.step, "drawn": dict(self.drawn), "windows": windows}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Cursor":
-        windows = {name: Window(number, tuple(drawn), pack) for name, (number, drawn, pack) in raw["windows"].items()}
+        """The cursor that `to_dict` describes."""
+        windows = {
+            name: StreamWindow(number, tuple(drawn), pack) for name, (number, drawn, pack) in raw["windows"].items()
+        }
         return cls(raw["step"], dict(raw["drawn"]), windows)
 
 
 class Plan:
-    """The packs of every step. Raises ConfigError for unknown or empty sources and samples over a budget."""
+    """The packs of every step. Raises ConfigError for an unknown or empty source and for a sample over a budget."""
 
     def __init__(self, sources: Mapping[str, Lengths], config: PlanConfig) -> None:
         self.config = config
         self.mixtures: dict[str, Mixture] = {}
         for weights in (weights for phase in config.phases for weights in phase.mixtures):
             self.mixtures[stream_of(weights)] = Mixture(weights)
-        self.lengths = {name: sources.get(name) for mixture in self.mixtures.values() for name in mixture.names}
+        self.lengths: dict[str, Lengths] = {}
+        """Lengths of every source of the mixtures."""
         self.sizes: dict[str, Ints] = {}
-        for name, lengths in self.lengths.items():
-            if lengths is None:
+        """[samples, 3] of every source: tokens, visual tokens, images and videos."""
+        for name in dict.fromkeys(name for mixture in self.mixtures.values() for name in mixture.names):
+            if name not in sources:
                 raise ConfigError(
                     f'the mixture names "{name}", the store holds {", ".join(sorted(sources)) or "nothing"}'
                 )
-            if not len(lengths):
+            if not len(sources[name]):
                 raise ConfigError(f'source "{name}" of the mixture has no samples')
-            sizes = np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], axis=1).astype(np.int64)
-            self._refuse_too_large(name, sizes, lengths)
-            self.sizes[name] = sizes
+            self.lengths[name] = lengths = sources[name]
+            self.sizes[name] = np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], 1).astype(np.int64)
+            self._refuse_too_large(name)
         self.packs_of = lru_cache(maxsize=2 * len(self.mixtures) + 2)(self._packs_of)
 
-    def _refuse_too_large(self, name: str, sizes: Ints, lengths: Lengths) -> None:
-        budgets = self.config.budgets.sizes
+    def _refuse_too_large(self, name: str) -> None:
+        """Raise ConfigError when a sample of a source is over a budget."""
+        sizes, budgets = self.sizes[name], self.config.budgets.sizes
         over = np.argwhere(sizes > np.asarray(budgets))
         if len(over):
             sample, budget = over[0]
             what = ("tokens", "visual tokens", "images and videos")[budget]
             raise ConfigError(
-                f'row {lengths.rows[sample]} of source "{name}" has {sizes[sample, budget]} {what}, over the '
+                f'row {self.lengths[name].rows[sample]} of source "{name}" has {sizes[sample, budget]} {what}, over the '
                 f"{budgets[budget]} of a pack: raise the budget or lower the pixel limits"
             )
 
     def step(self, cursor: Cursor) -> tuple[list[Pack], Cursor]:
-        """The packs of a step, over the end of a window where it must be, and where the next one begins."""
+        """The packs of the step at a cursor, and the cursor of the next step. A step can take packs of several windows."""
         stream = stream_of(self.config.mixture_at(cursor.step))
         drawn, packs = dict(cursor.drawn), list[Pack]()
-        window = cursor.windows.get(stream) or self._opened(stream, 0, drawn)
+        window = cursor.windows.get(stream) or self._open_window(stream, 0, drawn)
         while len(packs) < self.config.packs_per_step:
             here = self.packs_of(stream, window.number, window.drawn)
             taken = here[window.pack : window.pack + self.config.packs_per_step - len(packs)]
             packs += taken
-            window = Window(window.number, window.drawn, window.pack + len(taken))
+            window = StreamWindow(window.number, window.drawn, window.pack + len(taken))
             if window.pack == len(here):
-                window = self._opened(stream, window.number + 1, drawn)
+                window = self._open_window(stream, window.number + 1, drawn)
         return packs, Cursor(cursor.step + 1, drawn, {**cursor.windows, stream: window})
 
-    def _opened(self, stream: str, number: int, drawn: dict[str, int]) -> Window:
-        """The next window of a stream; counts its draws in `drawn`, so that no other stream takes the same samples."""
+    def _open_window(self, stream: str, number: int, drawn: dict[str, int]) -> StreamWindow:
+        """Open a window of a stream, and add its draws to `drawn`, so that no other stream takes the same samples."""
         names = self.mixtures[stream].names
         before = tuple(drawn.get(name, 0) for name in names)
         draws = self.mixtures[stream].draws(number * self.config.window, self.config.window)
         for name, first, count in zip(names, before, np.bincount(draws.sources, minlength=len(names)), strict=True):
             drawn[name] = first + int(count)
-        return Window(number, before)
+        return StreamWindow(number, before)
 
     def _packs_of(self, stream: str, number: int, drawn: tuple[int, ...]) -> list[Pack]:
-        """Packs of a window in an order of their own: best fit leaves the largest samples in front."""
+        """Packs of a window in random order, because best fit puts the largest samples into the first packs."""
         config, mixture = self.config, self.mixtures[stream]
         draws = mixture.draws(number * config.window, config.window)
         rows = np.empty_like(draws.sources)
@@ -219,9 +221,9 @@ class Plan:
             here = np.flatnonzero(draws.sources == source)
             if len(here):
                 samples = self._samples(name, drawn[source] + np.arange(len(here)))
-                rows[here] = self._of(name).rows.take(samples)
+                rows[here] = self.lengths[name].rows.take(samples)
                 sizes[here] = self.sizes[name].take(samples, axis=0)
-                flops[here] = self._of(name).flops.take(samples)
+                flops[here] = self.lengths[name].flops.take(samples)
         named = [
             (mixture.names[source], row) for source, row in zip(draws.sources.tolist(), rows.tolist(), strict=True)
         ]
@@ -234,8 +236,8 @@ class Plan:
         return [packs[place] for place in shuffled]
 
     def _samples(self, name: str, ordinals: Ints) -> Ints:
-        """Samples that rising draws of a source mean: every epoch is another shuffle of all of them."""
-        size = len(self._of(name))
+        """Samples of ascending draws of a source. Every epoch is a different shuffle of all samples."""
+        size = len(self.lengths[name])
         epochs, places = ordinals // size, ordinals % size
         samples = np.empty_like(places)
         for epoch in range(epochs[0], epochs[-1] + 1):
@@ -243,70 +245,15 @@ class Plan:
             samples[here] = permuted(places[here], size, key_of(self.config.seed, name, epoch))
         return samples
 
-    def _of(self, name: str) -> Lengths:
-        lengths = self.lengths[name]
-        assert lengths is not None
-        return lengths
-
 
 def stream_of(weights: Mapping[str, int]) -> str:
-    """Equal mixtures are one stream, in whatever phase they stand."""
+    """Name of the stream of a mixture. Equal mixtures are one stream, also in different phases."""
     return json.dumps(dict(weights))
 
 
 def digest(packs: Sequence[Pack]) -> str:
-    """SHA-256 over the samples of a step in plan order: equal digests mean equal global batches."""
+    """SHA-256 of the samples of a step in the order of the plan: equal digests mean equal global batches."""
     state = hashlib.sha256()
     for pack in packs:
         state.update("".join(f"{source}\x1f{sample}\x1e" for source, sample in pack.samples).encode() + b"\x1d")
     return state.hexdigest()
-
-
-def deal(packs: Sequence[Pack], processes: int) -> list[list[int]]:
-    """Packs to processes so that the dearest share is small: the dearest pack first, always to the cheapest share.
-
-    Then the dearest share exchanges packs with others as long as that makes it cheaper, and at last the share with most
-    visual tokens does, within `SLACK`: the tower's memory follows them. Shares may differ in their number of packs; who
-    has fewer runs packs of weight nought, which cost next to nothing.
-    """
-    loads = [(0.0, process) for process in range(processes)]
-    heapify(loads)
-    owner = np.zeros(len(packs), dtype=np.int64)
-    for pack in sorted(range(len(packs)), key=lambda pack: (-packs[pack].flops, pack)):
-        load, owner[pack] = loads[0]
-        heapreplace(loads, (load + packs[pack].flops, loads[0][1]))
-    sizes = np.array([(pack.flops, pack.visual_tokens) for pack in packs], dtype=np.float64)
-    _exchange(sizes[:, :1], owner, processes)
-    dearest = np.bincount(owner, weights=sizes[:, 0], minlength=processes).max()
-    cost, visual = sizes.sum(axis=0) / processes
-    _exchange(sizes, owner, processes, limit=max(dearest, SLACK * cost), enough=EVEN * visual)
-    return [np.flatnonzero(owner == process).tolist() for process in range(processes)]
-
-
-def _exchange(
-    sizes: NDArray[np.float64], owner: Ints, processes: int, *, limit: float = np.inf, enough: float = 0
-) -> None:
-    """Swap single packs of the share that is largest in the last column until it is small enough, or no swap makes it
-    smaller; no swap takes a share over the limit in the first column.
-
-    On 64 processes of four packs each the dearest share goes from 6 % over the mean to 0.2 %, then to 0.5 % while the one
-    with most visual tokens goes from 11 % to 5 %.
-    """
-    loads = np.stack([np.bincount(owner, weights=column, minlength=processes) for column in sizes.T], axis=1)
-    for _ in range(4 * len(sizes)):
-        largest = int(loads[:, -1].argmax())
-        if loads[largest, -1] <= enough:
-            return
-        mine, others = np.flatnonzero(owner == largest), np.flatnonzero(owner != largest)
-        if not len(others):
-            return
-        given = sizes[mine][:, None] - sizes[others][None, :]
-        after = np.maximum(loads[largest] - given, loads[owner[others]] + given)
-        level = np.where(after[..., 0] <= limit, after[..., -1], np.inf)
-        i, j = np.unravel_index(level.argmin(), level.shape)
-        if level[i, j] >= loads[largest, -1]:
-            return
-        pack, other = mine[i], others[j]
-        loads[largest] -= given[i, j]
-        loads[owner[other]] += given[i, j]
-        owner[pack], owner[other] = owner[other], largest

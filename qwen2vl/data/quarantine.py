@@ -1,9 +1,9 @@
-"""Samples that failed during a run: listed, replaced by silence of equal length, and replayed on resume.
+"""The list of samples that could not be read during a run.
 
-RUN/quarantine/RANK.jsonl    one object a failure, synced to the disk before its step is trained on
+    RUN/quarantine/RANK.jsonl    one JSON object per failure, synced to the disk before the run trains on the step
 
-An entry holds for one sample at one step: in a later epoch the sample is tried again, in the unbroken run as in a
-resumed one, so both see the same rows. A listed item is not tried again when a resumed run comes by its step.
+An entry is valid for one sample at one step. When a resumed run repeats the step, the sample is blank again and is not
+read, so it trains on the same rows as a run without interruption. In a later epoch the sample is read again.
 """
 
 import json
@@ -19,16 +19,16 @@ class Failure:
     """One sample that could not be read."""
 
     step: int
-    """From 0."""
+    """Number of the step, from 0."""
     source: str
     row: int
-    """Of the store."""
+    """Row of the store."""
     id: str
     reason: str
 
 
 class Quarantine:
-    """The list of one process; it reads those of all, so that any number of processes can resume."""
+    """The list of one process. It reads the lists of all processes, so that any number of processes can resume a run."""
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,10 +36,11 @@ class Quarantine:
         self.listed = {(entry.step, entry.row): entry for entry in read_failures(folder)}
 
     def holds(self, step: int, row: int) -> Failure | None:
+        """The failure of a row of the store at a step, if it is listed."""
         return self.listed.get((step, row))
 
     def add(self, failures: Iterable[Failure]) -> None:
-        """List failures that are not listed yet."""
+        """Add failures that are not listed yet."""
         for failure in failures:
             if (failure.step, failure.row) not in self.listed:
                 append_line(self.file, json.dumps(asdict(failure), ensure_ascii=False))
@@ -47,7 +48,10 @@ class Quarantine:
 
 
 def read_failures(folder: Path) -> list[Failure]:
-    """All entries of a run by step; a line torn by a kill is left out, its item fails again."""
+    """All failures of a run in the order of steps and rows.
+
+    A line that is incomplete, because the process was killed while writing it, is left out: its sample fails again.
+    """
     found = []
     for file in sorted(folder.glob("*.jsonl")):
         for line in file.read_text().splitlines():

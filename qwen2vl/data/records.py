@@ -1,11 +1,11 @@
-"""Training records: one JSON object a line, checked before anything is built from it.
+"""Training records: one JSON object per line, checked before a store is built from it.
 
     {"id": "a1", "source": "pages", "kind": "ocr", "messages": [{"role": "user", "content": [...]}, ...]}
     {"id": "b7", "source": "news", "kind": "interleaved", "document": [{"type": "text", ...}, {"type": "image", ...}]}
 
-A conversation is supervised in its replies, or in those whose message says "loss": true when any message says so. What an
-agent did is one conversation: between the assistant's messages stand results of the role "function", never supervised. A
-document is text and media in reading order, supervised in all of its text: pre-training [paper 6].
+In a conversation the replies of the assistant are supervised; if any message has the key "loss", only replies with
+"loss": true are. The trace of an agent is a conversation with results of the role "function", which are never supervised.
+A document is text and media in reading order, and all of its text is supervised: pre-training [paper 6].
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,19 @@ from qwen2vl.common.errors import MessageError, RecordError
 from qwen2vl.processing.messages import ImagePart, Message, TextPart, VideoPart, parse_messages
 
 KINDS = ("caption", "ocr", "interleaved", "vqa", "video", "knowledge", "text", "grounding", "multi_image", "agent")
-"""The kinds of data of the paper: they are labels for metrics and mixtures, the form of a record does not depend on it."""
-
-KEYS = {"id", "source", "kind", "messages", "document"}
+"""Kinds of data in the paper. They are labels for metrics and mixtures; the form of a record does not depend on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record in the parsed form; exactly one of `messages` and `document` is not empty."""
+    """A parsed record; exactly one of `messages` and `document` is not empty."""
 
     id: str
     source: str
     kind: str
     messages: tuple[Message, ...] = ()
     supervised: tuple[bool, ...] = ()
-    """Of every message."""
+    """For every message, True if the loss counts it."""
     document: tuple[TextPart | ImagePart | VideoPart, ...] = ()
 
     @property
@@ -44,9 +42,10 @@ def parse_record(raw: Any) -> Record:
     """Check one decoded line. Raises RecordError with the field and the reason."""
     if not isinstance(raw, Mapping):
         raise RecordError("record", f"is a {type(raw).__name__}, it must be a JSON object")
-    unknown = sorted(set(raw) - KEYS)
+    keys = {"id", "source", "kind", "messages", "document"}
+    unknown = sorted(set(raw) - keys)
     if unknown:
-        raise RecordError(unknown[0], f"is not a key of a record: valid are {', '.join(sorted(KEYS))}")
+        raise RecordError(unknown[0], f"is not a key of a record: valid are {', '.join(sorted(keys))}")
     name, source, kind = (_name(raw, key) for key in ("id", "source", "kind"))
     if kind not in KINDS:
         raise RecordError("kind", f'is "{kind}": the kinds are {", ".join(KINDS)}')
@@ -70,7 +69,7 @@ def _name(raw: Mapping[str, Any], key: str) -> str:
 
 
 def _conversation(raw: Any) -> tuple[tuple[Message, ...], tuple[bool, ...]]:
-    """Messages, and which of them are supervised."""
+    """Messages, and for each of them, True if it is supervised."""
     marks: list[bool | None] = []
     plain: list[Any] = []
     for number, message in enumerate(raw if isinstance(raw, list) else []):
@@ -90,7 +89,7 @@ def _conversation(raw: Any) -> tuple[tuple[Message, ...], tuple[bool, ...]]:
     any_marked = any(mark is not None for mark in marks)
     supervised = tuple(reply and (bool(mark) or not any_marked) for mark, reply in zip(marks, replies, strict=True))
     if not any(supervised):
-        raise RecordError("messages", "no reply is supervised, so nothing can be learnt from it")
+        raise RecordError("messages", "no reply is supervised, so nothing can be learned from it")
     return messages, supervised
 
 
@@ -105,12 +104,12 @@ def _document(raw: Any) -> tuple[TextPart | ImagePart | VideoPart, ...]:
     if len(parts) < len(message.parts):
         raise RecordError("document", "holds a box or point part: write places as text")
     if not any(isinstance(part, TextPart) and part.text.strip() for part in parts):
-        raise RecordError("document", "has no text, so nothing can be learnt from it")
+        raise RecordError("document", "has no text, so nothing can be learned from it")
     return parts
 
 
 def _check_source(field: str, source: Any) -> None:
-    """A stored record can only name its media: pixels have no place in a line of text."""
+    """Raise RecordError for media that are not named by a path or URI: a line of text cannot hold pixels."""
     named = source if isinstance(source, list) else [source]
     if not all(isinstance(each, str) and each for each in named):
         raise RecordError(field, "must be a path or a URI, or a list of them for the frames of a video")

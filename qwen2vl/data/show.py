@@ -1,7 +1,7 @@
-"""Packed rows as a page for people: every token, what it learns, where it stands, and the pixels behind placeholders.
+"""Packed rows as an HTML page: every token with its position and loss mask, and the pixels of images and videos.
 
-The pixels are put together again from the patches, so what is shown is what the model gets. All text of records is
-escaped, and the page forbids itself everything but its own images.
+The pixels are restored from the patches, so the page shows what the model receives. All text of records is escaped, and
+the content policy of the page allows nothing but its own images.
 """
 
 import base64
@@ -25,22 +25,22 @@ from qwen2vl.spec.inputs import ModelInputs
 from qwen2vl.spec.tokens import IGNORED, IMAGE_PAD, SPECIAL_TOKENS, VIDEO_PAD
 
 MOST_FRAMES = 32
-"""Frames of a video that are shown, spread evenly, so that a long one leaves the page usable."""
+"""Largest number of frames of a video that the page shows, evenly spaced."""
 LONGEST_URI = 200
-"""Characters; a `data:` URL can be megabytes."""
+"""Number of characters of a URI that are shown; a `data:` URL can have megabytes."""
 _VISIBLE = {code: chr(0x2400 + code) for code in range(32)} | {0x0A: "↵", 0x09: "→", 0x7F: "␡"}
-"""Control characters and the signs that stand for them; HTML cannot hold most of them."""
+"""Control characters and the characters that replace them, because HTML cannot hold most of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
-    """What stands over a document, besides what its tokens tell."""
+    """Title of a document on the page."""
 
     id: str
     source: str
     kind: str
     facts: tuple[str, ...] = ()
-    """A line each: media as they were before resizing, failures."""
+    """One line each: row, size of the media before resizing, failures."""
 
 
 def titles_of(store: Store, pack: LoadedPack) -> list[Title]:
@@ -51,41 +51,41 @@ def titles_of(store: Store, pack: LoadedPack) -> list[Title]:
         sample = store.sample(document.row)
         facts = [describe_media(media) for media in sample.media]
         if document.row in reasons:
-            facts.append(f"could not be read, so it is silence: {reasons[document.row]}")
+            facts.append(f"could not be read, so it is blank: {reasons[document.row]}")
         facts.insert(0, f"row {document.row} of the store")
         titles.append(Title(id=sample.id, source=sample.source, kind=sample.kind, facts=tuple(facts)))
     return titles
 
 
 def describe_media(facts: MediaFacts) -> str:
-    """One line, as "scans/7.png: 640x480 pixels, orientation 6, max_pixels 50176"."""
-    said = [f"{facts.width}x{facts.height} pixels"]
+    """One line, for example "scans/7.png: 640x480 pixels, orientation 6, max_pixels 50176"."""
+    known = [f"{facts.width}x{facts.height} pixels"]
     if facts.orientation != 1:
-        said.append(f"orientation {facts.orientation}")
+        known.append(f"orientation {facts.orientation}")
     if facts.is_video:
-        said.append(f"{facts.frames} frames")
+        known.append(f"{facts.frames} frames")
     if facts.is_video and not facts.is_list:
-        said.append(f"{facts.fps:g} per second, {facts.duration_s:g} s")
-    said += [f"{name} {value:g}" for name, value in asdict(facts.options).items() if value is not None]
+        known.append(f"{facts.fps:g} per second, {facts.duration_s:g} s")
+    known += [f"{name} {value:g}" for name, value in asdict(facts.options).items() if value is not None]
     more = f" and {len(facts.uris) - 1} more" if len(facts.uris) > 1 else ""
-    return f"{facts.uris[0][:LONGEST_URI]}{more}: {', '.join(said)}"
+    return f"{facts.uris[0][:LONGEST_URI]}{more}: {', '.join(known)}"
 
 
 def show_row(inputs: ModelInputs, tokenizer: Tokenizer, titles: Sequence[Title]) -> str:
-    """A packed row as HTML for `page`: one section for every document, with its title."""
+    """A packed row as HTML for `page`: one section with a title for every document."""
     assert len(titles) == inputs.num_documents, f"{len(titles)} titles for {inputs.num_documents} documents"
-    row = _Row(inputs, tokenizer)
+    row = _RowHtml(inputs, tokenizer)
     ends = inputs.segments.tolist()
     documents = [row.document(begin, end, title) for (begin, end), title in zip(pairwise(ends), titles, strict=True)]
     about = f"tokens {ends[-1]}, documents {len(titles)}, images and videos {len(inputs.grids)}"
     return f'<section class="row"><p>Row: {about}</p>\n{"".join(documents)}</section>\n'
 
 
-class _Row:
-    """Goes through one row from left to right; images and videos are taken as their placeholders come."""
+class _RowHtml:
+    """Writes one row as HTML, from left to right; images and videos come in the order of their placeholders."""
 
     def __init__(self, inputs: ModelInputs, tokenizer: Tokenizer) -> None:
-        assert inputs.patches.dtype == torch.uint8, "pixels that are normalised cannot be shown"
+        assert inputs.patches.dtype == torch.uint8, "normalised pixels cannot be shown"
         self.ids: list[int] = inputs.ids.tolist()
         self.positions = inputs.positions.numpy()
         labels = torch.full_like(inputs.ids, IGNORED) if inputs.labels is None else inputs.labels
@@ -113,7 +113,7 @@ class _Row:
         )
 
     def pieces(self, begin: int, end: int) -> Iterator[str]:
-        """Tokens and images of one document. A character of several tokens stands in the last of them."""
+        """Tokens and images of one document. A character of several tokens is shown at the last of them."""
         text, at = StreamDecoder(self.tokenizer, SPECIAL_TOKENS), begin
         while at < end:
             if self.ids[at] in (self.image, self.video):
@@ -142,7 +142,7 @@ class _Row:
         grid, is_video = self.grids[number], self.ids[begin] == self.video
         first = int(self.sizes[:number].sum())
         frames = unpatchify(self.patches[first : first + int(self.sizes[number])], grid)
-        frames = frames if is_video else frames[:1]  # an image stands for both frames of its pair
+        frames = frames if is_video else frames[:1]  # an image is two equal frames
         count = min(len(frames), MOST_FRAMES)
         images = "".join(_image(frames[place * len(frames) // count]) for place in range(count))
         shown = f"{count} of {len(frames)} frames" if is_video else "image"
@@ -161,14 +161,14 @@ def _text(text: str) -> str:
 
 
 def _image(frame: NDArray[np.uint8]) -> str:
-    """One frame [H, W, 3], without loss."""
+    """A frame [H, W, 3] as an HTML image, without loss."""
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "PNG")
     return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 
 def page(heading: str, rows: Sequence[str]) -> str:
-    """A whole HTML page from what `show_row` made; it needs no other file and runs no script."""
+    """A whole HTML page of rows from `show_row`; it needs no other file and runs no script."""
     return _PAGE.format(heading=_text(heading), style=_STYLE, rows="".join(rows))
 
 
@@ -183,8 +183,8 @@ _PAGE = """\
 </head>
 <body>
 <h1>{heading}</h1>
-<p>Tokens on <span class="token supervised">this ground</span> are supervised, <span class="token special">these</span>
-are control tokens; small numbers are ids. Rest on a token for its position (time, row, column).</p>
+<p>Tokens on <span class="token supervised">this background</span> are supervised, <span class="token special">these</span>
+are control tokens; small numbers are ids. Point at a token for its position (time, row, column).</p>
 {rows}</body>
 </html>
 """

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.selection import Selection, select_samples, shares_by_size
@@ -58,7 +59,10 @@ def open_store(spec: RunSpec, run_dir: Path, replicas: Replicas) -> Store:
         path = run_dir / "store"
         if replicas.leads:
             tokenizer, media = spec.processor.tokenizer, spec.processor.settings
-            build([records.path], Settings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media))
+            build(
+                [records.path],
+                BuildSettings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media),
+            )
         replicas.wait()
     elif records.how_to_build and not records.exist:
         raise ConfigError(f'there is no store "{path}": {records.how_to_build}')

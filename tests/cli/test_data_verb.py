@@ -278,7 +278,7 @@ def test_a_packed_row_shows_all_its_documents(store):
 def test_a_record_that_cannot_be_read_is_shown_with_the_reason(run, store, tmp_path):
     (tmp_path / "b.png").unlink()
     page = shown(run, store, tmp_path / "a.html", "--row", 1)
-    assert "could not be read, so it is silence: there is no file" in (tmp_path / "a.html").read_text()
+    assert "could not be read, so it is blank: there is no file" in (tmp_path / "a.html").read_text()
     assert not any(pixels.any() for pixels in page.images)
     assert not page.text(lambda kinds: "supervised" in kinds)
 

@@ -1,4 +1,4 @@
-"""Records with images and videos on the disk, and a store built from them."""
+"""Records with images and videos on the disk, and a store that is built from them."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.store import Store
 from qwen2vl.processing.processor import Processor
 from qwen2vl.recipes.nano import nano_processor
@@ -21,7 +22,7 @@ def image_file(path: Path, width: int, height: int, seed: int = 0) -> str:
 
 
 def records_in(folder: Path) -> list[dict]:
-    """One record of every form: one image, two, a video of frames, text alone, a document, a masked dialogue."""
+    """One record of every form: one image, two images, a list of frames, text only, a document, a reply with a loss mask."""
     first, second = image_file(folder / "a.png", 90, 60, 1), image_file(folder / "b.jpg", 64, 120, 2)
     frames = [image_file(folder / f"f{number}.png", 56, 56, number) for number in range(3)]
     image = {"type": "image", "image": first}
@@ -62,12 +63,13 @@ def processor() -> Processor:
 
 
 def build_store(folder: Path, processor: Processor, copies: int) -> Store:
-    """A store of so many copies of every form."""
+    """A store with this number of copies of every form of record."""
     once = records_in(folder)
     records = [record | {"id": f"{record['id']}-{copy}"} for copy in range(copies) for record in once]
     file = write_lines(folder / "all.jsonl", records)
     build(
-        [file], Settings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+        [file],
+        BuildSettings(store=folder / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()),
     )
     return Store(folder / "store")
 

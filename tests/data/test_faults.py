@@ -1,6 +1,6 @@
-"""Five thousand records, two in a hundred of them bad: nothing aborts, each is listed once, all others stand as they were.
+"""Five thousand records, 2 % of them bad: nothing aborts, each bad record is listed once, all others are unchanged.
 
-Some are damaged before the store is built, some after it, and one way of damage only shows when pixels are decoded.
+Some media are damaged before the store is built, some after it; one kind of damage only shows when pixels are decoded.
 """
 
 import json
@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepData, StepLoader
 from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
@@ -59,7 +60,7 @@ def garbage(path: Path) -> None:
 
 
 def huge(path: Path) -> None:
-    """A header that claims 200 megapixels, with a checksum that fits."""
+    """A header that states 200 megapixels, with a valid checksum."""
     content = path.read_bytes()
     header = b"IHDR" + struct.pack(">II", 20_000, 10_000) + content[24:29]
     path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
@@ -70,7 +71,7 @@ def thin(path: Path) -> None:
 
 
 def turn(path: Path) -> None:
-    """The same pixels, now with a note that the camera was held upright."""
+    """The same pixels with another EXIF orientation."""
     with Image.open(path) as image:
         image.load()
     image.save(path, exif=orientated(6))
@@ -87,14 +88,14 @@ def enlarge(path: Path) -> None:
 
 
 def blank(path: Path) -> None:
-    """A video that has a header and packets, and nothing in them."""
+    """A video with a header and empty packets."""
     content = path.read_bytes()
     begin, end = content.index(b"\xff\xd8\xff"), content.index(b"moov") - 4
     path.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
 
 
 def mute(path: Path) -> None:
-    """Sound without a video."""
+    """A file with sound and no video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
@@ -116,10 +117,10 @@ BEFORE: dict[str, tuple[str, Damage, str]] = {
     "video without frames": ("motion.mov", blank, "no frame that can be decoded"),
     "missing video": ("plain.mp4", Path.unlink, "there is no file"),
 }
-"""Name -> which file is copied, what is done to it, and a piece of the reason that must be given."""
+"""Name -> the file that is copied, the damage to the copy, and a part of the reason that must be listed."""
 
 UNSEEN = ("plain.jpg", cut, "damaged or truncated")
-"""Also done before the build, whose look at the header cannot find it."""
+"""Damage before the build that the build cannot find, because it reads headers only."""
 
 AFTER: dict[str, tuple[str, Damage, str]] = {
     "truncated image": ("plain.jpg", cut, "damaged or truncated"),
@@ -139,7 +140,7 @@ AFTER: dict[str, tuple[str, Damage, str]] = {
 
 
 def good_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Images and videos that all can be read: plain ones, and every odd kind."""
+    """Images and videos that can be read: ordinary ones, and every unusual kind."""
     images = [image_file(folder / f"plain.{kind}", 90, 60, 1) for kind in ("png", "jpg", "gif", "bmp", "tif", "webp")]
     images += [image_file(folder / f"{number}.png", 40 + 9 * number, 100 - 7 * number, number) for number in range(10)]
     noise = np.random.default_rng(5).integers(0, 65536, (50, 70), dtype=np.uint16)
@@ -157,7 +158,7 @@ def good_files(folder: Path) -> tuple[list[str], list[str]]:
     for name, image in odd.items():
         image.save(folder / name, **({"transparency": 3} if name == "palette.png" else {}))
     turned = [f"turned-{orientation}.jpg" for orientation in range(1, 10)]
-    for orientation, name in enumerate(turned, 1):  # 9 is none: such an image counts as upright
+    for orientation, name in enumerate(turned, 1):  # 9 is no valid orientation: such an image counts as upright
         colour.save(folder / name, exif=orientated(orientation))
     videos = [
         write_video(folder / "plain.mp4", num_frames=12),
@@ -169,26 +170,26 @@ def good_files(folder: Path) -> tuple[list[str], list[str]]:
 
 
 @dataclass(frozen=True)
-class Records:
-    """What is to be built, with the bad ones among it: why each must be listed."""
+class FaultyRecords:
+    """The file of records, and for the bad ones the reason that must be listed."""
 
     file: Path
     rejected: dict[int, str]
-    """By line."""
+    """Line -> reason, for records that the build rejects."""
     quarantined: dict[str, str]
-    """By id."""
+    """Id -> reason, for records that the run cannot read."""
     unseen: frozenset[str]
-    """Those of them that are bad already."""
+    """Ids of the quarantined records that are damaged before the build."""
     damages: list[tuple[Damage, Path]]
-    """Still to be done, after the build."""
+    """Damages for after the build."""
 
 
-def records_in(folder: Path) -> Records:
-    """One record in fifty is bad, in turn by what is done before the build and by what is done after it."""
+def records_in(folder: Path) -> FaultyRecords:
+    """One record in fifty is bad, in turn by damage before the build and by damage after it."""
     images, videos = good_files(folder)
     good = {False: cycle(images), True: cycle(videos)}
     before, after = cycle([*BEFORE.values(), UNSEEN]), cycle(AFTER.values())
-    found = Records(folder / "all.jsonl", {}, {}, frozenset(), [])
+    found = FaultyRecords(folder / "all.jsonl", {}, {}, frozenset(), [])
     unseen: set[str] = set()
     records = []
     for number in range(RECORDS):
@@ -223,7 +224,7 @@ def record(number: int, media: str, is_video: bool) -> dict:
 
 
 @dataclass(frozen=True)
-class Run:
+class Epoch:
     """One epoch that was read."""
 
     steps: list[StepData]
@@ -236,12 +237,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Case:
-    records: Records
+    """A store, and its samples read before and after the damages."""
+
+    records: FaultyRecords
     store: Store
-    whole: Run
-    """Before anything was damaged that the store holds, but for what it could not see."""
-    faulty: Run
-    """After it."""
+    whole: Epoch
+    """The epoch before the damages after the build."""
+    faulty: Epoch
+    """The epoch after them."""
 
     def rows(self, names: Iterable[str]) -> set[int]:
         return {self.store.row_of(name) for name in names}
@@ -251,17 +254,17 @@ class Case:
 def case(tmp_path_factory: pytest.TempPathFactory, processor: Processor) -> Case:
     folder = tmp_path_factory.mktemp("faults")
     records = records_in(folder)
-    settings = Settings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    settings = BuildSettings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
     build([records.file], settings)
     store = Store(folder / "s")
-    whole = epoch(store, processor, folder / "whole", num_workers=0)
+    whole = read_epoch(store, processor, folder / "whole", num_workers=0)
     for damage, path in records.damages:
         damage(path)
-    return Case(records, store, whole, epoch(store, processor, folder / "faulty", num_workers=2))
+    return Case(records, store, whole, read_epoch(store, processor, folder / "faulty", num_workers=2))
 
 
-def epoch(store: Store, processor: Processor, quarantine: Path, num_workers: int) -> Run:
-    """Every row once: one window as long as the store, one pack a step."""
+def read_epoch(store: Store, processor: Processor, quarantine: Path, num_workers: int) -> Epoch:
+    """Read every row once: one window as long as the store, one pack per step."""
     phases = (Phase(mixtures=({"all": 1},)),)
     config = PlanConfig(phases=phases, budgets=BUDGETS, packs_per_step=1, window=len(store))
     index = index_store(store, ["all"], NANO, processor.settings, BUDGETS)
@@ -271,7 +274,7 @@ def epoch(store: Store, processor: Processor, quarantine: Path, num_workers: int
         _, cursor = plan.step(cursor)
         count += 1
     loader = StepLoader(plan, reader, Quarantine(quarantine), num_workers=num_workers)
-    return Run(list(loader.steps(Cursor(), count)), quarantine)
+    return Epoch(list(loader.steps(Cursor(), count)), quarantine)
 
 
 def documents_of(pack: LoadedPack) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
@@ -288,17 +291,17 @@ def documents_of(pack: LoadedPack) -> Iterator[tuple[int, dict[str, np.ndarray]]
     assert patch == len(inputs.patches)
 
 
-def contents(run: Run) -> dict[int, str]:
-    """Digest of everything that a row became."""
+def contents(read: Epoch) -> dict[int, str]:
+    """Row -> digest of all of its arrays."""
     return {
         row: sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())).hexdigest()
-        for step in run.steps
+        for step in read.steps
         for pack in step.packs
         for row, arrays in documents_of(pack)
     }
 
 
-def test_what_is_damaged_before_the_build_is_rejected_with_line_field_and_reason(case: Case) -> None:
+def test_media_damaged_before_the_build_are_rejected_with_line_field_and_reason(case: Case) -> None:
     lines = [json.loads(line) for line in (case.store.path / "rejected.jsonl").read_text().splitlines()]
     expected = case.records.rejected
     assert [entry["line"] for entry in lines] == sorted(expected)
@@ -309,7 +312,7 @@ def test_what_is_damaged_before_the_build_is_rejected_with_line_field_and_reason
     assert set(expected.values()) == {reason for _, _, reason in BEFORE.values()}
 
 
-def test_what_is_damaged_after_it_is_in_the_quarantine_once_with_the_reason(case: Case) -> None:
+def test_media_damaged_after_the_build_are_quarantined_once_with_the_reason(case: Case) -> None:
     failures, expected = read_failures(case.faulty.quarantine), case.records.quarantined
     assert sorted(failure.id for failure in failures) == sorted(expected)
     for failure in failures:
@@ -319,13 +322,13 @@ def test_what_is_damaged_after_it_is_in_the_quarantine_once_with_the_reason(case
     assert {failure.id for failure in read_failures(case.whole.quarantine)} == case.records.unseen
 
 
-def test_every_record_is_rejected_or_read_once(case: Case) -> None:
+def test_every_record_is_either_rejected_or_read_once(case: Case) -> None:
     assert len(case.records.rejected) + len(case.records.quarantined) == RECORDS // BAD_EVERY
     assert len(case.store) == RECORDS - len(case.records.rejected)
     assert sorted(case.faulty.rows) == list(range(len(case.store)))
 
 
-def test_the_good_ones_stand_where_they_stood_and_are_the_same_to_the_bit(case: Case) -> None:
+def test_good_samples_keep_their_positions_and_are_bit_identical(case: Case) -> None:
     assert [step.digest for step in case.faulty.steps] == [step.digest for step in case.whole.steps]
     assert case.faulty.rows == case.whole.rows
     whole, faulty = contents(case.whole), contents(case.faulty)
@@ -333,7 +336,7 @@ def test_the_good_ones_stand_where_they_stood_and_are_the_same_to_the_bit(case: 
     assert changed == case.rows(case.records.quarantined.keys() - case.records.unseen)
 
 
-def test_bad_ones_teach_nothing_and_good_ones_all_do(case: Case) -> None:
+def test_only_bad_samples_have_no_supervised_token(case: Case) -> None:
     documents = [each for step in case.faulty.steps for pack in step.packs for each in documents_of(pack)]
-    silent = {row for row, arrays in documents if (arrays["labels"] == IGNORED).all()}
-    assert silent == case.rows(case.records.quarantined)
+    unsupervised = {row for row, arrays in documents if (arrays["labels"] == IGNORED).all()}
+    assert unsupervised == case.rows(case.records.quarantined)

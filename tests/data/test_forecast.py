@@ -1,4 +1,4 @@
-"""What a stage will read, against a plan that is run through."""
+"""The forecast of a stage, compared with all steps of its plan."""
 
 from collections import Counter
 from dataclasses import replace
@@ -11,7 +11,7 @@ from qwen2vl.data.plan import Cursor, Phase, Plan
 from .test_plan import CONFIG, SOURCES, TURNS
 
 
-def run_through(plan: Plan, steps: int) -> dict[str, float]:
+def sums_of_plan(plan: Plan, steps: int) -> dict[str, float]:
     cursor, packs = Cursor(), []
     for _ in range(steps):
         here, cursor = plan.step(cursor)
@@ -27,28 +27,30 @@ def run_through(plan: Plan, steps: int) -> dict[str, float]:
     }
 
 
-def forecasted(plan: Plan, steps: int) -> dict[str, float]:
+def sums_of_forecast(plan: Plan, steps: int) -> dict[str, float]:
     found = forecast(plan, steps)
     sums = {name: getattr(found, name) for name in ("packs", "samples", "tokens", "visual_tokens", "flops")}
     return sums | {name: count for name, count in found.drawn.items() if count}
 
 
-def test_a_short_stage_is_exact():
+def test_the_forecast_of_a_short_stage_is_exact():
     plan = Plan(SOURCES, CONFIG)
-    assert forecasted(plan, 3) == pytest.approx(run_through(plan, 3))
+    assert sums_of_forecast(plan, 3) == pytest.approx(sums_of_plan(plan, 3))
 
 
-def test_a_long_stage_is_near():
+def test_the_forecast_of_a_long_stage_is_within_5_percent():
     plan = Plan(SOURCES, CONFIG)
-    assert forecasted(plan, 200) == pytest.approx(run_through(plan, 200), rel=0.05)
+    assert sums_of_forecast(plan, 200) == pytest.approx(sums_of_plan(plan, 200), rel=0.05)
 
 
 def test_every_mixture_of_every_phase_counts_for_its_steps():
     plan = Plan(SOURCES, TURNS)
-    assert forecasted(plan, 400) == pytest.approx(run_through(plan, 400), rel=0.2)  # pages come in ten packs only
+    assert sums_of_forecast(plan, 400) == pytest.approx(
+        sums_of_plan(plan, 400), rel=0.2
+    )  # the pages are in ten packs only
 
 
-def test_the_steps_of_a_phase_that_is_not_reached_do_not_count():
+def test_a_phase_that_is_not_reached_does_not_count():
     later = replace(CONFIG, phases=(Phase(until=2, mixtures=({"pairs": 1},)), Phase(mixtures=({"text": 1},))))
     found = forecast(Plan(SOURCES, later), 2)
     assert found.drawn == {"pairs": found.samples, "text": 0.0}

@@ -1,22 +1,29 @@
-"""From the plan to rows: lengths foretell what is read, failures stay in their place, workers may die."""
+"""From the plan to rows: lengths are those of the rows, failures keep their positions, killed workers are replaced."""
 
+import multiprocessing
 import os
+import select
 import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.data import loader as loading
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import index_store
 from qwen2vl.data.loader import StepLoader
 from qwen2vl.data.plan import Budgets, Cursor, Phase, Plan, PlanConfig
 from qwen2vl.data.quarantine import Quarantine, read_failures
 from qwen2vl.data.samples import PackRequest, SampleReader
 from qwen2vl.data.store import Store
+from qwen2vl.data.workers import PackWorkers, Worker
+from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media_settings import MediaSettings
@@ -47,7 +54,7 @@ def same(one, other) -> bool:
     )
 
 
-def test_lengths_are_those_of_the_rows_that_are_read(built, processor):
+def test_the_lengths_of_the_index_are_those_of_the_rows_that_are_read(built, processor):
     index, _ = plan_of(built, processor.settings)
     reader = SampleReader(built, processor, index.caps)
     for lengths in index.sources.values():
@@ -59,7 +66,7 @@ def test_lengths_are_those_of_the_rows_that_are_read(built, processor):
 
 
 @pytest.mark.parametrize("limit", [60, 8])
-def test_samples_over_a_budget_are_brought_under_it(built, processor, limit):
+def test_images_of_samples_over_a_budget_are_reduced_to_it(built, processor, limit):
     budgets = Budgets(tokens=400, visual_tokens=limit, media=8)
     index = index_store(built, NAMES, NANO, processor.settings, budgets)
     assert not index.refused
@@ -72,7 +79,7 @@ def test_samples_over_a_budget_are_brought_under_it(built, processor, limit):
         assert reader.read(int(lengths.rows[0])).num_tokens == lengths.tokens[0]
 
 
-def test_samples_that_cannot_shrink_are_refused_with_the_reason(built, processor):
+def test_samples_that_cannot_be_reduced_are_refused_with_the_reason(built, processor):
     index = index_store(built, NAMES, NANO, processor.settings, Budgets(tokens=400, visual_tokens=6, media=1))
     assert set(index.refused) == set(range(1, 60, 6))
     assert index.refused[1] == "2 images and videos, a pack holds 1"
@@ -81,14 +88,14 @@ def test_samples_that_cannot_shrink_are_refused_with_the_reason(built, processor
     assert "leave no room" in tight.refused[0]
 
 
-def test_a_silent_sample_has_the_same_shape_and_teaches_nothing(built, processor):
+def test_a_blank_sample_has_the_same_shape_and_no_supervised_token(built, processor):
     reader = SampleReader(built, processor)
     for row in range(6):
-        real, silent = reader.read(row), reader.silence(row)
+        real, blank = reader.read(row), reader.blank(row)
         for name in ("ids", "positions", "segments", "grids"):
-            assert getattr(real, name).equal(getattr(silent, name))
-        assert silent.patches.shape == real.patches.shape
-        assert (silent.labels == IGNORED).all()
+            assert getattr(real, name).equal(getattr(blank, name))
+        assert blank.patches.shape == real.patches.shape
+        assert (blank.labels == IGNORED).all()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
@@ -117,64 +124,143 @@ def test_processes_share_the_same_global_batches(built, processor, tmp_path, siz
 
 
 def test_a_killed_worker_is_replaced(built, processor, tmp_path):
-    unbroken = list(loader_of(built, processor, tmp_path, num_workers=0).steps(Cursor(), 12))
+    uninterrupted = list(loader_of(built, processor, tmp_path, num_workers=0).steps(Cursor(), 12))
     steps, seen = loader_of(built, processor, tmp_path, num_workers=2).steps(Cursor(), 12), []
     for step in steps:
         seen.append(step)
         if len(seen) in (2, 5):
-            os.kill(worker_of_this_process(), signal.SIGKILL)
-    assert all(same(one, other) for one, other in zip(unbroken, seen, strict=True))
+            os.kill(pid_of_a_worker(), signal.SIGKILL)
+    assert all(same(one, other) for one, other in zip(uninterrupted, seen, strict=True))
 
 
-def test_a_pool_that_is_already_broken_takes_requests_and_is_replaced(built, processor):
-    """torchrun ends a run by a signal to all processes: the workers are gone before the trainer's last step."""
-    reader, requests = SampleReader(built, processor), [PackRequest(step=0, rows=(row,)) for row in range(3)]
-    with loading._Workers(reader, 1) as workers:
-        workers.submit(requests[0])
-        workers.next_pack()
-        os.kill(worker_of_this_process(), signal.SIGTERM)
-        while not workers.pool._broken:
-            pass
-        for request in requests:
-            workers.submit(request)
-        for request in requests:
-            assert workers.next_pack().documents[0].row == request.rows[0]
+def requests_of(rows: Iterable[int]) -> list[PackRequest]:
+    return [PackRequest(step=0, rows=(row,)) for row in rows]
 
 
-def test_a_worker_killed_in_the_middle_of_its_answer_is_replaced(built, processor, monkeypatch):
-    """Half a message stands in the pipe, as of a worker that was killed while it wrote."""
-    monkeypatch.setattr(loading, "WATCH_S", 0.1)
-    index, _ = plan_of(built, processor.settings)
-    reader, request = SampleReader(built, processor, index.caps), PackRequest(step=0, rows=(0, 1))
-    with loading._Workers(reader, 1) as workers:
+def rows_read(workers: PackWorkers, requests: Sequence[PackRequest]) -> list[int]:
+    """Submit all requests, then take all packs: their rows."""
+    for request in requests:
         workers.submit(request)
-        first = workers.next_pack()
-        os.write(workers.pool._result_queue._writer.fileno(), (1000).to_bytes(4, "big") + b"half")
-        os.kill(worker_of_this_process(), signal.SIGKILL)
-        workers.submit(request)
-        again = workers.next_pack()
+    return [document.row for _ in requests for document in workers.next_pack().documents]
+
+
+def test_requests_to_workers_that_were_ended_are_read_by_new_ones(built, processor):
+    """torchrun stops a run with a signal to all processes: the workers are dead before the last step of the trainer."""
+    with PackWorkers(SampleReader(built, processor), 2) as workers:
+        assert rows_read(workers, requests_of([0])) == [0]
+        for worker in workers.workers:
+            os.kill(worker.process.pid, signal.SIGTERM)
+            worker.process.join()
+        assert rows_read(workers, requests_of(range(12))) == list(range(12))
         assert workers.restarts == 1
-    assert again.inputs.ids.equal(first.inputs.ids)
 
 
-def worker_of_this_process() -> int:
-    import multiprocessing
+def test_workers_ignore_ctrl_c(built, processor):
+    with PackWorkers(SampleReader(built, processor), 1) as workers:
+        assert rows_read(workers, requests_of([0])) == [0]
+        os.kill(workers.workers[0].process.pid, signal.SIGINT)
+        assert rows_read(workers, requests_of(range(3))) == [0, 1, 2]
+        assert workers.restarts == 0
 
-    return multiprocessing.active_children()[-1].pid
+
+class KilledInAnswer:
+    """The trainer's end of a pipe whose worker is killed as soon as it has begun to write an answer."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.process, self.connection = worker.process, worker.connection
+        self.send, self.close = worker.connection.send, worker.connection.close
+
+    def recv(self) -> object:
+        self.connection.poll(None)
+        self.process.kill()
+        self.process.join()
+        return self.connection.recv()
 
 
-def test_workers_that_die_again_and_again_end_the_run_in_one_sentence(built, processor, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "RESTARTS", 0)
+def test_a_worker_killed_in_the_middle_of_its_answer_is_replaced(built, processor):
+    """The answer is larger than the buffer of a pipe, so the rest of it never comes."""
+    reader, request = SampleReader(built, processor), PackRequest(step=0, rows=tuple(range(60)))
+    with PackWorkers(reader, 1) as workers:
+        workers.workers[0].connection = KilledInAnswer(workers.workers[0])
+        workers.submit(request)
+        pack = workers.next_pack()
+        assert workers.restarts == 1
+    assert pack.inputs.patches.nbytes > 1_000_000
+    assert pack.inputs.patches.equal(reader.pack(request).inputs.patches)
+
+
+def test_workers_that_are_killed_again_and_again_end_the_run_in_one_sentence(built, processor, tmp_path, monkeypatch):
+    monkeypatch.setattr("qwen2vl.data.workers.RESTARTS", 0)
     steps = loader_of(built, processor, tmp_path, num_workers=1).steps(Cursor(), 50)
     next(steps)
-    os.kill(worker_of_this_process(), signal.SIGKILL)
+    os.kill(pid_of_a_worker(), signal.SIGKILL)
     with pytest.raises(Qwen2VLError, match="killed 1 times.*same command"):
         list(steps)
 
 
+def test_an_error_in_a_worker_is_raised_in_the_trainer_and_leaves_the_worker_alive(built, processor):
+    with PackWorkers(SampleReader(built, processor), 1) as workers:
+        workers.submit(PackRequest(step=0, rows=(10**6,)))
+        with pytest.raises(AssertionError, match="row 1000000 of 60") as caught:
+            workers.next_pack()
+        assert "in a worker process" in caught.value.__notes__[0]
+        workers.pending.clear()
+        assert rows_read(workers, requests_of([3])) == [3]
+        assert workers.restarts == 0
+
+
+def test_no_worker_is_left_when_reading_ends_early(built, processor, tmp_path):
+    steps = loader_of(built, processor, tmp_path, num_workers=2).steps(Cursor(), 50)
+    next(steps)
+    ends = [os.pidfd_open(process.pid) for process in multiprocessing.active_children()]
+    assert len(ends) == 2
+    steps.close()
+    assert all_ended(ends, timeout_s=0)
+    assert not multiprocessing.active_children()
+
+
+TRAINER = """
+import sys, time
+from qwen2vl.data.samples import PackRequest, SampleReader
+from qwen2vl.data.store import Store
+from qwen2vl.data.workers import PackWorkers
+from qwen2vl.recipes.nano import nano_processor
+
+with PackWorkers(SampleReader(Store(sys.argv[1]), nano_processor()), 2) as workers:
+    for row in range(4):
+        workers.submit(PackRequest(step=0, rows=(row,)))
+    for _ in range(4):
+        workers.next_pack()
+    print(*(worker.process.pid for worker in workers.workers), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_when_their_trainer_is_killed(built):
+    command = [sys.executable, "-c", TRAINER, str(built.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as trainer:
+        ends = [os.pidfd_open(int(pid)) for pid in trainer.stdout.readline().split()]
+        trainer.kill()
+    assert len(ends) == 2
+    assert all_ended(ends, timeout_s=60)
+
+
+def all_ended(pidfds: list[int], timeout_s: float) -> bool:
+    """Whether all of these processes end within the time; closes the descriptors."""
+    try:
+        return all(select.select([pidfd], [], [], timeout_s)[0] for pidfd in pidfds)
+    finally:
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+
+def pid_of_a_worker() -> int:
+    return multiprocessing.active_children()[-1].pid
+
+
 @pytest.fixture
 def damaged(tmp_path, processor) -> Store:
-    """A store whose second image was cut off after it was built, and whose third one has become larger."""
+    """A store in which one image was truncated after the build and another one was replaced by a larger one."""
     folder = tmp_path / "records"
     folder.mkdir()
     records = records_in(folder)
@@ -188,13 +274,15 @@ def damaged(tmp_path, processor) -> Store:
             ]}
         )  # fmt: skip
     file = write_lines(folder / "all.jsonl", records)
-    build([file], Settings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()))
+    build(
+        [file], BuildSettings(store=folder / "s", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+    )
     (folder / "a1.png").write_bytes((folder / "a1.png").read_bytes()[:-900])
     shutil.copy(folder / "b.jpg", folder / "a2.png")
     return Store(folder / "s")
 
 
-def test_items_that_fail_are_listed_and_replaced_and_all_others_stand(damaged, built, processor, tmp_path):
+def test_samples_that_fail_are_listed_and_blank_and_all_others_are_supervised(damaged, built, processor, tmp_path):
     folder = tmp_path / "quarantine"
     names, config = ("pairs",), replace(CONFIG, phases=(Phase(mixtures=({"pairs": 1},)),))
     index = index_store(damaged, names, NANO, processor.settings, config.budgets)
@@ -214,8 +302,8 @@ def test_items_that_fail_are_listed_and_replaced_and_all_others_stand(damaged, b
                 assert (pack.inputs.labels[begin:end] == IGNORED).all() == is_bad
 
 
-def test_resume_replays_the_list_instead_of_trying_again(damaged, processor, tmp_path):
-    """The image is whole again, but the resumed run sees the silence that the first one saw."""
+def test_a_resumed_run_does_not_read_quarantined_samples_again(damaged, processor, tmp_path):
+    """The image is repaired, but the resumed run has the same blank sample as the first run."""
     reader, folder = SampleReader(damaged, processor), tmp_path / "quarantine"
     request = PackRequest(step=4, rows=(6, 7))
     first = reader.pack(request)
@@ -234,7 +322,7 @@ def test_resume_replays_the_list_instead_of_trying_again(damaged, processor, tmp
     assert (later.inputs.labels != IGNORED).sum() > (first.inputs.labels != IGNORED).sum()
 
 
-def test_a_torn_line_of_the_list_is_left_out(damaged, processor, tmp_path):
+def test_an_incomplete_line_of_the_quarantine_is_left_out(damaged, processor, tmp_path):
     quarantine = Quarantine(tmp_path / "q")
     quarantine.add(SampleReader(damaged, processor).pack(PackRequest(step=4, rows=(7,))).failures)
     with quarantine.file.open("a") as file:
@@ -243,14 +331,11 @@ def test_a_torn_line_of_the_list_is_left_out(damaged, processor, tmp_path):
 
 
 def test_a_store_of_another_tokenizer_is_refused(built, processor):
-    from qwen2vl.processing.processor import Processor
-
     other = Processor(build_nano_tokenizer(["other"] * 5), NANO, processor.settings)
     with pytest.raises(ConfigError, match="another tokenizer"):
         SampleReader(built, other)
 
 
-def test_silence_is_drawn_on_no_gradient(built, processor):
-    """A pack that failed as a whole has no supervised token."""
+def test_a_pack_of_blank_samples_has_no_supervised_token(built, processor):
     inputs = SampleReader(built, processor).pack(PackRequest(step=0, rows=(0, 1), skipped=frozenset({0, 1}))).inputs
     assert torch.count_nonzero(inputs.labels != IGNORED) == 0

@@ -1,4 +1,4 @@
-"""The plan: every step is a function of seed, index and settings; proportions, budgets and balance hold by construction."""
+"""The plan: every step is a function of seed, index and settings; proportions, budgets and balance always hold."""
 
 import json
 from collections import Counter
@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from qwen2vl.common.errors import ConfigError
 from qwen2vl.common.keys import key_of
+from qwen2vl.data.dealing import SLACK, deal
 from qwen2vl.data.mixture import Mixture
 from qwen2vl.data.order import permuted
 from qwen2vl.data.packing import pack_window
-from qwen2vl.data.plan import SLACK, Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, deal, digest
+from qwen2vl.data.plan import Budgets, Cursor, Lengths, Pack, Phase, Plan, PlanConfig, digest
 
 
 def lengths_of(count: int, seed: int = 0) -> Lengths:
-    """Lengths like those of real records: two thirds of the tokens visual, a long tail; costs as of 2B, in GFLOP."""
+    """Lengths like those of real records: two thirds of the tokens visual, a long tail; costs like those of 2B, in GFLOP."""
     random = np.random.default_rng(seed)
     visual = np.where(random.random(count) < 0.75, random.lognormal(6.4, 0.7, count), 0).astype(np.int64).clip(0, 6000)
     tokens = visual + random.lognormal(5.2, 0.9, count).astype(np.int64).clip(1, 2000)
@@ -51,20 +52,20 @@ def test_an_epoch_visits_every_sample_once(size, key):
     assert sorted(permuted(np.arange(size), size, key)) == list(range(size))
 
 
-def test_another_key_is_another_order_and_neighbours_part():
+def test_another_key_gives_another_order_and_separates_neighbours():
     one, other = (permuted(np.arange(10_000), 10_000, key_of("seed", key)) for key in range(2))
     assert (one == other).mean() < 0.001
-    assert np.abs(np.diff(one)).mean() == pytest.approx(10_000 / 3, rel=0.05)  # as of independent draws
+    assert np.abs(np.diff(one)).mean() == pytest.approx(10_000 / 3, rel=0.05)  # the mean of independent positions
 
 
-def test_a_stretch_of_an_epoch_is_computed_by_itself():
+def test_a_range_of_an_epoch_is_computed_without_the_rest():
     whole = permuted(np.arange(1000), 1000, 7)
     assert (permuted(np.arange(400, 500), 1000, 7) == whole[400:500]).all()
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any), st.integers(0, 5000))
-def test_shares_hold_within_one_sample_at_every_prefix(weights, start):
+def test_shares_are_exact_within_one_sample_in_every_prefix(weights, start):
     mixture = Mixture({str(source): weight for source, weight in enumerate(weights)})
     draws = mixture.draws(0, 600)
     drawn = (draws.sources[:, None] == np.arange(len(weights))).cumsum(axis=0)
@@ -78,21 +79,21 @@ def test_shares_hold_within_one_sample_at_every_prefix(weights, start):
 
 
 @pytest.mark.parametrize("weights", [{}, {"a": 0}, {"a": -1, "b": 2}, {"a": 0.5}, {"a": True}])
-def test_shares_that_make_no_mixture_are_refused(weights):
+def test_invalid_shares_are_refused(weights):
     with pytest.raises(ConfigError, match="mixture"):
         Mixture(weights)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(0, 60), st.integers(0, 5)), max_size=200))
-def test_packs_hold_every_sample_once_within_all_budgets(rows):
+def test_packs_hold_every_sample_once_and_keep_all_budgets(rows):
     sizes = np.asarray(rows, dtype=np.int64).reshape(-1, 3)
     packs = pack_window(sizes, (100, 60, 5))
     assert sorted(sample for pack in packs for sample in pack) == list(range(len(rows)))
     assert all((sizes[pack].sum(axis=0) <= (100, 60, 5)).all() for pack in packs)
 
 
-def test_a_window_is_packed_densely():
+def test_a_window_is_packed_to_99_5_percent():
     lengths = lengths_of(2048)
     sizes = np.stack([lengths.tokens, lengths.visual_tokens, lengths.media], axis=1)
     packs = pack_window(sizes, (8192, 8192, 64))
@@ -107,14 +108,14 @@ def steps_of(plan: Plan, count: int, cursor: Cursor | None = None) -> list[str]:
     return digests
 
 
-def test_a_resumed_plan_goes_on_where_the_unbroken_one_would():
-    unbroken = steps_of(Plan(SOURCES, CONFIG), 12)
+def test_a_resumed_plan_gives_the_same_steps_as_one_without_interruption():
+    uninterrupted = steps_of(Plan(SOURCES, CONFIG), 12)
     cursor = Cursor()
     for _ in range(5):
         _, cursor = Plan(SOURCES, CONFIG).step(cursor)  # a new process at every step
     assert cursor.step == 5
-    assert steps_of(Plan(SOURCES, CONFIG), 7, cursor) == unbroken[5:]
-    assert steps_of(Plan(SOURCES, replace(CONFIG, seed=1)), 12) != unbroken
+    assert steps_of(Plan(SOURCES, CONFIG), 7, cursor) == uninterrupted[5:]
+    assert steps_of(Plan(SOURCES, replace(CONFIG, seed=1)), 12) != uninterrupted
 
 
 def samples_of(plan: Plan, steps: int) -> list[list[tuple[str, int]]]:
@@ -138,7 +139,9 @@ def test_every_draw_of_the_mixture_is_in_the_plan_once():
     assert len(samples) == 4 * CONFIG.window
     assert {source: round(count * 9 / len(samples)) for source, count in drawn.items()} == MIXTURE
     text = Counter(sample for source, sample in samples if source == "text")
-    assert max(text.values()) - min(text[sample] for sample in range(11)) <= 1  # epoch after epoch, none left out
+    assert (
+        max(text.values()) - min(text[sample] for sample in range(11)) <= 1
+    )  # every epoch is complete before the next one starts
 
 
 TURNS = replace(
@@ -160,20 +163,20 @@ def test_steps_take_the_mixtures_of_their_phase_in_turn():
 
 
 def test_streams_that_share_a_source_do_not_repeat_each_other():
-    """The first phase opens two windows that draw pairs: 256 + 128 of 700, all different."""
+    """Two windows of the first phase draw pairs: 256 + 128 of 700, all different."""
     drawn = [sample for samples in samples_of(Plan(SOURCES, TURNS), 20) for sample in samples if sample[0] == "pairs"]
     assert len(drawn) > 50
     assert len(set(drawn)) == len(drawn)
 
 
-def test_a_cursor_survives_json():
+def test_a_cursor_is_the_same_after_json():
     cursor = Cursor()
     for _ in range(25):
         _, cursor = Plan(SOURCES, TURNS).step(cursor)
     assert Cursor.from_dict(json.loads(json.dumps(cursor.to_dict()))) == cursor
 
 
-def test_phases_must_follow_each_other():
+def test_phases_whose_ends_do_not_rise_are_refused():
     one = CONFIG.phases[0].mixtures
     for ends in ((5, 3, None), (None, None), (5,), (5, 5, None)):
         with pytest.raises(ConfigError, match="phases end at"):
@@ -181,20 +184,20 @@ def test_phases_must_follow_each_other():
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5, 12])
-def test_packs_are_dealt_out_whole(processes):
+def test_every_pack_is_dealt_once_and_every_process_has_one(processes):
     packs, _ = Plan(SOURCES, CONFIG).step(Cursor())
     shares = deal(packs, processes)
     assert sorted(pack for share in shares for pack in share) == list(range(12))
     assert all(shares)
 
 
-def imbalance(packs: list[Pack], shares: list[list[int]], what: str) -> float:
-    """The largest share over the mean."""
-    sums = [sum(getattr(packs[pack], what) for pack in share) for share in shares]
+def imbalance(packs: list[Pack], shares: list[list[int]], field: str) -> float:
+    """The largest share, divided by the mean."""
+    sums = [sum(getattr(packs[pack], field) for pack in share) for share in shares]
     return max(sums) / np.mean(sums)
 
 
-def test_64_processes_are_balanced():
+def test_64_processes_have_equal_cost_and_visual_tokens():
     lengths = lengths_of(20_000)
     plan = Plan({"all": lengths}, replace(CONFIG, phases=only({"all": 1}), packs_per_step=256, window=2048))
     packs, _ = plan.step(Cursor())
@@ -206,14 +209,14 @@ def test_64_processes_are_balanced():
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 1000)), min_size=1, max_size=60), st.integers(1, 8))
-def test_even_visual_tokens_cost_next_to_nothing(sizes, processes):
-    """Neither sort of share gets worse than when costs alone are dealt out, but for the slack."""
+def test_dealing_visual_tokens_evenly_costs_at_most_the_slack(sizes, processes):
+    """Compared with dealing by cost only, costs are within the slack and visual tokens are not less even."""
     packs = [Pack((("a", row),), flops, visual) for row, (flops, visual) in enumerate(sizes)]
     by_cost = deal([replace(pack, visual_tokens=0) for pack in packs], processes)
     shares = deal(packs, processes)
     assert sorted(pack for share in shares for pack in share) == list(range(len(packs)))
-    dearest = imbalance(packs, by_cost, "flops")
-    assert imbalance(packs, shares, "flops") <= max(dearest, SLACK) * (1 + 1e-9)
+    highest = imbalance(packs, by_cost, "flops")
+    assert imbalance(packs, shares, "flops") <= max(highest, SLACK) * (1 + 1e-9)
     if any(pack.visual_tokens for pack in packs):
         assert imbalance(packs, shares, "visual_tokens") <= imbalance(packs, by_cost, "visual_tokens")
 
@@ -227,6 +230,6 @@ def test_even_visual_tokens_cost_next_to_nothing(sizes, processes):
         ({"packs_per_step": 0}, "packs_per_step is 0"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused_before_anything_starts(change, words):
+def test_an_impossible_plan_is_refused_at_its_start(change, words):
     with pytest.raises(ConfigError, match=words):
         Plan(SOURCES | {"empty": lengths_of(0)}, replace(CONFIG, **change))

@@ -1,4 +1,4 @@
-"""Records are checked field by field; other projects' forms become ours with every file in its place."""
+"""Records are checked field by field; records of other projects are converted with every file in its place."""
 
 import pytest
 
@@ -21,19 +21,19 @@ ARTICLE = {
 }
 
 
-def test_conversations_and_documents_are_read():
+def test_conversations_and_documents_are_parsed():
     talk, article = parse_record(TALK), parse_record(ARTICLE)
     assert talk.supervised == (False, True)
     assert [part.source for part in talk.media] == ["a.png"]
     assert [part.source for part in article.media] == ["b.png", "c.mp4"]
 
 
-def test_marked_messages_alone_are_supervised():
+def test_only_replies_with_loss_true_are_supervised_if_any_message_has_the_key():
     marked = [ASK, REPLY | {"loss": False}, ASK, REPLY | {"loss": True}]
     assert parse_record(TALK | {"messages": marked}).supervised == (False, False, False, True)
 
 
-def test_what_an_agent_did_is_one_record():
+def test_the_trace_of_an_agent_is_one_record():
     screen = {"role": "function", "content": [{"type": "image", "image": "b.png"}]}
     call, done = (
         {"role": "assistant", "content": "✿FUNCTION✿: Home\n✿ARGS✿: {}"},
@@ -84,7 +84,7 @@ def test_a_bad_record_names_its_field_and_the_reason(change, field, reason):
 @pytest.mark.parametrize(
     "document", [[], "text", [{"type": "image", "image": "b.png"}], [{"type": "box", "box": [1, 2, 3, 4]}]]
 )
-def test_documents_need_text(document):
+def test_documents_without_text_are_refused(document):
     with pytest.raises(RecordError, match="document"):
         parse_record(ARTICLE | {"document": document})
 
@@ -121,7 +121,7 @@ TRACE = [
 ]
 
 
-def test_calls_and_observations_become_an_agent_trace():
+def test_calls_and_observations_become_the_trace_of_an_agent():
     record = to_record({"conversations": TRACE}, "line 2", "tools")
     parsed = parse_record(record)
     assert record["kind"] == "agent"
@@ -148,10 +148,10 @@ def test_calls_and_observations_become_an_agent_trace():
         ([1], "JSON object"),
     ],
 )
-def test_entries_of_no_known_form_are_refused(entry, words):
+def test_entries_of_unknown_form_are_refused(entry, words):
     with pytest.raises(RecordError, match=words):
         to_record(entry, "line 1", "web")
 
 
-def test_our_own_records_pass_unchanged():
+def test_records_of_our_own_form_are_returned_unchanged():
     assert to_record(TALK, "line 1", "web") == TALK

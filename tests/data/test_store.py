@@ -1,4 +1,4 @@
-"""Building a store: what goes in comes out, bad records are named, finished parts are found again."""
+"""Building a store: samples equal their records, bad records are listed, finished parts are not built again."""
 
 import json
 import shutil
@@ -8,27 +8,31 @@ import pytest
 from PIL import Image
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data import build as building
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data import build_part
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
+from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.media_settings import MediaSettings
 
 from .conftest import image_file, records_in, write_lines
 
 
 @pytest.fixture
-def settings(tmp_path, processor) -> Settings:
-    return Settings(store=tmp_path / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings())
+def settings(tmp_path, processor) -> BuildSettings:
+    return BuildSettings(
+        store=tmp_path / "store", tokenizer=processor.tokenizer, media_root=None, media=MediaSettings()
+    )
 
 
-def test_a_stored_conversation_gives_what_the_processor_gives(built, processor, tmp_path):
-    """Ids, positions, labels, patches and grids, for every form that is a conversation."""
+def test_a_stored_conversation_equals_the_output_of_the_processor(built, processor, tmp_path):
+    """Ids, positions, labels, patches and grids, for every form of conversation."""
     reader = SampleReader(built, processor)
     for row, raw in enumerate(records_in(tmp_path)):
         if "messages" not in raw or any("loss" in message for message in raw["messages"]):
             continue
-        stored, direct = reader.read(row), None
+        stored = reader.read(row)
         messages = json.loads(json.dumps(raw["messages"]), object_hook=lambda part: _absolute(part, tmp_path))
         direct = processor(messages, add_generation_prompt=False, with_labels=True)
         for name in ("ids", "positions", "segments", "patches", "grids", "labels"):
@@ -50,7 +54,7 @@ def test_the_loss_mask_of_a_message_reaches_the_labels(built, processor):
     assert processor.tokenizer.decode(sample.ids[sample.supervised]) == "blue"
 
 
-def test_a_document_is_supervised_in_all_of_its_text_but_the_first_token(built, processor):
+def test_all_text_of_a_document_but_its_first_token_is_supervised(built, processor):
     sample = built.sample(4)
     assert not sample.supervised[0]
     assert processor.tokenizer.decode(sample.ids[sample.supervised]).endswith(" the end")
@@ -63,8 +67,8 @@ def test_sources_list_their_rows(built):
     assert built.sources["videos"].tolist() == list(range(2, 60, 6))
 
 
-def test_building_is_the_same_with_any_number_of_processes_and_skips_what_is_there(tmp_path, settings, monkeypatch):
-    monkeypatch.setattr(building, "ROWS_PER_PART", 4)
+def test_any_number_of_processes_builds_the_same_store_and_skips_existing_parts(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(build_part, "ROWS_PER_PART", 4)
     file = write_lines(tmp_path / "all.jsonl", records_in(tmp_path))
     seen = []
     one = build([file], settings, on_progress=lambda records, bad: seen.append((records, bad)))
@@ -74,9 +78,9 @@ def test_building_is_the_same_with_any_number_of_processes_and_skips_what_is_the
     assert (again.rows, again.new_rows, again.skipped_parts, again.version) == (6, 0, 2, one.version)
 
 
-def test_a_build_that_was_killed_goes_on(tmp_path, settings, monkeypatch):
-    """Half a part and a part without its summary are built again; the finished one is not."""
-    monkeypatch.setattr(building, "ROWS_PER_PART", 2)
+def test_a_build_that_was_killed_is_resumed(tmp_path, settings, monkeypatch):
+    """An incomplete part and a part without its summary are built again; the finished part is not."""
+    monkeypatch.setattr(build_part, "ROWS_PER_PART", 2)
     file = write_lines(tmp_path / "all.jsonl", records_in(tmp_path))
     whole = build([file], settings)
     names = [part.summary.name for part in Store(settings.store).parts]
@@ -89,7 +93,7 @@ def test_a_build_that_was_killed_goes_on(tmp_path, settings, monkeypatch):
     assert Store(settings.store).check() == []
 
 
-def test_appending_gives_a_new_version_and_leaves_the_old_one(tmp_path, settings):
+def test_appending_adds_a_version_and_keeps_the_old_one(tmp_path, settings):
     records = records_in(tmp_path)
     first = build([write_lines(tmp_path / "one.jsonl", records[:2])], settings)
     second = build([write_lines(tmp_path / "two.jsonl", records[2:])], settings)
@@ -138,7 +142,7 @@ def test_bad_records_are_listed_with_line_field_and_reason(tmp_path, settings):
         ({"video": ["a.png"] * 2, "fps": 10**400}, "messages", "fps is over 9007199254740992"),
     ],
 )
-def test_what_a_record_asks_for_cannot_end_a_build(tmp_path, settings, media, field, reason):
+def test_impossible_media_options_of_a_record_do_not_end_a_build(tmp_path, settings, media, field, reason):
     records = records_in(tmp_path)
     content = [media | {"type": next(iter(media))}]
     bad = records[0] | {"messages": [{"role": "user", "content": content}, *records[0]["messages"][1:]]}
@@ -147,8 +151,7 @@ def test_what_a_record_asks_for_cannot_end_a_build(tmp_path, settings, media, fi
     assert reason in entry.reason
 
 
-def test_files_of_other_projects_are_read(tmp_path, settings, processor):
-    """LLaVA writes one JSON list."""
+def test_one_json_list_in_the_form_of_llava_is_built(tmp_path, settings, processor):
     image_file(tmp_path / "a.png", 64, 64)
     entry = {
         "id": 7,
@@ -162,7 +165,7 @@ def test_files_of_other_projects_are_read(tmp_path, settings, processor):
     assert (sample.id, sample.source, sample.kind, len(sample.media)) == ("7", "llava", "vqa", 1)
 
 
-def test_facts_are_upright(tmp_path, settings):
+def test_facts_give_the_upright_size(tmp_path, settings):
     turned = Image.new("RGB", (80, 40))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -174,7 +177,7 @@ def test_facts_are_upright(tmp_path, settings):
     assert (facts.width, facts.height, facts.orientation) == (40, 80, 6)
 
 
-def test_a_part_of_a_file_is_an_image(tmp_path, settings, processor):
+def test_a_byte_range_of_a_file_is_read_as_an_image(tmp_path, settings, processor):
     image_file(tmp_path / "a.png", 90, 60, 1)
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "pack.bin").write_bytes(b"x" * 10 + content + b"y" * 10)
@@ -187,7 +190,7 @@ def test_a_part_of_a_file_is_an_image(tmp_path, settings, processor):
     assert reader.read(0).patches.equal(reader.read(1).patches)
 
 
-def test_check_finds_what_was_damaged(tmp_path, settings, built):
+def test_check_finds_damaged_files(tmp_path, settings, built):
     copy = tmp_path / "copy"
     shutil.copytree(built.path, copy)
     assert Store(copy).check() == []
@@ -208,29 +211,27 @@ def test_a_store_can_be_moved_with_its_images(tmp_path, built, processor):
     assert str(tmp_path) in str(moved.store.parts[0].reader.root)
 
 
-def test_same_ids_are_told(tmp_path, settings):
+def test_ids_that_occur_twice_are_reported(tmp_path, settings):
     records = records_in(tmp_path)
     build([write_lines(tmp_path / "all.jsonl", [*records, records[0]])], settings)
-    assert Store(settings.store).check() == ['1 ids stand there more than once, the first is "one"']
+    assert Store(settings.store).check() == ['1 ids occur more than once, the first is "one"']
 
 
 def test_another_tokenizer_is_refused(tmp_path, settings, processor):
     build([write_lines(tmp_path / "all.jsonl", records_in(tmp_path))], settings)
-    from qwen2vl.processing.tokenizer import build_nano_tokenizer
-
-    other = Settings(
+    other = BuildSettings(
         store=settings.store, tokenizer=build_nano_tokenizer(["other"] * 5), media_root=None, media=MediaSettings()
     )
     with pytest.raises(ConfigError, match="another tokenizer"):
         build([tmp_path / "all.jsonl"], other)
 
 
-def test_no_store_is_one_sentence(tmp_path):
+def test_a_folder_without_a_store_is_refused_with_the_command_that_builds_one(tmp_path):
     with pytest.raises(ConfigError, match="is no store: build one with qwen2vl data build"):
         Store(tmp_path)
 
 
 def test_ids_are_mapped_not_copied(built):
-    """Two looks at a sample see the same memory: no process holds a copy of the text."""
+    """Reading a sample twice gives the same memory: no process holds a copy of the text."""
     first, again = (built.sample(0).ids for _ in range(2))
     assert np.shares_memory(first, again)

@@ -12,7 +12,8 @@ from drawn_world import LESSONS, TASKS, WITHOUT_FONTS, draw, fonts, words
 from drawn_world import write_records as records
 from drawn_world.write_records import draw_records, item_key
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.recipes.nano import nano_processor
@@ -57,7 +58,7 @@ def images_in(folder: Path, source: str) -> list[bytes]:
 def test_a_store_of_records_gives_the_items_that_the_recipe_draws(tmp_path):
     processor = nano_processor()
     draw_records(tmp_path, {f"{task}@0.25": 2 for task in DRAWABLE}, seed=3)
-    settings = Settings(
+    settings = BuildSettings(
         store=tmp_path / "store", tokenizer=processor.tokenizer, media_root=None, media=processor.settings
     )
     assert not build(sorted(tmp_path.glob("*.jsonl")), settings).rejected

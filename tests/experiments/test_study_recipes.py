@@ -18,7 +18,8 @@ from experiments.study_recipes import (
     forecast_run,
     study_run,
 )
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.recipes.nano import nano_processor
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.resize import image_size
@@ -28,7 +29,7 @@ from qwen2vl.spec.resize import image_size
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
     files = [file for source in LENGTH.records for file in write_slides(folder, source, 40)]
-    settings = Settings(
+    settings = BuildSettings(
         store=folder / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
     )
     build(files, settings)

@@ -7,7 +7,8 @@ import pytest
 from drawn_world import FIRST_TASKS, LESSONS, draw
 from drawn_world.write_records import draw_records
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
-from qwen2vl.data.build import Settings, build
+from qwen2vl.data.build import build
+from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.store import Store
 from qwen2vl.model.checkpoint import load_model
@@ -95,7 +96,7 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     draw_records(tmp_path / "records", needed)
     build(
         sorted((tmp_path / "records").glob("*.jsonl")),
-        Settings(
+        BuildSettings(
             store=tmp_path / "store", tokenizer=nano_processor().tokenizer, media_root=None, media=MediaSettings()
         ),
     )

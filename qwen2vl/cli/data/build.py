@@ -52,9 +52,10 @@ def run(argv: Sequence[str]) -> int:
     require_at_least("--num-workers", options.num_workers, 1)
     if options.media_root is not None and not options.media_root.is_dir():
         raise UsageError(f'--media-root is "{options.media_root}", which is no folder: check the path')
-    from qwen2vl.data.build import Settings, build  # needs pyarrow, an optional package
+    from qwen2vl.data.build import build  # needs pyarrow, an optional package
+    from qwen2vl.data.build_part import BuildSettings
 
-    settings = Settings(
+    settings = BuildSettings(
         store=options.out,
         tokenizer=Tokenizer.load(resolve_source(options.tokenizer)),
         media_root=options.media_root,
