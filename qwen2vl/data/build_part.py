@@ -17,7 +17,7 @@ import numpy as np
 from qwen2vl.common.errors import ConfigError, MediaError, RecordError
 from qwen2vl.common.files import sha256_of, unwritable, write_atomically
 from qwen2vl.data.arrow import pa
-from qwen2vl.data.convert import to_record
+from qwen2vl.data.foreign_records import to_record
 from qwen2vl.data.media import LocalMedia, MediaFacts, probe
 from qwen2vl.data.records import Record, parse_record
 from qwen2vl.data.store_part import PartSummary, StoredSample, media_batch, text_batch

@@ -3,7 +3,7 @@
 import pytest
 
 from qwen2vl.common.errors import RecordError
-from qwen2vl.data.convert import to_record
+from qwen2vl.data.foreign_records import to_record
 from qwen2vl.data.records import parse_record
 
 ASK = {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What is this?"}]}
