@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing import fetch as fetching
-from qwen2vl.processing.fetch import fetch, parse_url
+from qwen2vl.processing.fetch import Target, fetch
 from qwen2vl.processing.sources import from_array, image_header, locate, read_image
 from qwen2vl.spec.media_settings import MediaSettings
 
@@ -330,13 +330,13 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_urls_are_taken_apart_once() -> None:
-    target = parse_url("HTTPS://Bücher.Example.:8443/a b/ü?q=1#part")
+    target = Target.parse("HTTPS://Bücher.Example.:8443/a b/ü?q=1#part")
     assert (target.secure, target.host, target.port) == (True, "xn--bcher-kva.example", 8443)
     assert target.path == "/a%20b/%C3%BC?q=1"
-    assert parse_url("http://[::1]/").host == "::1"
+    assert Target.parse("http://[::1]/").host == "::1"
     for bad in ("http://", "http://user:word@host/a", "http://host:notaport/", "http://[::1/"):
         with pytest.raises(MediaError, match="URL is malformed"):
-            parse_url(bad)
+            Target.parse(bad)
 
 
 def test_locate_names_what_it_was_asked_for() -> None:
