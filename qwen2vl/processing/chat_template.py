@@ -15,7 +15,6 @@ published processor ("user\\nWhat" is one text), and can never become a control 
 `CHAT_TEMPLATE` renders the same text in other programs.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen2vl.processing.agent_text import RESULT, RETURN
-from qwen2vl.processing.grounding import box_markup, point_markup
+from qwen2vl.processing.grounding import MARKERS, box_markup, point_markup
 from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, Role, TextPart, VideoPart
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec.tokens import (
-    GROUNDING_TOKENS,
     IGNORED,
     IM_END,
     IM_START,
@@ -40,7 +38,6 @@ from qwen2vl.spec.tokens import (
 )
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
-_GROUNDING = re.compile("(" + "|".join(re.escape(name) for name in GROUNDING_TOKENS) + ")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +173,7 @@ class _Writer:
 
     def marked(self, text: str, supervised: bool) -> None:
         """Write text in which grounding tokens are control tokens."""
-        for i, piece in enumerate(_GROUNDING.split(text)):
+        for i, piece in enumerate(MARKERS.split(text)):
             self.special(piece, supervised) if i % 2 else self.text(piece, supervised)
 
     def marked_part(self, label: str, markup: str, supervised: bool) -> None:
