@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing import decoding
-from qwen2vl.processing.decoding import Survey
+from qwen2vl.processing.decoding import OpenVideo, Survey
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.video import _choose, read_video, video_header
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
@@ -316,8 +315,8 @@ def test_transparent_videos_go_over_white(tmp_path: Path) -> None:
 def test_groups_without_a_chosen_frame_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=200, options={"g": "10"})
     fed: list[bool] = []
-    original = decoding._decoded
-    monkeypatch.setattr(decoding, "_decoded", lambda *given: fed.append(given[1] is not None) or original(*given))
+    original = OpenVideo.decode
+    monkeypatch.setattr(OpenVideo, "decode", lambda *given: fed.append(given[1] is not None) or original(*given))
     read_video(path, SETTINGS, MediaOptions(nframes=4))
     assert sum(fed) < 60
 
@@ -337,7 +336,7 @@ def needs(keys: str, targets: str, early: str = "") -> str:
         is_shown=np.ones(length, dtype=bool),
         is_timed=True,
     )
-    return "".join("1" if need else "0" for need in decoding._needed(survey, times[marked]))
+    return "".join("1" if need else "0" for need in survey.needed(times[marked]))
 
 
 def test_what_a_target_leans_on() -> None:
