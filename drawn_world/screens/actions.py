@@ -18,7 +18,7 @@ from drawn_world.item import Box, Item, Maker, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
 from drawn_world.wording import phrase
 from drawn_world.words import pick_word
-from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
+from qwen2vl.processing.agent_text import Action, AgentReply, Call, Parameter, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
 Instruction = tuple[str, str, dict[str, Any]]
@@ -128,7 +128,7 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
         arguments["point"] = list(to_thousandths(middle, size))
     if text is not None:
         arguments["text"] = text
-    answer = render_reply(Reply(thought="", calls=(Call(name, arguments),)))
+    answer = render_reply(AgentReply(thought="", calls=(Call(name, arguments),)))
     place = list(box_px) if box_px else None
     return answer, {"kind": "action", "name": name, "box_px": place, "text": text, "size": list(size)}
 

@@ -13,10 +13,10 @@ from qwen2vl.processing.agent_text import (
     RESULT,
     RETURN,
     Action,
+    AgentReply,
     BadCall,
     Call,
     Parameter,
-    Reply,
     ReplyReader,
     declare,
     parse_reply,
@@ -63,7 +63,7 @@ calls = st.lists(st.builds(Call, st.sampled_from(["Tap", "Swipe"]), arguments), 
 @settings(deadline=None)
 @given(words, calls, st.lists(st.integers(1, 9), min_size=1))
 def test_what_is_written_is_read_back_whatever_the_pieces(thought, called, lengths):
-    reply = Reply(thought=thought, calls=called)
+    reply = AgentReply(thought=thought, calls=called)
     text = render_reply(reply) + f"\n{RESULT}: an image\n{RETURN}: done"
     assert parse_reply(text) == reply
     reader, shown, at = ReplyReader(), "", 0
