@@ -8,7 +8,7 @@ from typing import Any
 
 from qwen2vl.common.errors import ConfigError, MediaError
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR
+from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR, FRAMES_PER_PATCH, MERGE, PATCH
 from qwen2vl.spec.hub_config import read_preprocessor
 
 LARGEST = 2**53
@@ -91,9 +91,9 @@ class MediaSettings:
         return {
             "min_pixels": self.min_pixels,
             "max_pixels": self.max_pixels,
-            "patch_size": 14,
-            "temporal_patch_size": 2,
-            "merge_size": 2,
+            "patch_size": PATCH,
+            "temporal_patch_size": FRAMES_PER_PATCH,
+            "merge_size": MERGE,
             "image_mean": list(self.image_mean),
             "image_std": list(self.image_std),
             "image_processor_type": "Qwen2VLImageProcessor",
