@@ -140,11 +140,7 @@ def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaO
 
 def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
     """Number of frames that are taken of a list of `total` frames: all, made even, unless `options` sets a number or rate."""
-    return choose_num_frames(total, settings.fps, settings, options) if _selects_frames(options) else total + total % 2
-
-
-def _selects_frames(options: MediaOptions) -> bool:
-    return options.fps is not None or options.nframes is not None or options.max_frames is not None
+    return choose_num_frames(total, settings.fps, settings, options) if options.selects_frames else total + total % 2
 
 
 def _header(video: OpenVideo, survey: Survey) -> VideoHeader:
@@ -202,7 +198,7 @@ def _read_list(
     total = len(sources)
     count = planned_list(total, settings, options)
     ranks = np.arange(count).clip(max=total - 1)
-    if _selects_frames(options):
+    if options.selects_frames:
         ranks = np.linspace(0, total - 1, count).round().astype(int)
     image = read_image(sources[0], settings, allowed_hosts)
     original_size = image.size

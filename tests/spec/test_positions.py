@@ -113,7 +113,7 @@ def test_neighbouring_images_are_told_apart_by_their_grids() -> None:
     [
         ([1, IMAGE], [], "1 visual placeholders"),
         ([1, 2], [(1, 2, 2)], "0 visual placeholders"),
-        ([IMAGE, 5, IMAGE, IMAGE, IMAGE], [(1, 4, 4)], "do not stand together"),
+        ([IMAGE, 5, IMAGE, IMAGE, IMAGE], [(1, 4, 4)], "are interrupted by other tokens"),
         ([IMAGE] * 3, [(1, 4, 4)], "make 4"),
     ],
 )
