@@ -76,7 +76,7 @@ class Target:
             for address in addresses:
                 if not ipaddress.ip_address(address.partition("%")[0]).is_global:
                     raise MediaError(
-                        f"{self.host} leads to the address {address}, which is not public: allow it by that address"
+                        f"{self.host} has the address {address}, which is not public: allow that address instead of the name"
                     )
         plain = socket.create_connection((addresses[0], self.port), timeout=deadline_s)
         connection: http.client.HTTPConnection
@@ -132,7 +132,8 @@ def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s:
                 f"{target.host} took over {deadline_s:g} seconds: download the file and give its path"
             ) from error
         raise MediaError(
-            f"{target.host} could not be reached or broke off: check the address or download the file and give its path"
+            f"{target.host} could not be reached or closed the connection early: check the address, "
+            "or download the file and give its path"
         ) from error
 
 

@@ -152,7 +152,7 @@ def to_8_bits(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):  # catches NaN too
         raise MediaError(
-            f"an image of type {values.dtype.name} has pixels from {low} to {high}, but they must lie in 0..{white}: "
+            f"an image of type {values.dtype.name} has pixels from {low} to {high}, but they must be in 0..{white}: "
             "scale them or save it with 8 bits"
         )
     return (values * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)

@@ -107,7 +107,7 @@ def _refuse_stray_results(roles: Sequence[Role]) -> None:
     for i, (role, before) in enumerate(zip(roles, (None, *roles), strict=False)):
         if role == "function" and before not in ("assistant", "function"):
             raise MessageError(
-                f'message {i} is of the role "function" but does not follow a call: put it behind a message of the '
+                f'message {i} is of the role "function" but does not follow a call: put it after a message of the '
                 '"assistant" or another "function"'
             )
         if before == "function" and role not in ("assistant", "function"):
@@ -236,7 +236,7 @@ class _Unparsed:
             _Unparsed(f"{self.where}, {key}", value).refuse_unknown({"url", "detail"})
             if value.get("detail", "auto") != "auto":
                 raise MessageError(
-                    f"{self.where} asks for detail {value['detail']!r}, which has no effect here: "
+                    f"{self.where} sets detail {value['detail']!r}, which has no effect here: "
                     'use "min_pixels" or "max_pixels"'
                 )
             value = value.get("url")

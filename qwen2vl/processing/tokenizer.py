@@ -279,16 +279,14 @@ def _backend_from_parts(folder: Path) -> Backend:
     try:
         vocab, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
         backend, added = _assemble(vocab, merges), _read_added(folder)
-    except CheckpointError:
-        raise
     except Exception as error:  # see Tokenizer.load
         raise CheckpointError(f'vocab.json or merges.txt in "{folder}" is damaged: copy both again') from error
     for id, token in sorted(added.items()):
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
         if backend.token_to_id(token.content) != id:
             raise CheckpointError(
-                f'"{folder}" wants id {id} for {token.content}, but {len(vocab)} vocabulary entries leave '
-                f"{backend.token_to_id(token.content)} for it: use the files of one checkpoint"
+                f'"{folder}" gives {token.content} the id {id}, but after {len(vocab)} vocabulary entries '
+                f"it has the id {backend.token_to_id(token.content)}: use the files of one checkpoint"
             )
     backend.add_special_tokens([_special(n) for n in SPECIAL_TOKENS])  # no effect on existing ones
     return backend

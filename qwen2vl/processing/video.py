@@ -65,8 +65,8 @@ class VideoHeader(NamedTuple):
         end = min(self.duration_s if options.video_end is None else options.video_end, self.duration_s)
         if begin >= end:
             raise MediaError(
-                f"video_start {options.video_start} and video_end {options.video_end} leave nothing of a video of "
-                f"{self.duration_s:.2f} seconds: the start must lie before the end and inside the video"
+                f"video_start {options.video_start} and video_end {options.video_end} select nothing of a video of "
+                f"{self.duration_s:.2f} seconds: the start must be before the end and inside the video"
             )
         return begin, end, max(1, round((end - begin) * self.fps))
 
@@ -130,7 +130,7 @@ def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Se
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
-    """Number of frames that `read_video` takes of a video with this header, known before decoding.
+    """Number of frames that `read_video` takes from a video with this header; nothing is decoded.
 
     Raises MediaError when nothing is left between start and end.
     """
@@ -139,7 +139,7 @@ def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaO
 
 
 def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
-    """Number of frames that are taken of a list of `total` frames: all, made even, unless `options` sets a number or rate."""
+    """Number of frames that are taken from a list of `total` frames: all, made even, unless `options` sets a number or rate."""
     return choose_num_frames(total, settings.fps, settings, options) if options.selects_frames else total + total % 2
 
 

@@ -75,7 +75,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f'"{path}" is not valid JSON: the file is damaged, copy it again') from error
     if not isinstance(content, dict):
-        raise ConfigError(f'"{path}" holds a {type(content).__name__} where an object is expected')
+        raise ConfigError(
+            f'"{path}" contains a JSON {type(content).__name__}, but must contain an object: copy the file again'
+        )
     return content
 
 

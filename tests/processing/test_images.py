@@ -137,7 +137,7 @@ def test_sixteen_bits_are_scaled_to_eight(file_format: str, mode: str) -> None:
 def test_values_out_of_range_are_refused() -> None:
     assert to_8_bits(np.array([[0.0, 0.5, 1.0]]), 1).tolist() == [[0, 128, 255]]
     for bad in (Image.new("F", (2, 2), 255.0), Image.new("F", (2, 2), float("nan")), Image.new("I", (2, 2), -1)):
-        with pytest.raises(MediaError, match="must lie in 0"):
+        with pytest.raises(MediaError, match="must be in 0"):
             to_rgb(bad)
 
 

@@ -134,7 +134,7 @@ def test_arrays_of_every_type_are_read() -> None:
     ("values", "message"),
     [
         (np.zeros((2, 2, 3), dtype=np.int64), "type int64"),
-        (np.full((2, 2, 3), 200.0), "must lie in 0..1"),
+        (np.full((2, 2, 3), 200.0), "must be in 0..1"),
         (np.zeros((3, 4, 5, 3), dtype=np.uint8), r"shape \[3, 4, 5, 3\]"),
         (np.zeros((3, 4, 2), dtype=np.uint8), r"shape \[3, 4, 2\]"),
         (np.zeros((0, 4), dtype=np.uint8), r"shape \[0, 4\]"),
@@ -289,7 +289,7 @@ def test_other_hosts_are_refused_before_connecting(
     [
         ("/moved", "status 302"),
         ("/missing", "status 404"),
-        ("/short", "broke off"),
+        ("/short", "closed the connection early"),
     ],
 )
 def test_other_responses_are_errors(server: str, path: str, message: str) -> None:

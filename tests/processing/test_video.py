@@ -172,7 +172,7 @@ def test_frames_are_between_start_and_end(
 @pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (1.0, 1.0), (4.0, None), (50.0, 60.0), (None, 0.0)])
 def test_an_empty_range_is_an_error(start: float | None, end: float | None, tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4")
-    with pytest.raises(MediaError, match=r"leave nothing of a video of 4\.00 seconds"):
+    with pytest.raises(MediaError, match=r"select nothing of a video of 4\.00 seconds"):
         read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
 
 
