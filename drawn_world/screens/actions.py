@@ -19,7 +19,7 @@ from drawn_world.screens.windows import Control, Screen, make_screen
 from drawn_world.task import Task
 from drawn_world.wording import phrase, read_wordings, texts_of
 from drawn_world.words import pick_word
-from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
+from qwen2vl.processing.agent_text import Action, AgentReply, Call, Parameter, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
 Instruction = tuple[str, str, dict[str, Any]]
@@ -86,7 +86,7 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
         arguments["point"] = list(to_thousandths(middle, size))
     if text is not None:
         arguments["text"] = text
-    answer = render_reply(Reply(thought="", calls=(Call(name, arguments),)))
+    answer = render_reply(AgentReply(thought="", calls=(Call(name, arguments),)))
     place = list(box_px) if box_px else None
     return answer, {"kind": "action", "name": name, "box_px": place, "text": text, "size": list(size)}
 

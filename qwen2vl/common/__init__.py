@@ -1,1 +1,1 @@
-"""Small tools that every layer may use; standard library only."""
+"""Small tools that every layer may use; standard library and numpy only."""

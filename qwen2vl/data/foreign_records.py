@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qwen2vl.common.errors import RecordError
-from qwen2vl.processing.agent_text import Call, Reply, render_reply
+from qwen2vl.processing.agent_text import AgentReply, Call, render_reply
 
 ROLES = {
     "human": "user",
@@ -86,7 +86,7 @@ def _call(number: int, text: str) -> str:
     """Convert a call from the form of LLaMA-Factory, {"name": ..., "arguments": {...}}, to the form of Qwen2-VL."""
     try:
         call = json.loads(text)
-        return render_reply(Reply(thought="", calls=(Call(call["name"], dict(call["arguments"])),)))
+        return render_reply(AgentReply(thought="", calls=(Call(call["name"], dict(call["arguments"])),)))
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"conversations[{number}]", 'is a function_call but not {"name": ..., "arguments": {...}} in JSON'

@@ -19,8 +19,9 @@ from PIL import Image
 from qwen2vl.data.media import MediaFacts
 from qwen2vl.data.samples import LoadedPack
 from qwen2vl.data.store import Store
-from qwen2vl.processing.images import MERGE, unpatchify
+from qwen2vl.processing.images import unpatchify
 from qwen2vl.processing.tokenizer import StreamDecoder, Tokenizer
+from qwen2vl.spec.config import MERGE
 from qwen2vl.spec.inputs import ModelInputs
 from qwen2vl.spec.tokens import IGNORED, IMAGE_PAD, SPECIAL_TOKENS, VIDEO_PAD
 

@@ -73,7 +73,7 @@ class BadCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class AgentReply:
     """A part of the assistant's turn: a thought, and calls."""
 
     thought: str
@@ -101,7 +101,7 @@ def declare(actions: Sequence[Action], system: str = "You are a helpful assistan
     return "\n".join(lines)
 
 
-def render_reply(reply: Reply) -> str:
+def render_reply(reply: AgentReply) -> str:
     """Thought and calls in the form that a model writes, without results."""
     pieces = [reply.thought] if reply.thought else []
     for call in reply.calls:
@@ -110,7 +110,7 @@ def render_reply(reply: Reply) -> str:
     return "\n".join(pieces)
 
 
-def parse_reply(text: str) -> Reply:
+def parse_reply(text: str) -> AgentReply:
     """Thought and calls of a complete reply; `ReplyReader` says what is tolerated."""
     reader = ReplyReader()
     reader.feed(text)
@@ -147,18 +147,18 @@ class ReplyReader:
                 return len(self.text) - len(tail)
         return len(self.text)
 
-    def finish(self) -> Reply:
+    def finish(self) -> AgentReply:
         """The complete reply after the last piece; results and the text after them are left out."""
         written = self.text
         for word in STOPS:
             written = written.split(word, 1)[0]
         thought, *calls = written.split(FUNCTION)
-        return Reply(thought=thought.strip(), calls=tuple(_read_call(call) for call in calls))
+        return AgentReply(thought=thought.strip(), calls=tuple(_read_call(call) for call in calls))
 
 
 def _read_call(text: str) -> Call | BadCall:
     name, _, arguments = text.partition(ARGS)
-    name, arguments = _after_colon(name), _after_colon(arguments)
+    name, arguments = (part.strip().removeprefix(":").strip() for part in (name, arguments))
     if arguments.startswith("```"):
         arguments = arguments.split("\n", 1)[-1].rsplit("```", 1)[0].strip()
     if not arguments:
@@ -168,7 +168,3 @@ def _read_call(text: str) -> Call | BadCall:
     except ValueError:
         return BadCall(name, arguments)
     return Call(name, value) if isinstance(value, dict) else BadCall(name, arguments)
-
-
-def _after_colon(text: str) -> str:
-    return text.strip().removeprefix(":").strip()

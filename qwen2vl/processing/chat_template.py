@@ -15,7 +15,6 @@ published processor ("user\\nWhat" is one text), and can never become a control 
 `CHAT_TEMPLATE` renders the same text in other programs.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen2vl.processing.agent_text import RESULT, RETURN
-from qwen2vl.processing.grounding import box_markup, point_markup
+from qwen2vl.processing.grounding import MARKERS, box_markup, point_markup
 from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, Role, TextPart, VideoPart
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec.tokens import (
-    GROUNDING_TOKENS,
     IGNORED,
     IM_END,
     IM_START,
@@ -40,7 +38,6 @@ from qwen2vl.spec.tokens import (
 )
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
-_GROUNDING = re.compile("(" + "|".join(re.escape(name) for name in GROUNDING_TOKENS) + ")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,26 @@ class Text:
     supervised: tuple[tuple[int, int], ...] = ()
     """Characters (begin, end) that belong to replies of the assistant."""
 
+    def wholly_supervised(self, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mask of the tokens whose characters, given as offsets [N, 2], are all in supervised ranges."""
+        supervised = np.zeros(len(self.text) + 1, np.int64)
+        for begin, end in self.supervised:
+            supervised[begin + 1 : end + 1] = 1
+        before = np.cumsum(supervised)  # supervised characters before each position
+        begins, ends = offsets[:, 0], offsets[:, 1]
+        return before[ends] - before[begins] == ends - begins
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The place of one image or video: its start token, one placeholder per visual token, its end token."""
 
     part: ImagePart | VideoPart
+
+    @property
+    def pad(self) -> str:
+        """Name of the placeholder of one visual token."""
+        return IMAGE_PAD if isinstance(self.part, ImagePart) else VIDEO_PAD
 
 
 Span = Special | Text | Slot
@@ -94,15 +105,15 @@ def render(
     Args:
         add_generation_prompt: start the next reply, or continue the one whose result is the last message.
         add_vision_id: write "Picture N: " and "Video N: " before media, numbered over the whole conversation.
-        supervised: for each message, whether it is learned; only those of the assistant can be. None = all of them.
+        supervised: for each message, whether it is a target of training; only those of the assistant can be. None = all of them.
             Affects labels, never ids.
     """
     writer = _Writer(add_vision_id)
     if messages[0].role != "system":
         writer.message(Message(role="system", parts=(TextPart(text=DEFAULT_SYSTEM),)))
     mask = [True] * len(messages) if supervised is None else supervised
-    for message, learnt in zip(messages, mask, strict=True):
-        writer.message(message, learnt)
+    for message, is_supervised in zip(messages, mask, strict=True):
+        writer.message(message, is_supervised)
     writer.end(add_generation_prompt)
     return writer.spans()
 
@@ -119,31 +130,31 @@ class _Writer:
         self._seen = {"Picture": 0, "Video": 0}
         self._role: Role | None = None
         """Role of the last message, whose turn is still open; None before the first."""
-        self._learnt = False
+        self._is_supervised = False
         """Whether the last message is supervised."""
 
-    def message(self, message: Message, learnt: bool = False) -> None:
+    def message(self, message: Message, is_supervised: bool = False) -> None:
         is_reply = message.role == "assistant"
-        learnt = learnt and is_reply
+        is_supervised = is_supervised and is_reply
         self.header(message.role)
         if is_reply and self._role == "function":
-            self.text(" ", learnt)  # one token with the next word
+            self.text(" ", is_supervised)  # one token with the next word
         for part in message.parts:
             match part:
                 case TextPart():
-                    self.marked(part.text, learnt) if is_reply else self.text(part.text)
+                    self.marked(part.text, is_supervised) if is_reply else self.text(part.text)
                 case BoxPart():
-                    self.marked_part(part.label, box_markup(part.box), learnt)
+                    self.marked_part(part.label, box_markup(part.box), is_supervised)
                 case PointPart():
-                    self.marked_part(part.label, point_markup(part.point), learnt)
+                    self.marked_part(part.label, point_markup(part.point), is_supervised)
                 case _:
                     self.media(part)
-        self._role, self._learnt = message.role, learnt
+        self._role, self._is_supervised = message.role, is_supervised
 
     def header(self, role: Role) -> None:
         """Write the start of a message: the keyword that continues the open turn, or a new turn."""
         if role == "function":
-            self.text("\n", self._learnt)  # one token with the closing brace of the call
+            self.text("\n", self._is_supervised)  # one token with the closing brace of the call
             self.text(f"{RESULT}: ")
         elif role == "assistant" and self._role == "function":
             self.text(f"\n{RETURN}:")
@@ -154,7 +165,7 @@ class _Writer:
 
     def close(self) -> None:
         if self._role is not None:
-            self.special(IM_END, self._learnt)
+            self.special(IM_END, self._is_supervised)
             self.text("\n")
 
     def end(self, add_generation_prompt: bool) -> None:
@@ -176,7 +187,7 @@ class _Writer:
 
     def marked(self, text: str, supervised: bool) -> None:
         """Write text in which grounding tokens are control tokens."""
-        for i, piece in enumerate(_GROUNDING.split(text)):
+        for i, piece in enumerate(MARKERS.split(text)):
             self.special(piece, supervised) if i % 2 else self.text(piece, supervised)
 
     def marked_part(self, label: str, markup: str, supervised: bool) -> None:
@@ -205,11 +216,6 @@ class _Writer:
         self._pieces, self._length, self._ranges = [], 0, []
 
 
-def pad_of(part: ImagePart | VideoPart) -> str:
-    """Name of the placeholder of one token of this image or video."""
-    return IMAGE_PAD if isinstance(part, ImagePart) else VIDEO_PAD
-
-
 def media_parts(spans: Sequence[Span]) -> tuple[ImagePart | VideoPart, ...]:
     """Images and videos of a conversation, in textual order."""
     return tuple(span.part for span in spans if isinstance(span, Slot))
@@ -225,7 +231,7 @@ def render_text(spans: Sequence[Span]) -> str:
             case Text():
                 pieces.append(span.text)
             case Slot():
-                pieces.append(VISION_START + pad_of(span.part) + VISION_END)
+                pieces.append(VISION_START + span.pad + VISION_END)
     return "".join(pieces)
 
 
@@ -256,24 +262,14 @@ def _span_tokens(
     if isinstance(span, Special):
         return np.array([tokenizer.special(span.name)]), np.array([span.supervised])
     if isinstance(span, Slot):
-        pads = np.full(next(counts) + 2, tokenizer.special(pad_of(span.part)))
+        pads = np.full(next(counts) + 2, tokenizer.special(span.pad))
         pads[0], pads[-1] = tokenizer.special(VISION_START), tokenizer.special(VISION_END)
         return pads, np.zeros(len(pads), bool)
     if with_labels and span.supervised:
         encoded, offsets = tokenizer.encode_text(span.text)
-        return np.array(encoded, np.int64), _wholly_inside(np.array(offsets).reshape(-1, 2), span)
+        return np.array(encoded, np.int64), span.wholly_supervised(np.array(offsets).reshape(-1, 2))
     ids = np.array(tokenizer.encode(span.text), np.int64)
     return ids, np.zeros(len(ids), bool)
-
-
-def _wholly_inside(offsets: NDArray[np.int64], span: Text) -> NDArray[np.bool_]:
-    """Mask of the tokens whose characters are all in supervised ranges."""
-    supervised = np.zeros(len(span.text) + 1, np.int64)
-    for begin, end in span.supervised:
-        supervised[begin + 1 : end + 1] = 1
-    before = np.cumsum(supervised)  # supervised characters before each position
-    begins, ends = offsets[:, 0], offsets[:, 1]
-    return before[ends] - before[begins] == ends - begins
 
 
 CHAT_TEMPLATE = """\

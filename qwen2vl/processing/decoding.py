@@ -49,10 +49,110 @@ class Survey:
     """False for packets that an edit list removes."""
     is_timed: bool
 
+    def needed(self, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mask of the packets to decode: in each group of pictures with a target, all up to its last target.
+
+        A target that is displayed before the key frame of its group also depends on the group before (open groups), so that
+        group is decoded completely. In the order of the file, K = key frame, x = target:
+            K . . . K . x . . K x(early) . .   ->   needed 0 0 0 0 1 1 1 1 1 1 1 0 0
+        """
+        is_target = np.isin(self.times, targets) & self.is_shown
+        starts = np.union1d([0], np.flatnonzero(self.is_key))
+        ends = np.append(starts[1:], len(self.times))
+        needed = np.zeros(len(self.times), dtype=bool)
+        for group, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            hits = start + np.flatnonzero(is_target[start:end])
+            if not len(hits):
+                continue
+            needed[start : hits[-1] + 1] = True
+            if group and self.times[hits].min() < self.times[start]:
+                needed[starts[group - 1] : start] = True
+        return needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVideo:
+    """A video file that is open, and its video stream."""
+
+    name: str
+    """Name of the file in messages."""
+    container: InputContainer
+    stream: VideoStream
+
+    @property
+    def stated_duration_s(self) -> float | None:
+        """Duration in seconds by the header; None when it states none."""
+        if self.stream.duration and self.stream.time_base and self.stream.duration > 0:
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration and self.container.duration > 0:
+            return self.container.duration / av.time_base
+        return None
+
+    def packets(self) -> Iterator["Packet[VideoStream]"]:
+        """All packets that are not empty; a truncated file simply ends."""
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.InvalidDataError):
+                return
+            if packet.size:
+                yield packet
+
+    def decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        """Frames that a packet completes, or with None the remaining frames; damaged packets give none."""
+        try:
+            return self.stream.codec_context.decode(packet)
+        except (av.InvalidDataError, av.EOFError):
+            return []
+
+    def survey(self, whole: bool = True) -> Survey:
+        """Facts about all packets, or with whole=False about those up to the first frame. Raises MediaError without a frame."""
+        first: VideoFrame | None = None
+        facts: list[tuple[int | None, bool, bool]] = []
+        for packet in self.packets():
+            facts.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+            if first is None:
+                first = next(iter(self.decode(packet)), None)
+            elif not whole:
+                break
+        first = first or next(iter(self.decode(None)), None)
+        if first is None or not any(is_shown for _, _, is_shown in facts):
+            raise MediaError(
+                f"{self.name} has no frame that can be decoded: save it again, or convert it to MP4 with H.264"
+            )
+        is_timed = all(time is not None for time, _, is_shown in facts if is_shown)
+        times = [(time or 0) if is_timed else index for index, (time, _, _) in enumerate(facts)]
+        return Survey(
+            first=first,
+            times=np.array(times, dtype=np.int64),
+            is_key=np.array([is_key for _, is_key, _ in facts]),
+            is_shown=np.array([is_shown or not is_timed for _, _, is_shown in facts]),
+            is_timed=is_timed,
+        )
+
+    def decode_packets(self, mask: NDArray[np.bool_], is_target: NDArray[np.bool_]) -> Iterator[VideoFrame]:
+        """Frames of the packets in the mask; where packets are skipped, the decoder is flushed and restarted."""
+        codec = self.stream.codec_context
+        stop = int(np.flatnonzero(mask)[-1]) + 1
+        is_fresh = True
+        for index, packet in enumerate(self.packets()):
+            if index >= stop:
+                break
+            if mask[index]:
+                codec.skip_frame = "DEFAULT" if is_target[index] else "NONREF"
+                yield from self.decode(packet)
+                is_fresh = False
+            elif not is_fresh:
+                yield from self.decode(None)
+                codec.flush_buffers()
+                is_fresh = True
+        yield from self.decode(None)
+
 
 @contextlib.contextmanager
-def open_video(located: Located, settings: MediaSettings) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, always closed: decoding threads of a container left open would block."""
+def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]:
+    """The open video, always closed again: decoding threads of a container left open would block."""
     name = located.name
     # "file:" prevents FFmpeg from reading a path like "concat:a|b" or "http:x" as one of its protocols.
     file = io.BytesIO(located.file) if isinstance(located.file, bytes) else f"file:{located.file}"
@@ -74,53 +174,9 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[tuple[Inpu
                 )
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
-            yield container, stream
+            yield OpenVideo(name=name, container=container, stream=stream)
     except av.FFmpegError as error:
         raise MediaError(_NO_VIDEO.format(name=name)) from error
-
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
-    """All packets that are not empty; a truncated file simply ends."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.InvalidDataError):
-            return
-        if packet.size:
-            yield packet
-
-
-def _decoded(stream: VideoStream, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
-    """Frames that a packet completes, or with None the remaining frames; damaged packets give none."""
-    try:
-        return stream.codec_context.decode(packet)
-    except (av.InvalidDataError, av.EOFError):
-        return []
-
-
-def survey_video(container: InputContainer, stream: VideoStream, name: str, whole: bool = True) -> Survey:
-    """Facts about all packets, or with whole=False about those up to the first frame. Raises MediaError without a frame."""
-    first: VideoFrame | None = None
-    facts: list[tuple[int | None, bool, bool]] = []
-    for packet in _packets(container, stream):
-        facts.append((packet.pts, packet.is_keyframe, not packet.is_discard))
-        if first is None:
-            first = next(iter(_decoded(stream, packet)), None)
-        elif not whole:
-            break
-    first = first or next(iter(_decoded(stream, None)), None)
-    if first is None or not any(is_shown for _, _, is_shown in facts):
-        raise MediaError(f"{name} has no frame that can be decoded: save it again, or convert it to MP4 with H.264")
-    is_timed = all(time is not None for time, _, is_shown in facts if is_shown)
-    times = [(time or 0) if is_timed else index for index, (time, _, _) in enumerate(facts)]
-    return Survey(
-        first=first,
-        times=np.array(times, dtype=np.int64),
-        is_key=np.array([is_key for _, is_key, _ in facts]),
-        is_shown=np.array([is_shown or not is_timed for _, _, is_shown in facts]),
-        is_timed=is_timed,
-    )
 
 
 def decode_frames(
@@ -134,7 +190,7 @@ def decode_frames(
     images = np.empty((len(targets), *size, 3), dtype=np.uint8)
     everything = np.ones(len(survey.times), dtype=bool)
     if survey.is_timed:
-        needed = _needed(survey, targets)
+        needed = survey.needed(targets)
         starts = survey.times[1:][needed[1:] & ~needed[:-1]]
         if _pick(_trusted(_frames(located, settings, survey, needed, targets), starts), targets, images):
             return images
@@ -142,62 +198,20 @@ def decode_frames(
     return images
 
 
-def _needed(survey: Survey, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mask of the packets to decode: in each group of pictures with a target, all up to its last target.
-
-    A target that is displayed before the key frame of its group also depends on the group before (open groups), so that
-    group is decoded completely. In the order of the file, K = key frame, x = target:
-        K . . . K . x . . K x(early) . .   ->   needed 0 0 0 0 1 1 1 1 1 1 1 0 0
-    """
-    is_target = np.isin(survey.times, targets) & survey.is_shown
-    starts = np.union1d([0], np.flatnonzero(survey.is_key))
-    ends = np.append(starts[1:], len(survey.times))
-    needed = np.zeros(len(survey.times), dtype=bool)
-    for group, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        hits = start + np.flatnonzero(is_target[start:end])
-        if not len(hits):
-            continue
-        needed[start : hits[-1] + 1] = True
-        if group and survey.times[hits].min() < survey.times[start]:
-            needed[starts[group - 1] : start] = True
-    return needed
-
-
 def _frames(
     located: Located,
     settings: MediaSettings,
     survey: Survey,
-    feed: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     targets: NDArray[np.int64],
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """(time, frame) of the packets in `feed`, in display order, without frames that are neither targets nor references."""
-    with open_video(located, settings) as (container, stream):
-        frames = _feed(container, stream, feed, np.isin(survey.times, targets))
+    """(time, frame) of the packets in the mask, in display order, without frames that are neither targets nor references."""
+    with open_video(located, settings) as video:
+        frames = video.decode_packets(mask, np.isin(survey.times, targets))
         if not survey.is_timed:
             yield from enumerate(frames)
         else:
             yield from ((frame.pts, frame) for frame in frames if frame.pts is not None)
-
-
-def _feed(
-    container: InputContainer, stream: VideoStream, feed: NDArray[np.bool_], is_target: NDArray[np.bool_]
-) -> Iterator[VideoFrame]:
-    """Frames of the packets in the mask `feed`; where packets are skipped, the decoder is flushed and restarted."""
-    codec = stream.codec_context
-    stop = int(np.flatnonzero(feed)[-1]) + 1
-    is_fresh = True
-    for index, packet in enumerate(_packets(container, stream)):
-        if index >= stop:
-            break
-        if feed[index]:
-            codec.skip_frame = "DEFAULT" if is_target[index] else "NONREF"
-            yield from _decoded(stream, packet)
-            is_fresh = False
-        elif not is_fresh:
-            yield from _decoded(stream, None)
-            codec.flush_buffers()
-            is_fresh = True
-    yield from _decoded(stream, None)
 
 
 def _trusted(frames: Iterator[tuple[int, VideoFrame]], starts: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:

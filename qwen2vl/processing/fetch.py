@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import quote, urlsplit
 
 from qwen2vl.common.errors import MediaError
@@ -29,6 +30,84 @@ class Target:
     path: str
     """Path with the query, quoted."""
 
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Host, port and path of an http(s) URL. Raises MediaError when it is malformed or contains a user name."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+            host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
+        except ValueError as error:  # bad port, bad brackets, a name that idna rejects
+            raise MediaError("the URL is malformed: it must look like https://host/path") from error
+        if not host or parts.username is not None:
+            raise MediaError("the URL is malformed or contains a user name: it must look like https://host/path")
+        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+        query = "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._") if parts.query else ""
+        secure = parts.scheme.lower() == "https"
+        return cls(secure=secure, host=host, port=port or (443 if secure else 80), path=path + query)
+
+    @property
+    def is_address(self) -> bool:
+        """The host is an IP address, not a name."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+    def check_allowed(self, allowed_hosts: Sequence[str]) -> None:
+        """Raise MediaError when the host is not allowed."""
+        names = {name.lower().rstrip(".") for name in allowed_hosts}
+        if self.host not in names and f"{self.host}:{self.port}" not in names:
+            raise MediaError(
+                f"{self.host} is not an allowed host: allow it with --allow-host {self.host} (allowed_hosts in Python) "
+                "or download the file and give its path"
+            )
+
+    def connect(self, deadline_s: float) -> http.client.HTTPConnection:
+        """A connection to the first address of the host, before the TLS handshake.
+
+        A host that is allowed by name must have public addresses only, otherwise its owner could point it into our network.
+        A host that is allowed by its address, or "localhost", may be private.
+        """
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        addresses = [str(entry[4][0]) for entry in found]
+        if not self.is_address and self.host != "localhost":
+            for address in addresses:
+                if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+                    raise MediaError(
+                        f"{self.host} has the address {address}, which is not public: allow that address instead of the name"
+                    )
+        plain = socket.create_connection((addresses[0], self.port), timeout=deadline_s)
+        connection: http.client.HTTPConnection
+        if self.secure:
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(self.host, self.port, context=context)
+            connection.sock = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port)
+            connection.sock = plain
+        return connection
+
+    def download(self, connection: http.client.HTTPConnection, max_bytes: int) -> bytes:
+        """Body of the response. Raises MediaError for another status than 200 and for large bodies."""
+        if isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock.do_handshake()
+        connection.request("GET", self.path, headers={"Accept-Encoding": "identity", "User-Agent": "qwen2vl"})
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise MediaError(
+                f"{self.host} answered with status {response.status} instead of 200 (redirects are not followed): "
+                "check the address"
+            )
+        announced = response.length
+        body = response.read(max_bytes + 1) if (announced or 0) <= max_bytes else b""
+        if len(body) > max_bytes or (announced or 0) > max_bytes:
+            raise MediaError(f"the file on {self.host} is over the ceiling of {max_bytes} bytes: use a smaller one")
+        if announced is not None and len(body) < announced:
+            raise http.client.IncompleteRead(body, announced - len(body))
+        return body
+
 
 def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s: float = DEADLINE_S) -> bytes:
     """Body of an http(s) URL on one of `allowed_hosts` ("host" or "host:port").
@@ -36,15 +115,15 @@ def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s:
     Raises MediaError when the host is not allowed or not public, the body has over `max_bytes`, the status is
     not 200 (also for redirects), or the download takes over `deadline_s` seconds.
     """
-    target = parse_url(url)
-    check_allowed(target, allowed_hosts)
+    target = Target.parse(url)
+    target.check_allowed(allowed_hosts)
     expired = threading.Event()
     try:
-        with contextlib.closing(connect(target, deadline_s)) as connection:
+        with contextlib.closing(target.connect(deadline_s)) as connection:
             timer = threading.Timer(deadline_s, cut, (connection.sock, expired))
             timer.start()
             try:
-                return download(connection, target, max_bytes)
+                return target.download(connection, max_bytes)
             finally:
                 timer.cancel()
     except (OSError, http.client.HTTPException) as error:
@@ -53,80 +132,9 @@ def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s:
                 f"{target.host} took over {deadline_s:g} seconds: download the file and give its path"
             ) from error
         raise MediaError(
-            f"{target.host} could not be reached or broke off: check the address or download the file and give its path"
-        ) from error
-
-
-def parse_url(url: str) -> Target:
-    """Host, port and path of an http(s) URL. Raises MediaError when it is malformed or contains a user name."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
-    except ValueError as error:  # bad port, bad brackets, a name that idna rejects
-        raise MediaError("the URL is malformed: it must look like https://host/path") from error
-    if not host or parts.username is not None:
-        raise MediaError("the URL is malformed or contains a user name: it must look like https://host/path")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    query = "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._") if parts.query else ""
-    secure = parts.scheme.lower() == "https"
-    return Target(secure=secure, host=host, port=port or (443 if secure else 80), path=path + query)
-
-
-def check_allowed(target: Target, allowed_hosts: Sequence[str]) -> None:
-    """Raise MediaError when the host is not allowed."""
-    names = {name.lower().rstrip(".") for name in allowed_hosts}
-    if target.host not in names and f"{target.host}:{target.port}" not in names:
-        raise MediaError(
-            f"{target.host} is not an allowed host: allow it with --allow-host {target.host} (allowed_hosts in Python) "
+            f"{target.host} could not be reached or closed the connection early: check the address, "
             "or download the file and give its path"
-        )
-
-
-def connect(target: Target, deadline_s: float) -> http.client.HTTPConnection:
-    """A connection to the first address of the host, before the TLS handshake.
-
-    A host that is allowed by name must have public addresses only, otherwise its owner could point it into our network.
-    A host that is allowed by its address, or "localhost", may be private.
-    """
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    if not is_address(target.host) and target.host != "localhost":
-        for address in addresses:
-            if not ipaddress.ip_address(address.partition("%")[0]).is_global:
-                raise MediaError(
-                    f"{target.host} leads to the address {address}, which is not public: allow it by that address"
-                )
-    plain = socket.create_connection((addresses[0], target.port), timeout=deadline_s)
-    connection: http.client.HTTPConnection
-    if target.secure:
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(target.host, target.port, context=context)
-        connection.sock = context.wrap_socket(plain, server_hostname=target.host, do_handshake_on_connect=False)
-    else:
-        connection = http.client.HTTPConnection(target.host, target.port)
-        connection.sock = plain
-    return connection
-
-
-def download(connection: http.client.HTTPConnection, target: Target, max_bytes: int) -> bytes:
-    """Body of the response. Raises MediaError for another status than 200 and for large bodies."""
-    if isinstance(connection.sock, ssl.SSLSocket):
-        connection.sock.do_handshake()
-    connection.request("GET", target.path, headers={"Accept-Encoding": "identity", "User-Agent": "qwen2vl"})
-    response = connection.getresponse()
-    if response.status != http.client.OK:
-        raise MediaError(
-            f"{target.host} answered with status {response.status} instead of 200 (redirects are not followed): "
-            "check the address"
-        )
-    announced = response.length
-    body = response.read(max_bytes + 1) if (announced or 0) <= max_bytes else b""
-    if len(body) > max_bytes or (announced or 0) > max_bytes:
-        raise MediaError(f"the file on {target.host} is over the ceiling of {max_bytes} bytes: use a smaller one")
-    if announced is not None and len(body) < announced:
-        raise http.client.IncompleteRead(body, announced - len(body))
-    return body
+        ) from error
 
 
 def cut(sock: socket.socket, expired: threading.Event) -> None:
@@ -134,11 +142,3 @@ def cut(sock: socket.socket, expired: threading.Event) -> None:
     expired.set()
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own, which is not safe from another thread
-
-
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -8,15 +8,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qwen2vl.spec.tokens import BOX_END, BOX_START, QUAD_END, QUAD_START, REF_END, REF_START
+from qwen2vl.spec.tokens import BOX_END, BOX_START, GROUNDING_TOKENS, QUAD_END, QUAD_START, REF_END, REF_START
 
 Size = tuple[int, int]
 """Width and height in pixels."""
 Pair = tuple[int, int]
-Quad = tuple[tuple[float, float], ...]
 
 FRAME = 1000
-"""Width and height, in units of the model\'s coordinates, of every image, whatever its size in pixels."""
+"""Width and height, in units of the model's coordinates, of every image, whatever its size in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,7 @@ class Box:
     """Left, top, right, bottom in pixels of the original image."""
     xyxy_1000: tuple[int, int, int, int]
     """Left, top, right, bottom in thousandths, as the model wrote them (sorted if they were swapped)."""
-    quad: Quad | None = None
+    quad: tuple[tuple[float, float], ...] | None = None
     """Four corners (x, y) in pixels of the original image, if the answer has corners; the rectangle then encloses them."""
 
 
@@ -92,14 +91,6 @@ def _ref(label: str) -> str:
     return f"{REF_START}{label}{REF_END}" if label else ""
 
 
-_MARKER = re.compile(
-    "(" + "|".join(map(re.escape, (REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END))) + ")"
-)
-_PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
-_NUMBER = re.compile(r"\d+", re.ASCII)
-_IMAGE = re.compile(r"\bPicture (\d{1,4})\b")
-
-
 def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> Places:
     """Boxes and points in an answer, on images of these original sizes.
 
@@ -111,26 +102,63 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
     points: list[Point] = []
     if not sizes:
         return Places(boxes=(), points=())
-    for label, image, pairs, is_quad in _segments(text):
+    for segment in _segments(text):
+        image = segment.image
         index = image - 1 if image is not None and 0 < image <= len(sizes) else default_index % len(sizes)
-        size = sizes[index]
-        if is_quad:
-            boxes += [_quad(label, index, pairs, size)] if len(pairs) == 4 else []
+        size, pairs = sizes[index], segment.pairs
+        if segment.is_quad:
+            boxes += [segment.box(pairs, index, size)] if len(pairs) == 4 else []
         elif len(pairs) == 1:
-            points.append(Point(label=label, image_index=index, xy_px=_as_px(pairs[0], size), xy_1000=pairs[0]))
+            points.append(segment.point(index, size))
         elif len(pairs) % 2 == 0:
-            boxes += [_box(label, index, pairs[i : i + 2], size) for i in range(0, len(pairs), 2)]
+            boxes += [segment.box(pairs[i : i + 2], index, size) for i in range(0, len(pairs), 2)]
     return Places(boxes=tuple(boxes), points=tuple(points))
 
 
-def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
-    """Every well-formed box or quad as (label, number of the image named before, pairs, is a quad), in linear time."""
+MARKERS = re.compile("(" + "|".join(map(re.escape, GROUNDING_TOKENS)) + ")")
+"""Finds the grounding tokens of a text; `MARKERS.split` gives texts at even places and tokens at odd ones."""
+
+_PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Segment:
+    """The text of one box or quad, parsed."""
+
+    label: str
+    image: int | None
+    """Number of the image that the words before it name, from 1; None when they name none."""
+    pairs: list[Pair]
+    is_quad: bool
+
+    def point(self, image_index: int, size: Size) -> Point:
+        """The first pair as a point."""
+        (x, y), pair = to_pixels(self.pairs[0], size), self.pairs[0]
+        return Point(label=self.label, image_index=image_index, xy_px=(x, y), xy_1000=pair)
+
+    def box(self, pairs: Sequence[Pair], image_index: int, size: Size) -> Box:
+        """The rectangle that encloses these pairs, which are two corners, or the four corners of a quad."""
+        xs, ys = zip(*pairs, strict=True)
+        box_1000 = (min(xs), min(ys), max(xs), max(ys))
+        left, top, right, bottom = to_pixels(box_1000, size)
+        corners = tuple((x, y) for x, y in (to_pixels(pair, size) for pair in pairs))
+        return Box(
+            label=self.label,
+            image_index=image_index,
+            xyxy_px=(left, top, right, bottom),
+            xyxy_1000=box_1000,
+            quad=corners if self.is_quad else None,
+        )
+
+
+def _segments(text: str) -> Iterator[_Segment]:
+    """Every well-formed box or quad of a text, in linear time."""
     label, image, opened, content, used = "", None, "", "", False
-    for i, piece in enumerate(_MARKER.split(text)):
+    for i, piece in enumerate(MARKERS.split(text)):
         if i % 2 == 0:
             content = piece
             if not opened:
-                named = _IMAGE.findall(piece)
+                named = re.findall(r"\bPicture (\d{1,4})\b", piece)
                 image = int(named[-1]) if named else image
                 if used and any(character.isalpha() for character in piece):
                     label = ""  # words after a box end the scope of its label, a comma does not
@@ -144,7 +172,7 @@ def _segments(text: str) -> Iterator[tuple[str, int | None, list[Pair], bool]]:
                 pairs = _pairs(content)
                 if pairs:
                     used = True
-                    yield label, image, pairs, opened == QUAD_START
+                    yield _Segment(label=label, image=image, pairs=pairs, is_quad=opened == QUAD_START)
             opened = ""
 
 
@@ -152,21 +180,5 @@ def _pairs(content: str) -> list[Pair]:
     """The (x, y) pairs of a segment; none when it contains anything but pairs of 0..1000."""
     if not _PAIRS.fullmatch(content):
         return []
-    numbers = [int(number) for number in _NUMBER.findall(content)]
+    numbers = [int(number) for number in re.findall(r"\d+", content, re.ASCII)]
     return [] if max(numbers) > FRAME else list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _as_px(pair: Pair, size: Size) -> tuple[float, float]:
-    x, y = to_pixels(pair, size)
-    return x, y
-
-
-def _box(label: str, index: int, pairs: Sequence[Pair], size: Size, quad: Quad | None = None) -> Box:
-    xs, ys = zip(*pairs, strict=True)
-    low, high = (min(xs), min(ys)), (max(xs), max(ys))
-    pixels = (*_as_px(low, size), *_as_px(high, size))
-    return Box(label=label, image_index=index, xyxy_px=pixels, xyxy_1000=(*low, *high), quad=quad)
-
-
-def _quad(label: str, index: int, pairs: Sequence[Pair], size: Size) -> Box:
-    return _box(label, index, pairs, size, tuple(_as_px(pair, size) for pair in pairs))

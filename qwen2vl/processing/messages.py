@@ -97,7 +97,7 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
         raise MessageError(
             'the conversation is empty: it needs at least one message, {"role": "user", "content": "..."}'
         )
-    parsed = tuple(_parse_message(f"message {i}", message) for i, message in enumerate(messages))
+    parsed = tuple(_Unparsed(f"message {i}", message).message() for i, message in enumerate(messages))
     _refuse_stray_results([message.role for message in parsed])
     return parsed
 
@@ -107,7 +107,7 @@ def _refuse_stray_results(roles: Sequence[Role]) -> None:
     for i, (role, before) in enumerate(zip(roles, (None, *roles), strict=False)):
         if role == "function" and before not in ("assistant", "function"):
             raise MessageError(
-                f'message {i} is of the role "function" but does not follow a call: put it behind a message of the '
+                f'message {i} is of the role "function" but does not follow a call: put it after a message of the '
                 '"assistant" or another "function"'
             )
         if before == "function" and role not in ("assistant", "function"):
@@ -117,125 +117,136 @@ def _refuse_stray_results(roles: Sequence[Role]) -> None:
             )
 
 
-def _parse_message(where: str, raw: Any) -> Message:
-    if not isinstance(raw, Mapping):
-        raise MessageError(f'{where} is a {type(raw).__name__}: write {{"role": "user", "content": "..."}}')
-    _refuse_unknown(where, raw, {"role", "content"})
-    for key in ("role", "content"):
-        if key not in raw:
-            raise MessageError(f'{where} has no "{key}": a message has a role and a content')
-    if raw["role"] not in ROLES:
-        raise MessageError(f"{where} has the role {raw['role']!r}: the roles are {', '.join(ROLES)}")
-    content = raw["content"]
-    if isinstance(content, str):
-        return Message(role=raw["role"], parts=(TextPart(text=_clean_text(where, "content", content)),))
-    if isinstance(content, (bytes, Mapping)) or not isinstance(content, Sequence):
-        raise MessageError(
-            f"{where} has a content of type {type(content).__name__}: it must be text or a list of parts"
-        )
-    parts = tuple(_parse_part(f"{where}, part {i}", part) for i, part in enumerate(content))
-    return Message(role=raw["role"], parts=parts)
+@dataclass(frozen=True, slots=True)
+class _Unparsed:
+    """A message or part as the caller wrote it. Methods check what they return, and raise MessageError."""
 
+    where: str
+    """Its name in error messages, for example "message 0, part 1"."""
+    raw: Any
 
-def _parse_part(where: str, raw: Any) -> Part:
-    if not isinstance(raw, Mapping):
-        raise MessageError(
-            f'{where} is a {type(raw).__name__}: write {{"type": "text", "text": "..."}} or another part'
-        )
-    kind = _kind_of(where, raw)
-    _refuse_unknown(where, raw, {"type", kind, *KEYS[kind]})
-    if raw.get(kind) is None:
-        raise MessageError(f'{where} is of type "{kind}" but has no "{kind}": give it there')
-    value = raw[kind]
-    match kind:
-        case "text":
-            return TextPart(text=_clean_text(where, "text", value))
-        case "box":
-            return BoxPart(box=_box(where, value), label=_label(where, raw))
-        case "point":
-            return PointPart(point=_point(where, value), label=_label(where, raw))
-        case "image" | "image_url":
-            source = value if kind == "image" else _url(where, kind, value)
-            return ImagePart(source=source, options=_options(where, raw, KEYS[kind]))
-    source = value if kind == "video" else _url(where, kind, value)
-    return VideoPart(source=source, options=_options(where, raw, KEYS[kind]))
-
-
-def _kind_of(where: str, raw: Mapping[str, Any]) -> str:
-    """Type of a part; if it is missing, as the published template allows, the one key that names a kind."""
-    valid = ", ".join(KEYS)
-    if "type" in raw:
-        if not isinstance(raw["type"], str) or raw["type"] not in KEYS:
-            raise MessageError(f"{where} has the type {raw['type']!r}: the types are {valid}")
-        return raw["type"]
-    found = [kind for kind in KEYS if kind in raw]
-    if len(found) != 1:
-        what = f"both {' and '.join(found)}" if found else "no type"
-        raise MessageError(f'{where} has {what}: give one "type" out of {valid}')
-    return found[0]
-
-
-def _refuse_unknown(where: str, raw: Mapping[str, Any], valid: set[str]) -> None:
-    unknown = [str(key) for key in raw if key not in valid]
-    if unknown:
-        raise MessageError(
-            f"{where} has the unknown key {', '.join(unknown)}: valid here are {', '.join(sorted(valid))}"
-        )
-
-
-def _clean_text(where: str, key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise MessageError(f'{where} has a "{key}" of type {type(value).__name__}: it must be text')
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise MessageError(f'{where} has a "{key}" with half of a surrogate pair: send valid Unicode') from error
-    return value
-
-
-def _label(where: str, raw: Mapping[str, Any]) -> str:
-    return _clean_text(where, "label", raw.get("label") or "")
-
-
-def _box(where: str, value: Any) -> tuple[int, int, int, int]:
-    left, top, right, bottom = _thousandths(where, "box", value, 4)
-    if left > right or top > bottom:
-        raise MessageError(f'{where} has the "box" {list(value)}: the order is left, top, right, bottom')
-    return left, top, right, bottom
-
-
-def _point(where: str, value: Any) -> tuple[int, int]:
-    x, y = _thousandths(where, "point", value, 2)
-    return x, y
-
-
-def _thousandths(where: str, key: str, value: Any, count: int) -> list[int]:
-    numbers = list(value) if isinstance(value, (list, tuple)) else []
-    if len(numbers) != count or not all(type(n) is int and 0 <= n <= FRAME for n in numbers):
-        raise MessageError(
-            f'{where} has the "{key}" {value!r}: it must be {count} whole numbers from 0 to {FRAME}, '
-            "thousandths of the image's width and height"
-        )
-    return numbers
-
-
-def _url(where: str, key: str, value: Any) -> str:
-    """URL of a part, given as {"url": ...} as in the OpenAI API, or as text."""
-    if isinstance(value, Mapping):
-        _refuse_unknown(f"{where}, {key}", value, {"url", "detail"})
-        if value.get("detail", "auto") != "auto":
+    def message(self) -> Message:
+        """The value as a message."""
+        where, raw = self.where, self.raw
+        if not isinstance(raw, Mapping):
+            raise MessageError(f'{where} is a {type(raw).__name__}: write {{"role": "user", "content": "..."}}')
+        self.refuse_unknown({"role", "content"})
+        for key in ("role", "content"):
+            if key not in raw:
+                raise MessageError(f'{where} has no "{key}": a message has a role and a content')
+        if raw["role"] not in ROLES:
+            raise MessageError(f"{where} has the role {raw['role']!r}: the roles are {', '.join(ROLES)}")
+        content = raw["content"]
+        if isinstance(content, str):
+            return Message(role=raw["role"], parts=(TextPart(text=self.text("content")),))
+        if isinstance(content, (bytes, Mapping)) or not isinstance(content, Sequence):
             raise MessageError(
-                f'{where} asks for detail {value["detail"]!r}, which has no effect here: use "min_pixels" or "max_pixels"'
+                f"{where} has a content of type {type(content).__name__}: it must be text or a list of parts"
             )
-        value = value.get("url")
-    if not isinstance(value, str):
-        raise MessageError(f'{where} has no "url" text in its "{key}": write {{"{key}": {{"url": "..."}}}}')
-    return value
+        parts = tuple(_Unparsed(f"{where}, part {i}", part).part() for i, part in enumerate(content))
+        return Message(role=raw["role"], parts=parts)
 
+    def part(self) -> Part:
+        """The value as a part of a message."""
+        if not isinstance(self.raw, Mapping):
+            raise MessageError(
+                f'{self.where} is a {type(self.raw).__name__}: write {{"type": "text", "text": "..."}} or another part'
+            )
+        kind = self.kind()
+        self.refuse_unknown({"type", kind, *KEYS[kind]})
+        if self.raw.get(kind) is None:
+            raise MessageError(f'{self.where} is of type "{kind}" but has no "{kind}": give it there')
+        match kind:
+            case "text":
+                return TextPart(text=self.text("text"))
+            case "box":
+                return BoxPart(box=self.box(), label=self.label())
+            case "point":
+                x, y = self.thousandths("point", 2)
+                return PointPart(point=(x, y), label=self.label())
+        source = self.url(kind) if kind.endswith("_url") else self.raw[kind]
+        options = self.options(KEYS[kind])
+        if kind.startswith("image"):
+            return ImagePart(source=source, options=options)
+        return VideoPart(source=source, options=options)
 
-def _options(where: str, raw: Mapping[str, Any], valid: frozenset[str]) -> MediaOptions:
-    try:
-        return MediaOptions(**{key: raw[key] for key in raw if key in valid})
-    except MediaError as error:
-        raise MessageError(f"{where}: {error}") from error
+    def kind(self) -> str:
+        """Type of a part; if it is missing, as the published template allows, the one key that names a kind."""
+        valid = ", ".join(KEYS)
+        if "type" in self.raw:
+            kind = self.raw["type"]
+            if not isinstance(kind, str) or kind not in KEYS:
+                raise MessageError(f"{self.where} has the type {kind!r}: the types are {valid}")
+            return kind
+        found = [kind for kind in KEYS if kind in self.raw]
+        if len(found) != 1:
+            what = f"both {' and '.join(found)}" if found else "no type"
+            raise MessageError(f'{self.where} has {what}: give one "type" out of {valid}')
+        return found[0]
+
+    def refuse_unknown(self, valid: set[str]) -> None:
+        unknown = [str(key) for key in self.raw if key not in valid]
+        if unknown:
+            raise MessageError(
+                f"{self.where} has the unknown key {', '.join(unknown)}: valid here are {', '.join(sorted(valid))}"
+            )
+
+    def text(self, key: str) -> str:
+        """Text that is valid Unicode."""
+        value = self.raw[key]
+        if not isinstance(value, str):
+            raise MessageError(f'{self.where} has a "{key}" of type {type(value).__name__}: it must be text')
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise MessageError(
+                    f'{self.where} has a "{key}" with half of a surrogate pair: send valid Unicode'
+                ) from error
+        return value
+
+    def label(self) -> str:
+        """Label of a box or point; empty when it has none."""
+        return self.text("label") if self.raw.get("label") else ""
+
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in thousandths."""
+        left, top, right, bottom = self.thousandths("box", 4)
+        if left > right or top > bottom:
+            raise MessageError(
+                f'{self.where} has the "box" {list(self.raw["box"])}: the order is left, top, right, bottom'
+            )
+        return left, top, right, bottom
+
+    def thousandths(self, key: str, count: int) -> list[int]:
+        """`count` coordinates in thousandths."""
+        value = self.raw[key]
+        numbers = list(value) if isinstance(value, (list, tuple)) else []
+        if len(numbers) != count or not all(type(n) is int and 0 <= n <= FRAME for n in numbers):
+            raise MessageError(
+                f'{self.where} has the "{key}" {value!r}: it must be {count} whole numbers from 0 to {FRAME}, '
+                "thousandths of the image's width and height"
+            )
+        return numbers
+
+    def url(self, key: str) -> str:
+        """URL of a part, given as {"url": ...} as in the OpenAI API, or as text."""
+        value = self.raw[key]
+        if isinstance(value, Mapping):
+            _Unparsed(f"{self.where}, {key}", value).refuse_unknown({"url", "detail"})
+            if value.get("detail", "auto") != "auto":
+                raise MessageError(
+                    f"{self.where} sets detail {value['detail']!r}, which has no effect here: "
+                    'use "min_pixels" or "max_pixels"'
+                )
+            value = value.get("url")
+        if not isinstance(value, str):
+            raise MessageError(f'{self.where} has no "url" text in its "{key}": write {{"{key}": {{"url": "..."}}}}')
+        return value
+
+    def options(self, valid: frozenset[str]) -> MediaOptions:
+        """Limits of an image or video."""
+        try:
+            return MediaOptions(**{key: self.raw[key] for key in self.raw if key in valid})
+        except MediaError as error:
+            raise MessageError(f"{self.where}: {error}") from error

@@ -8,7 +8,7 @@ Sizes come from `spec`; nothing here knows the model. `Processor.decode_answer` 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +67,12 @@ class PreparedPrompt:
     media: tuple[MediaInfo, ...]
     """One entry per image or video in textual order, as in `inputs.grids`."""
 
+    def loaded_media(self) -> list[LoadedMedia]:
+        """All images and videos with their patches, as views of the patches of `inputs`."""
+        ends = np.cumsum([0, *(math.prod(info.grid) for info in self.media)])
+        patches = self.inputs.patches.numpy()
+        return [(info, patches[ends[i] : ends[i + 1]]) for i, info in enumerate(self.media)]
+
 
 class Processor:
     """Converts conversations into `ModelInputs`, with the limits and the tokenizer of one checkpoint."""
@@ -104,7 +110,8 @@ class Processor:
 
         Raises MessageError, MediaError.
         """
-        batch = messages if _is_batch(messages) else [messages]
+        is_batch = isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
+        batch = messages if is_batch else [messages]
         rows = [
             self.prepare(
                 conversation,  # type: ignore[arg-type]  # one of the two forms, chosen above
@@ -140,7 +147,7 @@ class Processor:
         spans = chat.render(
             parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
         )
-        loaded = [] if earlier is None else list(_loaded_before(earlier))
+        loaded = [] if earlier is None else earlier.loaded_media()
         loaded += [self.load_media(part, with_digests) for part in chat.media_parts(spans)[len(loaded) :]]
         media = tuple(info for info, _ in loaded)
         tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
@@ -241,18 +248,6 @@ def load_processor(
         settings=MediaSettings.load(source).with_limits(min_pixels, max_pixels),
         allowed_hosts=allowed_hosts,
     )
-
-
-def _is_batch(messages: Any) -> bool:
-    return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
-
-
-def _loaded_before(prepared: PreparedPrompt) -> Iterator[LoadedMedia]:
-    """All images and videos of a prompt with their patches."""
-    end = 0
-    for info in prepared.media:
-        begin, end = end, end + math.prod(info.grid)
-        yield info, prepared.inputs.patches[begin:end].numpy()
 
 
 def _join(patches: list[NDArray[np.uint8]], patch_dim: int) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
@@ -56,6 +56,29 @@ class Located:
     name: str
     """Name of the file in messages."""
     file: Path | bytes
+
+    @classmethod
+    def in_memory(cls, name: str, content: bytes, settings: MediaSettings) -> Self:
+        """The content of a file. Raises MediaError when it is empty or too large."""
+        _check_bytes(len(content), name, settings)
+        return cls(name=name, file=content)
+
+    @classmethod
+    def on_disk(cls, path: Path, kind: str, settings: MediaSettings) -> Self:
+        """The file at a path. Raises MediaError when there is none, or it is empty or too large."""
+        name = str(path)
+        try:
+            found = path.stat()
+        except PermissionError as error:
+            raise MediaError(f"{name} may not be read: check its permissions") from error
+        except (OSError, ValueError) as error:  # ValueError: a null character in the path
+            raise MediaError(f"there is no file {name!r}: check the path of the {kind}") from error
+        if stat.S_ISDIR(found.st_mode):
+            raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise MediaError(f"{name} is not a regular file: copy the {kind} into one")
+        _check_bytes(found.st_size, name, settings)
+        return cls(name=name, file=path)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -188,9 +211,9 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
     that is not allowed, or when `source` has none of these forms.
     """
     if isinstance(source, bytes):
-        return _in_memory(f"the {kind} in memory", source, settings)
+        return Located.in_memory(f"the {kind} in memory", source, settings)
     if isinstance(source, Path):
-        return _on_disk(source, kind, settings)
+        return Located.on_disk(source, kind, settings)
     if not isinstance(source, str):
         raise MediaError(
             f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a PIL image or an array"
@@ -198,40 +221,19 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
     scheme, colon, rest = source.partition(":")
     match scheme.lower() if colon else "":
         case "data":
-            return _in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
+            return Located.in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
         case "http" | "https":
             body = fetch(source, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
-            return _in_memory(f"the {kind} from the network", body, settings)
+            return Located.in_memory(f"the {kind} from the network", body, settings)
         case "file":
-            return _on_disk(_from_file_url(rest, source), kind, settings)
+            return Located.on_disk(_from_file_url(rest, source), kind, settings)
     if rest.startswith("//"):
         raise MediaError(
             f"{source} has a scheme that is not supported: use a path, file://, data:, https:// or http://"
         )
     if not source:
         raise MediaError(f"the path of the {kind} is empty: name a file")
-    return _on_disk(Path(source), kind, settings)
-
-
-def _in_memory(name: str, content: bytes, settings: MediaSettings) -> Located:
-    _check_bytes(len(content), name, settings)
-    return Located(name=name, file=content)
-
-
-def _on_disk(path: Path, kind: str, settings: MediaSettings) -> Located:
-    name = str(path)
-    try:
-        found = path.stat()
-    except PermissionError as error:
-        raise MediaError(f"{name} may not be read: check its permissions") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise MediaError(f"there is no file {name!r}: check the path of the {kind}") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
-    if not stat.S_ISREG(found.st_mode):
-        raise MediaError(f"{name} is not a regular file: copy the {kind} into one")
-    _check_bytes(found.st_size, name, settings)
-    return Located(name=name, file=path)
+    return Located.on_disk(Path(source), kind, settings)
 
 
 def _check_bytes(size: int, name: str, settings: MediaSettings) -> None:

@@ -42,6 +42,16 @@ NAME_OF_ID = {
 """Each field of `TokenIds`, and the special token that it is the id of."""
 
 
+def byte_alphabet() -> tuple[str, ...]:
+    """The printable character of each byte in byte-level vocabularies (space is "Ġ"), by the rule of GPT-2."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    replacements = iter(range(0x100, 0x200))
+    return tuple(chr(byte) if byte in plain else chr(next(replacements)) for byte in range(256))
+
+
+_BYTE_OF_CHARACTER = {ord(character): byte for byte, character in enumerate(byte_alphabet())}
+
+
 class Tokenizer:
     """A tokenizer of the Qwen2 kind. Picklable, so worker processes can have one."""
 
@@ -86,12 +96,22 @@ class Tokenizer:
         """Read `tokenizer.json`, or `vocab.json` + `merges.txt`, of a checkpoint directory. Raises CheckpointError."""
         folder = Path(directory)
         if (folder / "tokenizer.json").exists():
-            return cls(_read_backend(folder / "tokenizer.json"))
+            path = folder / "tokenizer.json"
+            try:
+                backend = Backend.from_file(str(path))
+            except Exception as error:  # the library raises a plain Exception for every kind of damage
+                raise CheckpointError(f'"{path}" is not a readable tokenizer file: copy it again') from error
+            return cls(backend)
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
             return cls(_backend_from_parts(folder))
         raise CheckpointError(
             f'"{folder}" has neither tokenizer.json nor vocab.json with merges.txt: copy the tokenizer files there'
         )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The tokenizer of the content of a `tokenizer.json`. Raises CheckpointError when it is not of this family."""
+        return cls(Backend.from_str(text))
 
     def check_ids(self, expected: TokenIds) -> None:
         """Compare with the ids that the model's config names. Raises ConfigError naming the first that differs."""
@@ -132,7 +152,7 @@ class Tokenizer:
             return b"" if id in self._special_ids and name not in keep_special else name.encode()
         token = self._backend.id_to_token(id)
         assert token is not None, f"id {id} is not in the tokenizer of size {self.size}"
-        return token.translate(_TO_LATIN).encode("latin-1")
+        return token.translate(_BYTE_OF_CHARACTER).encode("latin-1")
 
     def save(self, directory: str | Path, *, model_max_length: int = 32768, chat_template: str | None = None) -> None:
         """Write `tokenizer.json`, `vocab.json`, `merges.txt` and `tokenizer_config.json` in the published layout."""
@@ -174,7 +194,7 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The library's own pickling loses `encode_special_tokens`, so text could become control tokens in a worker.
-        return _rebuild, (self._backend.to_str(),)
+        return type(self).from_json, (self._backend.to_str(),)
 
 
 class StreamDecoder:
@@ -206,7 +226,7 @@ def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: 
     without a space before it (a reply, a quotation) is spelled letter by letter, and a model can read words that it has
     never seen, while a word inside a question is one token.
     """
-    vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *_BYTES, *ROLE_WORDS))}
+    vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *byte_alphabet(), *ROLE_WORDS))}
     merges: list[tuple[str, str]] = []
     for word in (*_in_order(words), *_in_order(later)):
         chain = [(word[:i], word[i]) for i in range(1, len(word)) if word[: i + 1] not in vocab]
@@ -254,32 +274,19 @@ def _assemble(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> Backe
     return backend
 
 
-def _read_backend(path: Path) -> Backend:
-    try:
-        return Backend.from_file(str(path))
-    except Exception as error:  # the library raises a plain Exception for every kind of damage
-        raise CheckpointError(f'"{path}" is not a readable tokenizer file: copy it again') from error
-
-
-def _rebuild(text: str) -> Tokenizer:
-    return Tokenizer(Backend.from_str(text))
-
-
 def _backend_from_parts(folder: Path) -> Backend:
     """Tokenizer from `vocab.json` and `merges.txt`; special tokens from the other files, else appended in the published order."""
     try:
         vocab, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
         backend, added = _assemble(vocab, merges), _read_added(folder)
-    except CheckpointError:
-        raise
-    except Exception as error:  # see _read_backend
+    except Exception as error:  # see Tokenizer.load
         raise CheckpointError(f'vocab.json or merges.txt in "{folder}" is damaged: copy both again') from error
     for id, token in sorted(added.items()):
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
         if backend.token_to_id(token.content) != id:
             raise CheckpointError(
-                f'"{folder}" wants id {id} for {token.content}, but {len(vocab)} vocabulary entries leave '
-                f"{backend.token_to_id(token.content)} for it: use the files of one checkpoint"
+                f'"{folder}" gives {token.content} the id {id}, but after {len(vocab)} vocabulary entries '
+                f"it has the id {backend.token_to_id(token.content)}: use the files of one checkpoint"
             )
     backend.add_special_tokens([_special(n) for n in SPECIAL_TOKENS])  # no effect on existing ones
     return backend
@@ -298,14 +305,3 @@ def _read_added(folder: Path) -> dict[int, AddedToken]:
 
 def _write_json(path: Path, content: Any, indent: int | None = 2) -> None:
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _byte_alphabet() -> tuple[str, ...]:
-    """The printable character of each byte in byte-level vocabularies (space is "Ġ"), by the rule of GPT-2."""
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    replacements = iter(range(0x100, 0x200))
-    return tuple(chr(byte) if byte in plain else chr(next(replacements)) for byte in range(256))
-
-
-_BYTES = _byte_alphabet()
-_TO_LATIN = {ord(character): byte for byte, character in enumerate(_BYTES)}

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing.decoding import Survey, decode_frames, open_video, survey_video, turn_upright
+from qwen2vl.processing.decoding import OpenVideo, Survey, decode_frames, open_video, turn_upright
 from qwen2vl.processing.images import Frames, resize
 from qwen2vl.processing.sources import Source, image_header, locate, read_image
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
@@ -60,6 +57,19 @@ class VideoHeader(NamedTuple):
     fps: float
     frames: int
 
+    def chosen_range(self, options: MediaOptions) -> tuple[float, float, int]:
+        """Start and end in seconds, and the number of frames between them. Raises MediaError when nothing is left."""
+        if options.video_start is None and options.video_end is None:
+            return 0.0, np.inf, self.frames
+        begin = options.video_start or 0.0
+        end = min(self.duration_s if options.video_end is None else options.video_end, self.duration_s)
+        if begin >= end:
+            raise MediaError(
+                f"video_start {options.video_start} and video_end {options.video_end} select nothing of a video of "
+                f"{self.duration_s:.2f} seconds: the start must be before the end and inside the video"
+            )
+        return begin, end, max(1, round((end - begin) * self.fps))
+
 
 def read_video(
     source: VideoSource,
@@ -80,12 +90,12 @@ def read_video(
     if not isinstance(source, str | bytes | Path):
         return _read_list(_as_list(source), settings, options, allowed_hosts)
     located = locate(source, "video", settings, allowed_hosts)
-    with open_video(located, settings) as (container, stream):
-        survey = survey_video(container, stream, located.name)
-        header = _header(container, stream, survey, located.name)
-        unit = float(stream.time_base or 1) if survey.is_timed else 1 / header.fps
-        is_short = len(survey.times) < stream.frames
-    begin, end, _ = _range(header, options)
+    with open_video(located, settings) as video:
+        survey = video.survey()
+        header = _header(video, survey)
+        unit = float(video.stream.time_base or 1) if survey.is_timed else 1 / header.fps
+        is_short = len(survey.times) < video.stream.frames
+    begin, end, _ = header.chosen_range(options)
     count = planned_frames(header, settings, options)
     height, width = frame_size(header.height, header.width, count, settings, options)
     shown = np.unique(survey.times[survey.is_shown])
@@ -115,32 +125,28 @@ def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Se
         width, height = image_header(images[0], settings, allowed_hosts)
         return VideoHeader(width, height, len(images) / settings.fps, settings.fps, len(images))
     located = locate(source, "video", settings, allowed_hosts)
-    with open_video(located, settings) as (container, stream):
-        survey = survey_video(container, stream, located.name, whole=_stated_duration(container, stream) is None)
-        return _header(container, stream, survey, located.name)
+    with open_video(located, settings) as video:
+        return _header(video, video.survey(whole=video.stated_duration_s is None))
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
-    """Number of frames that `read_video` takes of a video with this header, known before decoding.
+    """Number of frames that `read_video` takes from a video with this header; nothing is decoded.
 
     Raises MediaError when nothing is left between start and end.
     """
-    _, _, total = _range(header, options)
+    _, _, total = header.chosen_range(options)
     return choose_num_frames(total, header.fps, settings, options)
 
 
 def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
-    """Number of frames that are taken of a list of `total` frames: all, made even, unless `options` sets a number or rate."""
-    return choose_num_frames(total, settings.fps, settings, options) if _selects_frames(options) else total + total % 2
+    """Number of frames that are taken from a list of `total` frames: all, made even, unless `options` sets a number or rate."""
+    return choose_num_frames(total, settings.fps, settings, options) if options.selects_frames else total + total % 2
 
 
-def _selects_frames(options: MediaOptions) -> bool:
-    return options.fps is not None or options.nframes is not None or options.max_frames is not None
-
-
-def _header(container: InputContainer, stream: VideoStream, survey: Survey, name: str) -> VideoHeader:
+def _header(video: OpenVideo, survey: Survey) -> VideoHeader:
+    stream = video.stream
     height, width = turn_upright(survey.first, np.empty((survey.first.height, survey.first.width))).shape
-    duration_s = _stated_duration(container, stream)
+    duration_s = video.stated_duration_s
     fps = float((duration_s and stream.average_rate) or stream.guessed_rate or 0)
     if duration_s is None:
         shown = survey.times[survey.is_shown]
@@ -150,30 +156,8 @@ def _header(container: InputContainer, stream: VideoStream, survey: Survey, name
     fps = fps or (stream.frames / duration_s) or GUESSED_FPS
     frames = stream.frames or max(1, round(duration_s * fps))
     if frames > MOST_FRAMES:
-        raise MediaError(f"{name} states {frames} frames: its header is damaged, save it again")
+        raise MediaError(f"{video.name} states {frames} frames: its header is damaged, save it again")
     return VideoHeader(width, height, duration_s, fps, frames)
-
-
-def _stated_duration(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
-    if container.duration and container.duration > 0:
-        return container.duration / av.time_base
-    return None
-
-
-def _range(header: VideoHeader, options: MediaOptions) -> tuple[float, float, int]:
-    """Start and end in seconds, and the number of frames between them. Raises MediaError when nothing is left."""
-    if options.video_start is None and options.video_end is None:
-        return 0.0, np.inf, header.frames
-    begin = options.video_start or 0.0
-    end = min(header.duration_s if options.video_end is None else options.video_end, header.duration_s)
-    if begin >= end:
-        raise MediaError(
-            f"video_start {options.video_start} and video_end {options.video_end} leave nothing of a video of "
-            f"{header.duration_s:.2f} seconds: the start must lie before the end and inside the video"
-        )
-    return begin, end, max(1, round((end - begin) * header.fps))
 
 
 def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, stated_end: float) -> NDArray[np.intp]:
@@ -214,7 +198,7 @@ def _read_list(
     total = len(sources)
     count = planned_list(total, settings, options)
     ranks = np.arange(count).clip(max=total - 1)
-    if _selects_frames(options):
+    if options.selects_frames:
         ranks = np.linspace(0, total - 1, count).round().astype(int)
     image = read_image(sources[0], settings, allowed_hosts)
     original_size = image.size

@@ -1,7 +1,7 @@
 """Agreements between processing and model: sizes, tokens, grids, positions, costs. Without torch, except `spec.inputs`.
 
-Read in this order: `config` (numbers of a model), `tokens`, `media_settings` and `resize` (sizes of images and videos),
-`costs`, `positions` (three-axis positions), `inputs` (what the model receives).
+Read in this order: `tokens`, `config` (numbers of a model; `hub_config` reads its published files), `media_settings` and
+`resize` (sizes of images and videos), `costs`, `positions` (three-axis positions), `inputs` (what the model receives).
 """
 
 from pathlib import Path

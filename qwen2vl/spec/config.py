@@ -12,8 +12,12 @@ from qwen2vl.spec.tokens import TokenIds
 
 PATCH = 14
 """Pixels on a side of one patch, the unit of the tower."""
-FACTOR = 28
-"""Pixels on a side of one decoder token: patch size 14 times merge size 2."""
+MERGE = 2
+"""Patches on a side of one decoder token."""
+FACTOR = PATCH * MERGE
+"""Pixels on a side of one decoder token, 28."""
+FRAMES_PER_PATCH = 2
+"""Frames of a video that one patch spans."""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -29,9 +33,9 @@ class VisionConfig:
     num_heads: int = 16
     mlp_ratio: float = 4.0
     in_channels: int = 3
-    patch_size: int = 14
-    spatial_merge_size: int = 2
-    temporal_patch_size: int = 2
+    patch_size: int = PATCH
+    spatial_merge_size: int = MERGE
+    temporal_patch_size: int = FRAMES_PER_PATCH
     image_mean: tuple[float, ...] = CLIP_MEAN
     """Mean per channel of pixels / 255, from preprocessor_config.json, because the model normalises uint8 patches."""
     image_std: tuple[float, ...] = CLIP_STD

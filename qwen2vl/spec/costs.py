@@ -26,7 +26,8 @@ class MediaPlan:
     """Tokens in the decoder, without the two that mark start and end."""
     num_patches: int
     tower_flops: int
-    """A multiply-add is two: projections and MLP, attention per frame, merger; without rotary positions, norms, softmax."""
+    """FLOPs of projections, MLP, attention inside frames and merger; a multiply-add counts as two. Rotary positions, norms and
+    softmax are not counted."""
     pixel_bytes: int
     """Bytes of the uint8 patches that are copied to the device."""
     kv_bytes: int
@@ -44,7 +45,7 @@ def plan_media(
 ) -> MediaPlan:
     """Size, grid, tokens, FLOPs and bytes of an image (num_frames None) or of a video of `num_frames` chosen frames.
 
-    Raises MediaError for sizes that cannot be.
+    Raises MediaError for a size or a number of frames that the limits do not allow.
     """
     settings = settings or MediaSettings()
     if num_frames is None:
@@ -52,7 +53,11 @@ def plan_media(
     else:
         tall, wide = frame_size(height, width, num_frames, settings, options)
     vision = config.vision
-    grid = (math.ceil((num_frames or 1) / 2), tall // vision.patch_size, wide // vision.patch_size)
+    grid = (
+        math.ceil((num_frames or 1) / vision.temporal_patch_size),
+        tall // vision.patch_size,
+        wide // vision.patch_size,
+    )
     patches = math.prod(grid)
     tokens = patches // vision.merge_unit
     return MediaPlan(

@@ -23,6 +23,7 @@ TOKEN_KEYS = {
     "video_pad": "video_token_id",
 }
 """Our name of each token id, and its name in the published file."""
+
 INERT = {
     "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "hidden_act",
     "initializer_range", "layer_types", "max_window_layers", "model_type", "pad_token_id", "quantization_config",
@@ -33,11 +34,12 @@ INERT = {
     "task_specific_params", "tokenizer_class", "torchscript", "pruned_heads", "tie_encoder_decoder",
     "_attn_implementation_autoset", "use_bfloat16",
 }  # fmt: skip
-"""Keys of published files that have no effect here (or are handled by name below)."""
+"""Keys of published files that have no effect here, or that the functions below read by name."""
 
 VISION_INERT = {
     "hidden_act", "model_type", "in_chans", "spatial_patch_size", "initializer_range", "dtype", "rope_parameters",
 }  # fmt: skip
+"""The same for keys of `vision_config`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class HubFields:
 def read_preprocessor(folder: Path, kind: Literal["image", "video"]) -> dict[str, Any]:
     """Preprocessor settings of a checkpoint for images or videos, {} when it has none.
 
-    A file of its own in the published layout; transformers >= 5 nests both in `processor_config.json` when it saves.
+    In the published layout each kind has its own file; transformers >= 5 saves both in `processor_config.json`.
     """
     own = folder / ("preprocessor_config.json" if kind == "image" else "video_preprocessor_config.json")
     if own.exists():
@@ -73,7 +75,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f'"{path}" is not valid JSON: the file is damaged, copy it again') from error
     if not isinstance(content, dict):
-        raise ConfigError(f'"{path}" holds a {type(content).__name__} where an object is expected')
+        raise ConfigError(
+            f'"{path}" contains a JSON {type(content).__name__}, but must contain an object: copy the file again'
+        )
     return content
 
 
@@ -81,8 +85,8 @@ def parse_hub_config(raw: dict[str, Any], text_fields: set[str], vision_fields: 
     """The fields of a parsed `config.json`, flat or nested.
 
     Args:
-        text_fields, vision_fields: names that the decoder's and the tower's config know. Any other field is refused,
-            unless it is one of those that change nothing.
+        text_fields, vision_fields: names of the fields of TextConfig and VisionConfig. Any other field is refused,
+            unless it has no effect.
 
     Raises ConfigError.
     """
@@ -92,10 +96,9 @@ def parse_hub_config(raw: dict[str, Any], text_fields: set[str], vision_fields: 
         )
     # In the nested layout some fields (tie_word_embeddings, token ids) stay at the top, and win.
     text = {**(raw.get("text_config") or {}), **{k: v for k, v in raw.items() if k != "text_config"}}
-    refuse_unsupported(text)
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     vision = dict(raw.get("vision_config") or {})
-    refuse_unsupported_tower(vision)
+    refuse_unsupported(text, rope, vision)
     refuse_unknown("config.json", set(text) - (text_fields - {"mrope_section"}) - INERT - set(TOKEN_KEYS.values()))
     refuse_unknown("vision_config", set(vision) - vision_fields - VISION_INERT)
     try:
@@ -120,7 +123,7 @@ def refuse_unknown(where: str, unknown: set[str]) -> None:
         raise ConfigError(f"{where} has fields that this program does not know: {', '.join(sorted(unknown))}")
 
 
-def refuse_unsupported(text: dict[str, Any]) -> None:
+def refuse_unsupported(text: dict[str, Any], rope: dict[str, Any], vision: dict[str, Any]) -> None:
     """Raise ConfigError for settings that would change the results and that no Qwen2-VL uses."""
     if text.get("use_sliding_window"):
         raise ConfigError("use_sliding_window true is not supported: no published Qwen2-VL uses it, set it to false")
@@ -128,17 +131,12 @@ def refuse_unsupported(text: dict[str, Any]) -> None:
         raise ConfigError(f'hidden_act "{text["hidden_act"]}" is not supported: a Qwen2-VL decoder uses "silu"')
     if text.get("quantization_config"):
         raise ConfigError("quantised checkpoints cannot be read: use the unquantised release of the same model")
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "mrope"))  # newer files call M-RoPE "default"
     if kind not in ("mrope", "default"):
         raise ConfigError(f'rope type "{kind}" is not supported: a Qwen2-VL decoder uses "mrope"')
-
-
-def refuse_unsupported_tower(vision: dict[str, Any]) -> None:
-    """Raise ConfigError for such settings of the tower; newer files (transformers >= 5) contain its rotary settings."""
     if vision.get("hidden_act", "quick_gelu") != "quick_gelu":
         raise ConfigError(f'vision hidden_act "{vision["hidden_act"]}" is not supported: the tower uses "quick_gelu"')
-    theta = (vision.get("rope_parameters") or {}).get("rope_theta", 10_000)
+    theta = (vision.get("rope_parameters") or {}).get("rope_theta", 10_000)  # newer files (transformers >= 5) have it
     if theta != 10_000:
         raise ConfigError(f"vision rope_theta {theta} is not supported: the tower uses 10000")
 

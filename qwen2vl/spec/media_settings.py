@@ -8,26 +8,38 @@ from typing import Any
 
 from qwen2vl.common.errors import ConfigError, MediaError
 from qwen2vl.spec import resolve_source
-from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR
+from qwen2vl.spec.config import CLIP_MEAN, CLIP_STD, FACTOR, FRAMES_PER_PATCH, MERGE, PATCH
 from qwen2vl.spec.hub_config import read_preprocessor
 
 LARGEST = 2**53
 """Largest number that an item may set: larger whole numbers have no exact float."""
 
 
+_VIDEO_KEYS = {
+    "min_pixels": "video_min_pixels",
+    "max_pixels": "video_max_pixels",
+    "total_pixels": "video_total_pixels",
+    "max_tokens": "video_max_tokens",
+    "fps": "fps",
+    "min_frames": "min_frames",
+    "max_frames": "max_frames",
+}
+"""Keys of `video_preprocessor_config.json`, and our names for them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSettings:
     """Limits and pixel statistics of a checkpoint (`preprocessor_config.json`, `video_preprocessor_config.json`)."""
 
-    min_pixels: int = 4 * 784
+    min_pixels: int = 4 * FACTOR**2
     """Smallest area of an image after resizing."""
-    max_pixels: int = 16384 * 784
+    max_pixels: int = 16384 * FACTOR**2
     """Largest area of an image after resizing; 784 pixels are one token."""
-    video_min_pixels: int = 128 * 784
+    video_min_pixels: int = 128 * FACTOR**2
     """Smallest area of a frame, unless the whole video would exceed its cap."""
-    video_max_pixels: int = 768 * 784
+    video_max_pixels: int = 768 * FACTOR**2
     """Largest area of a frame."""
-    video_total_pixels: int = 24576 * 784
+    video_total_pixels: int = 24576 * FACTOR**2
     """Budget of pixels of all frames; each counts half, because two frames share a token [paper 4.5]."""
     video_max_tokens: int = 16384
     """Cap of a whole video in tokens; it has priority over the minimum per frame."""
@@ -58,7 +70,8 @@ class MediaSettings:
         known: dict[str, Any] = {}
         image = flatten_size(read_preprocessor(folder, "image"))
         video = flatten_size(read_preprocessor(folder, "video"))
-        for raw, names in ((image, _IMAGE_KEYS), (video, _VIDEO_KEYS)):
+        image_keys = {name: name for name in ("min_pixels", "max_pixels", "image_mean", "image_std")}
+        for raw, names in ((image, image_keys), (video, _VIDEO_KEYS)):
             known |= {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
         for name in ("image_mean", "image_std"):
             known[name] = tuple(known[name]) if name in known else getattr(cls(), name)
@@ -91,9 +104,9 @@ class MediaSettings:
         return {
             "min_pixels": self.min_pixels,
             "max_pixels": self.max_pixels,
-            "patch_size": 14,
-            "temporal_patch_size": 2,
-            "merge_size": 2,
+            "patch_size": PATCH,
+            "temporal_patch_size": FRAMES_PER_PATCH,
+            "merge_size": MERGE,
             "image_mean": list(self.image_mean),
             "image_std": list(self.image_std),
             "image_processor_type": "Qwen2VLImageProcessor",
@@ -117,18 +130,6 @@ def flatten_size(raw: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_IMAGE_KEYS = {name: name for name in ("min_pixels", "max_pixels", "image_mean", "image_std")}
-_VIDEO_KEYS = {
-    "min_pixels": "video_min_pixels",
-    "max_pixels": "video_max_pixels",
-    "total_pixels": "video_total_pixels",
-    "max_tokens": "video_max_tokens",
-    "fps": "fps",
-    "min_frames": "min_frames",
-    "max_frames": "max_frames",
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaOptions:
     """Limits of one image or video of a conversation; None = as in the settings [paper 4.6]."""
@@ -146,6 +147,11 @@ class MediaOptions:
     """Start in seconds from the beginning of the video."""
     video_end: float | None = None
 
+    @property
+    def selects_frames(self) -> bool:
+        """A number or a rate of frames is set."""
+        return self.fps is not None or self.nframes is not None or self.max_frames is not None
+
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
@@ -154,7 +160,7 @@ class MediaOptions:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise MediaError(f"{name} is {value!r}: it must be a finite number that is not negative")
             if value > LARGEST:
-                raise MediaError(f"{name} is over {LARGEST}: no size, number or time is so large")
+                raise MediaError(f"{name} is over {LARGEST}: this is larger than any size, number of frames or time")
         if self.fps is not None and self.nframes is not None:
             raise MediaError(f"fps {self.fps} and nframes {self.nframes} exclude each other: give one of them")
         if (self.resized_height is None) != (self.resized_width is None):

@@ -65,8 +65,8 @@ def visual_spans(
         begin, end = int(pads[at]), int(pads[at + count - 1]) + 1
         if end - begin != count:
             raise MessageError(
-                f"the {count} placeholders of the image or video with grid {tuple(int(n) for n in grid)} do not stand "
-                "together in the text: an image's placeholders must be one unbroken run"
+                f"the {count} placeholders of the image or video with grid {tuple(int(n) for n in grid)} are "
+                "interrupted by other tokens: an image's placeholders must be one unbroken run"
             )
         yield begin, end, grid
         at += count

@@ -7,11 +7,11 @@ from qwen2vl.spec.config import FACTOR
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 
 MAX_RATIO = 200
-"""Largest ratio of an image's sides."""
+"""Largest ratio of the long side of an image to its short side."""
 
 
 def smart_resize(
-    height: int, width: int, factor: int = FACTOR, min_pixels: int = 4 * 784, max_pixels: int = 16384 * 784
+    height: int, width: int, factor: int = FACTOR, min_pixels: int = 4 * FACTOR**2, max_pixels: int = 16384 * FACTOR**2
 ) -> tuple[int, int]:
     """Height and width of the image that the model sees: multiples of `factor` within the pixel limits [paper 4.1].
 
@@ -53,7 +53,7 @@ def image_size(
 
 
 def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
-    """Number of frames that are taken of a video: even, at least 2 [paper 4.4, rule of 0.0.14].
+    """Number of frames that are taken from a video: even, at least 2 [paper 4.4, rule of 0.0.14].
 
     The number is total / fps * wanted fps, at least min_frames, at most max_frames and the frames of the video. A video of
     one frame gives 2: the frame is used twice. Raises MediaError when nframes is under 2.

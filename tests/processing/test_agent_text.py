@@ -1,4 +1,4 @@
-"""The agent's text: declared as published, read back as written, tolerant of careless models, never half a keyword shown."""
+"""The text form of agents: declaration, round trip of replies, malformed calls, and thoughts shown without parts of keywords."""
 
 import json
 
@@ -13,10 +13,10 @@ from qwen2vl.processing.agent_text import (
     RESULT,
     RETURN,
     Action,
+    AgentReply,
     BadCall,
     Call,
     Parameter,
-    Reply,
     ReplyReader,
     declare,
     parse_reply,
@@ -48,7 +48,7 @@ def test_a_declaration_names_every_action_with_its_parameters_as_json():
 
 
 @pytest.mark.parametrize("actions", [[], [TAP, TAP]])
-def test_actions_that_cannot_be_told_apart_are_refused(actions):
+def test_no_actions_or_actions_with_equal_names_are_refused(actions):
     with pytest.raises(MessageError, match="each name once"):
         declare(actions)
 
@@ -62,8 +62,8 @@ calls = st.lists(st.builds(Call, st.sampled_from(["Tap", "Swipe"]), arguments), 
 
 @settings(deadline=None)
 @given(words, calls, st.lists(st.integers(1, 9), min_size=1))
-def test_what_is_written_is_read_back_whatever_the_pieces(thought, called, lengths):
-    reply = Reply(thought=thought, calls=called)
+def test_a_written_reply_is_read_back_in_pieces_of_any_length(thought, called, lengths):
+    reply = AgentReply(thought=thought, calls=called)
     text = render_reply(reply) + f"\n{RESULT}: an image\n{RETURN}: done"
     assert parse_reply(text) == reply
     reader, shown, at = ReplyReader(), "", 0
@@ -88,11 +88,11 @@ def test_what_is_written_is_read_back_whatever_the_pieces(thought, called, lengt
         (f"{FUNCTION}: Tap\n{ARGS}: [1, 2]", BadCall("Tap", "[1, 2]")),
     ],
 )
-def test_careless_calls_are_understood_or_kept(text, call):
+def test_malformed_calls_are_corrected_or_kept_as_text(text, call):
     assert parse_reply(text).calls == (call,)
 
 
-def test_a_flower_that_is_no_keyword_is_text():
+def test_a_flower_character_outside_a_keyword_is_text():
     reader = ReplyReader()
     assert reader.feed("a ✿") + reader.feed("FUN") + reader.feed(" flower") == "a ✿FUN flower"
     assert reader.finish().thought == "a ✿FUN flower"

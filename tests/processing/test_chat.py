@@ -46,7 +46,7 @@ def message(role, *parts):
 
 
 def expected(messages, add_generation_prompt, add_vision_id):
-    """The rules of [paper 1.6] word by word, on dictionaries."""
+    """The rules of [paper 1.6] applied to dictionaries, one by one."""
     out, images, videos = "", 0, 0
     if messages[0]["role"] != "system":
         out += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -151,7 +151,7 @@ def test_rendering_follows_the_published_rules(messages, prompt, ids):
     assert rendered(messages, **options) == expected(messages, **options)
 
 
-def test_calls_and_results_stand_in_one_turn_of_the_assistant():
+def test_calls_and_results_are_in_one_turn_of_the_assistant():
     image = f"{VISION_START}{IMAGE_PAD}{VISION_END}"
     assert rendered(TRACE, add_generation_prompt=False) == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -220,7 +220,7 @@ def decoded(tokenizer, ids):
     return tokenizer.decode(ids.tolist(), keep_special=SPECIAL_TOKENS)
 
 
-def test_placeholders_repeat_as_often_as_there_are_tokens(tokenizer):
+def test_there_is_one_placeholder_per_visual_token(tokenizer):
     spans = render(parse_messages([message("user", IMAGE, VIDEO, text("?"))]), add_generation_prompt=False)
     out = decoded(tokenizer, tokenise(spans, tokenizer, [4, 2]).ids)
     media = VISION_START + IMAGE_PAD * 4 + VISION_END + VISION_START + VIDEO_PAD * 2 + VISION_END
@@ -244,7 +244,7 @@ def test_control_tokens_in_the_text_of_users_and_systems_stay_text(tokenizer):
     assert sum(isinstance(span, Special) for span in spans) == 3
 
 
-def test_assistants_may_use_grounding_tokens_and_no_others(tokenizer):
+def test_assistant_text_has_grounding_tokens_but_no_other_control_tokens(tokenizer):
     spans = render(parse_messages([message("assistant", "".join(SPECIAL_TOKENS))]), add_generation_prompt=False)
     names = [span.name for span in spans if isinstance(span, Special)]
     assert names[3:-1] == list(GROUNDING_TOKENS)
@@ -258,7 +258,7 @@ def supervised(tokenizer, messages, counts=(), **options):
     return decoded(tokenizer, tokens.ids[kept])
 
 
-def test_replies_and_their_end_tokens_are_supervised_and_nothing_else(tokenizer):
+def test_only_replies_and_their_end_tokens_are_supervised(tokenizer):
     turns = [*TWO_TURNS, message("assistant", "Yes.")]
     assert supervised(tokenizer, turns, [3, 4, 5, 6]) == f"{REPLY}{IM_END}Yes.{IM_END}"
     assert supervised(tokenizer, TWO_TURNS[:2], [3, 4, 5]) == ""
@@ -271,7 +271,7 @@ def test_images_inside_a_reply_are_not_supervised(tokenizer):
 
 ANSWER = f" It is {BOX_START}(1,2),(3,4){BOX_END}.{IM_END}"
 LEARNT = {1: f"{CALLS[0]}\n", 3: f" {CALLS[1]}\n", 5: ANSWER}
-"""Of every reply in the trace: its text, with the space or line break between it and a keyword."""
+"""The text of every reply in the trace, with the space or line break between it and a keyword."""
 
 
 def test_calls_and_answers_are_supervised_and_results_are_not(tokenizer):
@@ -332,5 +332,5 @@ def test_supervised_text_is_the_reply_itself(tokenizer, reply):
     assert supervised(tokenizer, turns) == unicodedata.normalize("NFC", reply) + IM_END
 
 
-def test_no_labels_unless_asked_for(tokenizer):
+def test_labels_are_made_on_request_only(tokenizer):
     assert tokenise(render(parse_messages(TWO_TURNS)), tokenizer, [1, 1, 1, 1]).labels is None

@@ -25,31 +25,31 @@ def test_frames_and_labels_appear_at_any_size(size):
     assert (out != 128).any()
 
 
-def test_the_original_stays_as_it_is():
+def test_the_original_image_is_not_changed():
     image = Image.new("RGB", (64, 64), GREY)
     draw(image, places((64, 64), box_markup((0, 0, 999, 999), "all")).boxes)
     assert (np.asarray(image) == 128).all()
 
 
-def test_nothing_to_draw_gives_an_equal_copy():
+def test_without_places_the_result_is_an_equal_copy():
     assert (drawn((64, 64)) == 128).all()
 
 
-def test_the_frame_lies_on_the_box():
+def test_the_frame_is_drawn_on_the_edges_of_the_box():
     out = drawn((400, 400), box_markup((250, 250, 750, 750)))
     assert tuple(out[200, 100]) == tuple(out[100, 200]) == tuple(out[200, 300]) == tuple(out[300, 200]) == PALETTE[0]
     assert (out[110:290, 110:290] == 128).all()
     assert (out[:90] == 128).all()
 
 
-def test_the_frame_has_an_outline_that_shows_on_its_own_colour():
+def test_the_outline_of_a_frame_is_visible_on_its_own_colour():
     image = Image.new("RGB", (400, 400), PALETTE[0])
     out = np.asarray(draw(image, places((400, 400), box_markup((250, 250, 750, 750))).boxes))
     assert (out == 255).all(axis=-1).sum() > 400
 
 
 @pytest.mark.parametrize("corner", [(0, 0, 100, 100), (900, 0, 999, 100), (0, 900, 100, 999), (900, 900, 999, 999)])
-def test_labels_stay_whole_in_every_corner(corner):
+def test_labels_are_complete_in_every_corner(corner):
     def plate(box):
         out = drawn((300, 300), box_markup(box, "label"))
         unlabelled = drawn((300, 300), box_markup(box))

@@ -22,7 +22,7 @@ def ref(label):
     return f"{REF_START}{label}{REF_END}"
 
 
-def test_the_papers_example():
+def test_the_example_of_the_paper_is_written_and_parsed():
     text = box_markup((176, 106, 232, 160), "eyes of a giraffe")
     assert text == f"{REF_START}eyes of a giraffe{REF_END}{BOX_START}(176,106),(232,160){BOX_END}"
     assert parse_places(text, [(1000, 500)]).boxes == (
@@ -39,7 +39,7 @@ def test_pixels_become_whole_thousandths_below_1000():
 
 @settings(deadline=None, max_examples=300)
 @given(sizes, st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)))
-def test_boxes_come_back_within_a_thousandth(size, shares):
+def test_a_round_trip_moves_boxes_by_at_most_a_thousandth(size, shares):
     xs, ys = sorted(shares[::2]), sorted(shares[1::2])
     box = [xs[0] * size[0], ys[0] * size[1], xs[1] * size[0], ys[1] * size[1]]
     found = parse_places(box_markup(to_thousandths(box, size), "it"), [size]).boxes[0]
@@ -50,11 +50,11 @@ def test_boxes_come_back_within_a_thousandth(size, shares):
 @settings(deadline=None, max_examples=300)
 @given(sizes, st.tuples(st.integers(0, 999), st.integers(0, 999)))
 @example((3, 7), (333, 571))
-def test_thousandths_survive_the_way_through_pixels(size, pair):
+def test_thousandths_are_equal_after_a_round_trip_through_pixels(size, pair):
     assert to_thousandths(to_pixels(pair, size), size) == pair
 
 
-def test_several_objects_with_several_boxes_in_an_answer():
+def test_an_answer_can_name_several_objects_with_several_boxes():
     cats = ref("cats") + f"{BOX_START}(1,2),(3,4){BOX_END}, {BOX_START}(5,6),(7,8){BOX_END}"
     text = f"Here are {cats} and {ref('dog')}{BOX_START}(10,20),(30,40){BOX_END} too."
     boxes = parse_places(text, [SIZE]).boxes
@@ -65,12 +65,12 @@ def test_several_objects_with_several_boxes_in_an_answer():
     ]
 
 
-def test_a_label_reaches_its_box_over_words_but_not_the_box_after():
+def test_a_label_applies_to_its_box_after_words_but_not_to_the_box_after_more_words():
     text = f"{ref('cat')} sits at {box_markup((1, 2, 3, 4))} and elsewhere {box_markup((5, 6, 7, 8))}"
     assert [box.label for box in parse_places(text, [SIZE]).boxes] == ["cat", ""]
 
 
-def test_two_boxes_in_one_segment():
+def test_four_pairs_in_one_segment_are_two_boxes():
     text = f"{ref('cats')}{BOX_START}(1,2),(3,4),(5,6),(7,8){BOX_END}"
     assert [box.xyxy_1000 for box in parse_places(text, [SIZE]).boxes] == [(1, 2, 3, 4), (5, 6, 7, 8)]
 
@@ -92,7 +92,7 @@ def test_reversed_corners_are_put_in_order():
 
 
 @pytest.mark.parametrize("spaced", ["( 1 , 2 ) , ( 3 , 4 )", "(1,2)(3,4)", " (1,2), (3,4) "])
-def test_spaces_and_missing_commas_are_forgiven(spaced):
+def test_spaces_and_missing_commas_are_accepted(spaced):
     assert parse_places(f"{BOX_START}{spaced}{BOX_END}", [SIZE]).boxes[0].xyxy_1000 == (1, 2, 3, 4)
 
 
@@ -114,14 +114,14 @@ def test_every_truncation_of_an_answer_is_read_without_the_unfinished_part():
     assert (counts[0], counts[-2], counts[-1]) == (0, 1, 2)
 
 
-def test_an_image_named_before_the_box_decides_where_it_lies():
+def test_a_box_is_on_the_image_that_is_named_before_it():
     text = f"In Picture 1: {box_markup((1, 2, 3, 4))}, but in Picture 2 {point_markup((500, 500))}"
     places = parse_places(text, [(100, 100), (200, 400)])
     assert (places.boxes[0].image_index, places.points[0].image_index) == (0, 1)
     assert places.points[0].xy_px == (100.0, 200.0)
 
 
-def test_the_last_image_is_meant_unless_said_otherwise():
+def test_boxes_are_on_the_last_image_by_default():
     text = f"Picture 7 {box_markup((1, 2, 3, 4))}"
     assert parse_places(text, [SIZE, SIZE, SIZE]).boxes[0].image_index == 2
     assert parse_places(text, [SIZE, SIZE, SIZE], default_index=0).boxes[0].image_index == 0
@@ -138,11 +138,11 @@ def test_without_images_there_are_no_places():
         max_size=25,
     )
 )
-def test_no_text_makes_the_parser_fail(pieces):
+def test_no_text_raises_an_error(pieces):
     for place in (*(places := parse_places("".join(pieces), [SIZE, SIZE])).boxes, *places.points):
         assert place.image_index in (0, 1)
 
 
-def test_reading_is_linear_in_the_answer():
+def test_parsing_takes_time_linear_in_the_answer():
     hostile = BOX_START + "(1,2)" + " " * 200_000 + "x" + BOX_END + (QUAD_START + "(1,2),") * 50_000
     assert parse_places(hostile, [SIZE]).boxes == ()

@@ -1,4 +1,4 @@
-"""Pixels: patch order against a slow walk, upright RGB from every mode, and the reference image processor."""
+"""Pixels: order of patches against a simple loop, upright RGB from every mode, and the reference image processor."""
 
 import io
 import warnings
@@ -33,7 +33,7 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 @settings(deadline=None, max_examples=40)
 @given(num_frames=st.integers(1, 5), rows=st.integers(1, 3), columns=st.integers(1, 3))
-def test_every_patch_holds_its_own_pixels(num_frames: int, rows: int, columns: int) -> None:
+def test_every_patch_contains_its_pixels(num_frames: int, rows: int, columns: int) -> None:
     frames = noise(num_frames, 28 * rows, 28 * columns, 3)
     grid = ((num_frames + 1) // 2, 2 * rows, 2 * columns)
     patches = patchify(frames).reshape(-1, 3, 2, 14, 14)
@@ -61,7 +61,7 @@ def test_patches_of_a_view_are_those_of_its_copy() -> None:
     assert (patchify(frames) == patchify(frames.copy())).all()
 
 
-def test_resize_of_the_right_size_is_free() -> None:
+def test_resizing_to_the_same_size_returns_the_same_image() -> None:
     image = Image.fromarray(noise(30, 40, 3))
     assert resize(image, 30, 40) is image
     assert resize(image, 56, 28).size == (28, 56)
@@ -76,7 +76,7 @@ def test_resize_of_the_right_size_is_free() -> None:
 )
 @example(height=873, aspect=1066 / 873, shrink=0.9985, num_strips=2)
 @example(height=789, aspect=869 / 789, shrink=0.999, num_strips=4)
-def test_strips_are_the_whole(height: int, aspect: float, shrink: float, num_strips: int) -> None:
+def test_strips_give_the_pixels_of_the_whole_image(height: int, aspect: float, shrink: float, num_strips: int) -> None:
     image = Image.fromarray(noise(height, round(aspect * height), 3))
     tall, wide = (max(1, int(side * shrink / 28)) * 28 for side in (image.height, image.width))
     if can_be_split(image, tall, wide):
@@ -99,7 +99,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert (image.mode, image.size) == ("RGB", (5, 4))
 
 
-def test_alpha_goes_over_white() -> None:
+def test_alpha_is_composed_over_white() -> None:
     for mode, clear, half in (("RGBA", (9, 9, 9, 0), (0, 0, 0, 128)), ("LA", (9, 0), (0, 128))):
         image = Image.new(mode, (2, 1))
         image.putpixel((0, 0), clear)
@@ -109,7 +109,7 @@ def test_alpha_goes_over_white() -> None:
         assert pixels[0, 1].tolist() == [127, 127, 127]
 
 
-def test_a_transparent_palette_entry_goes_over_white() -> None:
+def test_a_transparent_palette_entry_is_composed_over_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
@@ -117,7 +117,7 @@ def test_a_transparent_palette_entry_goes_over_white() -> None:
     assert np.asarray(to_rgb(image)).tolist() == [[[255, 255, 255], [0, 0, 255]]]
 
 
-def test_a_transparent_colour_of_rgb_goes_over_white() -> None:
+def test_a_transparent_colour_of_rgb_is_composed_over_white() -> None:
     image = Image.new("RGB", (2, 1), (10, 20, 30))
     image.putpixel((1, 0), (1, 2, 3))
     image.info["transparency"] = (10, 20, 30)
@@ -125,7 +125,7 @@ def test_a_transparent_colour_of_rgb_goes_over_white() -> None:
 
 
 @pytest.mark.parametrize(("file_format", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B")])
-def test_sixteen_bits_are_scaled_and_not_cut(file_format: str, mode: str) -> None:
+def test_sixteen_bits_are_scaled_to_eight(file_format: str, mode: str) -> None:
     values = np.array([[0, 257, 32768, 65535]], dtype=">u2" if mode == "I;16B" else "<u2")
     written = io.BytesIO()
     Image.frombytes(mode, (4, 1), values.tobytes()).save(written, file_format)
@@ -134,10 +134,10 @@ def test_sixteen_bits_are_scaled_and_not_cut(file_format: str, mode: str) -> Non
         assert np.asarray(to_rgb(image))[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
-def test_values_out_of_range_are_named() -> None:
+def test_values_out_of_range_are_refused() -> None:
     assert to_8_bits(np.array([[0.0, 0.5, 1.0]]), 1).tolist() == [[0, 128, 255]]
     for bad in (Image.new("F", (2, 2), 255.0), Image.new("F", (2, 2), float("nan")), Image.new("I", (2, 2), -1)):
-        with pytest.raises(MediaError, match="must lie in 0"):
+        with pytest.raises(MediaError, match="must be in 0"):
             to_rgb(bad)
 
 
@@ -146,7 +146,7 @@ def test_cmyk_black_is_black() -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 32_774])
-def test_an_orientation_that_is_none_counts_as_upright(orientation: int) -> None:
+def test_an_unknown_orientation_counts_as_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()

@@ -31,19 +31,19 @@ def test_text_content_is_one_part():
         ({"type": "point", "point": (5, 6)}, PointPart(point=(5, 6))),
     ],
 )
-def test_every_kind_of_part(part, parsed):
+def test_every_kind_of_part_is_parsed(part, parsed):
     assert parse_part(part) == parsed
 
 
 @pytest.mark.parametrize("after", [[], ["function"], ["assistant"], ["function", "assistant", "function"]])
-def test_results_follow_calls(after):
+def test_results_may_follow_calls(after):
     roles = ["user", "assistant", "function", *after]
     parsed = parse_messages([{"role": role, "content": [{"type": "image", "image": "a.png"}]} for role in roles])
     assert [message.role for message in parsed] == roles
     assert parsed[2].parts == (ImagePart(source="a.png"),)
 
 
-def test_every_option_of_a_video_arrives():
+def test_every_option_of_a_video_is_parsed():
     options = {"nframes": 4, "min_frames": 2, "max_frames": 8, "video_start": 1, "video_end": 2.5, "min_pixels": 784,
                "max_pixels": 7840, "total_pixels": 78400, "resized_height": 56, "resized_width": 84}  # fmt: skip
     assert parse_part({"type": "video", "video": "a", **options}).options == MediaOptions(**options)

@@ -35,7 +35,7 @@ def same(a, b):
     return all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a) if f.name != "labels")
 
 
-def test_types_and_shapes(processor):
+def test_inputs_have_the_documented_types_and_shapes(processor):
     inputs = processor(ask(make_image(112, 56), VIDEO))
     num_patches = 4 * 8 + 2 * 4 * 4
     num_tokens = len(inputs.ids)
@@ -52,7 +52,7 @@ def test_without_media_there_are_no_patches(processor):
     assert (inputs.grids.shape, inputs.grids.dtype) == ((0, 3), torch.int64)
 
 
-def test_media_stand_together_in_textual_order(processor):
+def test_images_and_videos_are_one_list_in_textual_order(processor):
     first, second = make_image(56, 84, 1), make_image(84, 56, 2)
     prepared = processor.prepare(ask(first, VIDEO, second))
     assert [info.kind for info in prepared.media] == ["image", "video", "image"]
@@ -66,7 +66,7 @@ def test_positions_follow_the_rule_of_the_paper(processor):
     assert (inputs.positions.numpy() == mrope_positions(inputs.ids.numpy(), inputs.grids.numpy(), NANO)).all()
 
 
-def test_what_media_became_is_reported(processor):
+def test_sizes_and_tokens_of_media_are_reported(processor):
     prepared = processor.prepare(ask(make_image(100, 60), VIDEO))
     image, video = prepared.media
     assert (image.original_size, image.resized, image.grid, image.num_tokens) == ((100, 60), (112, 56), (1, 4, 8), 8)
@@ -76,7 +76,7 @@ def test_what_media_became_is_reported(processor):
     assert pads.sum() == image.num_tokens + video.num_tokens
 
 
-def test_digests_tell_pixels_and_shapes_apart(processor):
+def test_digests_depend_on_pixels_and_shapes(processor):
     def digest(image):
         return processor.prepare(ask(image)).media[0].digest
 
@@ -87,7 +87,7 @@ def test_digests_tell_pixels_and_shapes_apart(processor):
     assert len(digest(flat)) == len(hashlib.sha256().hexdigest())
 
 
-def test_limits_of_one_item_override_the_processors(processor):
+def test_limits_of_one_image_replace_those_of_the_processor(processor):
     small = processor.prepare(ask(make_image(280, 280), max_pixels=4 * 784)).media[0]
     large = processor.prepare(ask(make_image(56, 56), min_pixels=16 * 784)).media[0]
     fixed = processor.prepare(ask(make_image(56, 56), resized_height=84, resized_width=140)).media[0]
@@ -103,7 +103,7 @@ def test_a_list_of_conversations_is_one_packed_row(processor):
     assert same(processor([one]), rows[0])
 
 
-def test_labels_hold_the_reply(processor):
+def test_labels_are_the_ids_of_the_reply(processor):
     turns = [*ask(make_image(56, 56)), {"role": "assistant", "content": "A red circle."}]
     inputs = processor(turns, add_generation_prompt=False, with_labels=True)
     kept = inputs.labels[inputs.labels >= 0].tolist()
@@ -112,13 +112,13 @@ def test_labels_hold_the_reply(processor):
     assert processor([turns, turns], with_labels=True).labels.shape == processor([turns, turns]).ids.shape
 
 
-def test_images_are_named_on_request(processor):
+def test_images_are_numbered_on_request(processor):
     ids = processor(ask(make_image(56, 56), make_image(56, 56)), add_vision_id=True).ids.tolist()
     text = processor.tokenizer.decode(ids)
     assert "Picture 1: " in text and "Picture 2: " in text
 
 
-def test_answers_keep_boxes_and_lose_end_tokens(processor):
+def test_decoded_answers_contain_boxes_but_no_end_tokens(processor):
     special = processor.tokenizer.special
     coordinates = processor.tokenizer.encode("(1,2),(3,4)")
     ids = [special("<|box_start|>"), *coordinates, special("<|box_end|>"), special(IM_END)]
@@ -154,7 +154,7 @@ def saved(tokenizer, tmp_path_factory):
     return folder
 
 
-def test_saved_processors_load_again(processor, saved):
+def test_a_saved_processor_loads_with_equal_results(processor, saved):
     again = load_processor(saved)
     assert (again.settings.min_pixels, again.settings.max_pixels, again.settings.fps) == (784, 64 * 784, 4.0)
     assert again.config == NANO

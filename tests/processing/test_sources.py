@@ -1,4 +1,4 @@
-"""Every form an image may come in, every refusal, and the one place that opens connections."""
+"""Every form of image source, every error, and downloads, the only place that opens connections."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing import fetch as fetching
-from qwen2vl.processing.fetch import fetch, parse_url
+from qwen2vl.processing.fetch import Target, fetch
 from qwen2vl.processing.sources import from_array, image_header, locate, read_image
 from qwen2vl.spec.media_settings import MediaSettings
 
@@ -57,7 +57,7 @@ def test_all_forms_give_the_same_pixels(png: Path) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_supported_formats(file_format: str) -> None:
+def test_supported_formats_are_read(file_format: str) -> None:
     content = encoded(file_format)
     assert read_image(content, SETTINGS).size == image_header(content, SETTINGS) == (30, 20)
 
@@ -77,7 +77,7 @@ def test_truncated_files_are_errors(file_format: str, part: float) -> None:
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
-def test_damaged_files_do_not_leak_other_exceptions() -> None:
+def test_damaged_files_raise_media_errors_only() -> None:
     rng = np.random.default_rng(3)
     for file_format in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
         content = encoded(file_format)
@@ -93,7 +93,7 @@ def test_damaged_files_do_not_leak_other_exceptions() -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_header_and_image_agree_on_the_upright_size(orientation: int, file_format: str, tmp_path: Path) -> None:
+def test_header_and_image_have_the_same_upright_size(orientation: int, file_format: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "photo"
@@ -112,7 +112,7 @@ def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) ->
         assert image_header(content, SETTINGS) == (30, 20)
 
 
-def test_first_frame_of_an_animation() -> None:
+def test_an_animation_gives_its_first_frame() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     for file_format in ("GIF", "WEBP", "PNG", "TIFF"):
         written = io.BytesIO()
@@ -121,7 +121,7 @@ def test_first_frame_of_an_animation() -> None:
         assert read_image(written.getvalue(), SETTINGS).getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_arrays() -> None:
+def test_arrays_of_every_type_are_read() -> None:
     assert read_image(np.zeros((4, 5), dtype=np.uint8), SETTINGS).size == (5, 4)
     assert read_image(np.zeros((4, 5, 1), dtype=bool), SETTINGS).size == (5, 4)
     assert read_image(np.full((2, 2, 3), 0.5), SETTINGS).getpixel((0, 0)) == (128, 128, 128)
@@ -134,7 +134,7 @@ def test_arrays() -> None:
     ("values", "message"),
     [
         (np.zeros((2, 2, 3), dtype=np.int64), "type int64"),
-        (np.full((2, 2, 3), 200.0), "must lie in 0..1"),
+        (np.full((2, 2, 3), 200.0), "must be in 0..1"),
         (np.zeros((3, 4, 5, 3), dtype=np.uint8), r"shape \[3, 4, 5, 3\]"),
         (np.zeros((3, 4, 2), dtype=np.uint8), r"shape \[3, 4, 2\]"),
         (np.zeros((0, 4), dtype=np.uint8), r"shape \[0, 4\]"),
@@ -145,7 +145,7 @@ def test_other_arrays_are_refused(values: np.ndarray, message: str) -> None:
         from_array(values)
 
 
-def test_wrong_paths_are_named(tmp_path: Path) -> None:
+def test_wrong_paths_are_errors_that_name_them(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     text = tmp_path / "notes.png"
@@ -176,20 +176,20 @@ def test_wrong_paths_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_file(png: Path) -> None:
+def test_a_file_without_read_permission_is_an_error(png: Path) -> None:
     png.chmod(0)
     with pytest.raises(MediaError, match="may not be read"):
         read_image(png, SETTINGS)
 
 
-def test_ceiling_of_bytes(png: Path) -> None:
+def test_files_over_the_ceiling_of_bytes_are_refused(png: Path) -> None:
     tight = MediaSettings(max_file_bytes=100)
     for source in (png, png.read_bytes(), data_url(png.read_bytes())):
         with pytest.raises(MediaError, match="over the ceiling of 100"):
             read_image(source, tight)
 
 
-def test_ceiling_of_pixels_comes_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ceiling_of_pixels_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     tight = MediaSettings(max_decoded_pixels=599)
     content = encoded()
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
@@ -201,8 +201,8 @@ def test_ceiling_of_pixels_comes_before_decoding(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("side", [9_500, 14_000])
-def test_pillows_own_limit_stays_silent(side: int) -> None:
-    """It would warn at 89 megapixels and raise at 179; the header of a PNG of that size is enough to see."""
+def test_the_limit_of_pillow_has_no_effect(side: int) -> None:
+    """Pillow would warn from 89 megapixels and raise from 179. The header of a PNG is enough for this test."""
     content = bytearray(encoded())
     content[16:24] = side.to_bytes(4) * 2
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
@@ -213,14 +213,14 @@ def test_pillows_own_limit_stays_silent(side: int) -> None:
             image_header(bytes(content), SETTINGS)
 
 
-def test_extreme_ratio_is_refused() -> None:
+def test_an_extreme_ratio_of_sides_is_refused() -> None:
     with pytest.raises(MediaError, match="ratio over 200"):
         read_image(np.zeros((1, 201), dtype=np.uint8), SETTINGS)
     assert read_image(np.zeros((1, 200), dtype=np.uint8), SETTINGS).size == (200, 1)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by path; never says a word to the terminal."""
+    """Answers that depend on the path, without output to the terminal."""
 
     release = threading.Event()
 
@@ -268,7 +268,7 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def test_a_named_host_is_fetched(server: str) -> None:
+def test_files_of_an_allowed_host_are_downloaded(server: str) -> None:
     for path in ("/fine", "/fine?a=b c&d=ü"):
         assert read_image(server + path, SETTINGS, LOOPBACK).size == (30, 20)
     with_port = server.removeprefix("http://")
@@ -289,10 +289,10 @@ def test_other_hosts_are_refused_before_connecting(
     [
         ("/moved", "status 302"),
         ("/missing", "status 404"),
-        ("/short", "broke off"),
+        ("/short", "closed the connection early"),
     ],
 )
-def test_other_answers_are_errors(server: str, path: str, message: str) -> None:
+def test_other_responses_are_errors(server: str, path: str, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         read_image(server + path, SETTINGS, LOOPBACK)
 
@@ -308,7 +308,7 @@ def test_one_deadline_covers_everything(server: str) -> None:
         fetch(server + "/slow", allowed_hosts=LOOPBACK, max_bytes=10**6, deadline_s=0.2)
 
 
-def test_nobody_at_home() -> None:
+def test_a_host_without_a_server_is_an_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -321,7 +321,7 @@ def test_a_server_without_tls_is_an_error(server: str) -> None:
         fetch(server.replace("http:", "https:") + "/fine", allowed_hosts=LOOPBACK, max_bytes=10**6)
 
 
-def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in ("127.0.0.1", "10.0.0.8", "169.254.169.254", "::1"):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
         monkeypatch.setattr(fetching.socket, "getaddrinfo", lambda *_, found=found, **__: found)
@@ -329,16 +329,16 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) ->
             fetch("https://images.example/a.png", allowed_hosts=("images.example",), max_bytes=10)
 
 
-def test_urls_are_taken_apart_once() -> None:
-    target = parse_url("HTTPS://Bücher.Example.:8443/a b/ü?q=1#part")
+def test_urls_are_parsed_into_host_port_and_path() -> None:
+    target = Target.parse("HTTPS://Bücher.Example.:8443/a b/ü?q=1#part")
     assert (target.secure, target.host, target.port) == (True, "xn--bcher-kva.example", 8443)
     assert target.path == "/a%20b/%C3%BC?q=1"
-    assert parse_url("http://[::1]/").host == "::1"
+    assert Target.parse("http://[::1]/").host == "::1"
     for bad in ("http://", "http://user:word@host/a", "http://host:notaport/", "http://[::1/"):
         with pytest.raises(MediaError, match="URL is malformed"):
-            parse_url(bad)
+            Target.parse(bad)
 
 
-def test_locate_names_what_it_was_asked_for() -> None:
+def test_errors_of_locate_name_the_kind_of_media() -> None:
     with pytest.raises(MediaError, match="check the path of the video"):
         locate("nothing.mp4", "video", SETTINGS)

@@ -36,25 +36,25 @@ def test_words_inside_a_question_are_one_token():
 
 
 @pytest.mark.parametrize("text", ["red", '"red"', "\nred", "mouse", "house", "glass", "Glass", "(red"])
-def test_words_that_stand_free_are_spelled_letter_by_letter(text):
+def test_words_without_a_space_before_them_are_one_token_per_letter(text):
     assert pieces(TOKENIZER, text) == list(text)
 
 
-def test_role_names_are_one_token_and_do_not_touch_other_words():
+def test_role_names_are_one_token_and_do_not_affect_other_words():
     assert pieces(TOKENIZER, "assistant\nsystem\nuser\n") == ["assistant", "\n", "system", "\n", "user", "\n"]
     assert pieces(TOKENIZER, "users") == list("users")
 
 
-def test_digits_stand_alone_and_signs_between_boxes_are_one_token():
+def test_every_digit_is_a_token_and_the_characters_between_pairs_are_one():
     assert pieces(TOKENIZER, "(17,2),(30,4)") == ["(", "1", "7", ",", "2", "),(", "3", "0", ",", "4", ")"]
 
 
-def test_a_word_after_a_space_wins_over_an_opener():
+def test_merges_of_words_after_a_space_precede_those_of_capitalised_words():
     both = build_nano_tokenizer(["What", " What", "Whale"])
     assert pieces(both, "What What") == ["What", " What"]
 
 
-def test_vocabulary_fills_up_to_its_size_and_no_further():
+def test_the_vocabulary_never_exceeds_its_size():
     many = build_nano_tokenizer([f"w{a}{b}{c}x" for a in "abcdefghij" for b in "abcdefghij" for c in "abcdefghij"])
     assert many.size == FIRST_SIZE
     assert build_nano_tokenizer(["abc"] * 3 + ["xyz"], size=279).size == 278  # room for one chain of three, plus "),("
@@ -69,7 +69,7 @@ def test_building_does_not_depend_on_the_order_of_words():
 @settings(deadline=None, max_examples=100)
 @given(texts)
 @example("e\u0301 \u0958 \U0001f469\u200d\U0001f467\r\n\t  12's")
-def test_text_survives_up_to_normalisation(text):
+def test_decoded_text_equals_the_normalised_text(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == unicodedata.normalize("NFC", text)
 
 
@@ -90,26 +90,26 @@ def test_offsets_cover_the_text_in_order(text):
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.integers(0, TOKENIZER.size - 1), max_size=40))
-def test_streamed_pieces_join_to_the_whole(ids):
+def test_streamed_pieces_join_to_the_decoded_text(ids):
     stream = StreamDecoder(TOKENIZER)
     parts = [stream.push(id) for id in ids] + [stream.finish()]
     assert "".join(parts) == TOKENIZER.decode(ids)
 
 
-def test_a_stream_never_emits_half_a_character():
+def test_a_stream_emits_complete_characters_only():
     stream = StreamDecoder(TOKENIZER)
     parts = [stream.push(id) for id in TOKENIZER.encode("é猫")]
     assert parts == ["", "é", "", "", "猫"]
     assert stream.finish() == ""
 
 
-def test_an_unfinished_character_comes_as_replacement():
+def test_an_unfinished_character_becomes_the_replacement_character():
     stream = StreamDecoder(TOKENIZER)
     assert stream.push(TOKENIZER.encode("猫")[0]) == ""
     assert stream.finish() == "\ufffd"
 
 
-def test_decode_keeps_what_it_is_told_to():
+def test_decode_writes_the_special_tokens_in_keep_special_only():
     ids = [TOKENIZER.special(GROUNDING_TOKENS[2]), *TOKENIZER.encode("(1,2)"), TOKENIZER.special(IM_END)]
     assert TOKENIZER.decode(ids) == "<|box_start|>(1,2)"
     assert TOKENIZER.decode(ids, keep_special=()) == "(1,2)"
@@ -135,7 +135,7 @@ def test_saved_tokenizers_load_from_either_form(tmp_path, parts):
 
 
 def published_form(folder):
-    """A tokenizer laid out as published ones: vocabulary first, special tokens after it."""
+    """A tokenizer in the published layout: vocabulary first, special tokens after it."""
     whole = json.loads(TOKENIZER._backend.to_str())
     shift = [token for token in whole["model"]["vocab"] if token not in SPECIAL_TOKENS]
     (folder / "vocab.json").write_text(json.dumps({token: id for id, token in enumerate(shift)}))
@@ -144,7 +144,7 @@ def published_form(folder):
     return len(shift)
 
 
-def test_vocabulary_and_merges_alone_get_the_special_tokens_behind_them(tmp_path):
+def test_special_tokens_are_appended_to_vocabulary_and_merges(tmp_path):
     first = published_form(tmp_path)
     loaded = Tokenizer.load(tmp_path)
     assert [loaded.special(name) for name in SPECIAL_TOKENS] == list(range(first, first + 14))
@@ -194,7 +194,7 @@ def test_missing_special_tokens_are_named(tmp_path):
         Tokenizer.load(saved_with(tmp_path, drop))
 
 
-def test_special_tokens_that_text_could_forge_are_refused(tmp_path):
+def test_special_tokens_that_plain_text_can_produce_are_refused(tmp_path):
     def forge(whole):
         for token in whole["added_tokens"]:
             token["special"] = False
@@ -211,7 +211,7 @@ def test_tokenizers_of_another_kind_are_refused(tmp_path):
         Tokenizer.load(saved_with(tmp_path, lowercase))
 
 
-def test_stored_truncation_is_switched_off(tmp_path):
+def test_stored_truncation_has_no_effect(tmp_path):
     def truncate(whole):
         whole["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
 

@@ -1,4 +1,4 @@
-"""Videos against sequential decoding of everything: same frames, same times, in many containers and codings."""
+"""Frames and times of videos equal those of complete sequential decoding, in many containers and codecs."""
 
 import io
 import logging
@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qwen2vl.common.errors import MediaError
-from qwen2vl.processing import decoding
-from qwen2vl.processing.decoding import Survey
+from qwen2vl.processing.decoding import OpenVideo, Survey
 from qwen2vl.processing.images import resize
 from qwen2vl.processing.video import _choose, read_video, video_header
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
@@ -28,7 +27,7 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def make_image(index: int, width: int, height: int) -> np.ndarray:
-    """A grey that tells the frame's number, and a bright corner at the top left that tells its orientation."""
+    """A grey level that identifies the frame, and a bright corner at the top left that shows its orientation."""
     pixels = np.full((height, width, 3), 20 + index * 7 % 180, dtype=np.uint8)
     pixels[: height // 3, : width // 3] = (255, 255 - index % 120, 0)
     return pixels
@@ -67,7 +66,7 @@ def write_video(
 
 
 def sequential(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Times in units of the stream and pixels of all frames, the slow and sure way."""
+    """Times in units of the stream and pixels of all frames, decoded one after the other."""
     with av.open(str(path)) as container:
         frames = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     times = [index if time is None else time for index, (time, _) in enumerate(frames)]
@@ -115,7 +114,7 @@ def test_frames_are_those_of_decoding_everything(name: str, tmp_path: Path) -> N
     assert (video.fps, video.duration_s) == (header.fps, header.duration_s)
 
 
-def test_all_forms_of_source(tmp_path: Path) -> None:
+def test_all_forms_of_source_give_the_same_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a video #1.mp4")
     whole = read_video(path, SETTINGS)
     assert len(whole.frames) == 8  # four seconds at two frames each
@@ -124,8 +123,8 @@ def test_all_forms_of_source(tmp_path: Path) -> None:
         assert video_header(form, SETTINGS) == (64, 48, 4.0, 10.0, 40)
 
 
-def test_variable_rate_goes_by_the_clock(tmp_path: Path) -> None:
-    """Thirty frames in the first second, then one a second: frame numbers would give nothing but the first second."""
+def test_frames_are_chosen_by_time_at_a_variable_rate(tmp_path: Path) -> None:
+    """30 frames in the first second, then one per second: a choice by number would take frames of the first second only."""
     times = [33 * i for i in range(30)] + [1000 * i for i in range(1, 11)]
     path = write_video(tmp_path / "phone.mkv", times_ms=times)
     video = read_video(path, SETTINGS, MediaOptions(nframes=6))
@@ -135,7 +134,7 @@ def test_variable_rate_goes_by_the_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rotation", "mirrored"), [(90, False), (-90, False), (180, False), (0, True), (90, True)])
-def test_display_matrix(rotation: int, mirrored: bool, tmp_path: Path) -> None:
+def test_the_display_matrix_turns_frames_upright(rotation: int, mirrored: bool, tmp_path: Path) -> None:
     path = write_video(tmp_path / "phone.mp4", rotation=rotation, mirrored=mirrored)
     upright = np.rot90(np.arange(4).reshape(2, 2), rotation // 90)
     upright = upright[:, ::-1] if mirrored else upright
@@ -148,7 +147,7 @@ def test_display_matrix(rotation: int, mirrored: bool, tmp_path: Path) -> None:
     assert upright.flat[corners.argmax()] == 0  # where the bright corner of the stored image has gone
 
 
-def test_one_frame_is_shown_twice(tmp_path: Path) -> None:
+def test_a_video_of_one_frame_gives_it_twice(tmp_path: Path) -> None:
     video = read_video(write_video(tmp_path / "still.mp4", num_frames=1), SETTINGS)
     assert len(video.frames) == 2
     assert (video.frames[0] == video.frames[1]).all()
@@ -159,7 +158,7 @@ def test_one_frame_is_shown_twice(tmp_path: Path) -> None:
     ("start", "end", "first", "last", "count"),
     [(1.0, 3.0, 1.0, 3.0, 4), (None, 2.0, 0.0, 2.0, 4), (3.0, None, 3.0, 3.9, 4), (1.0, 99.0, 1.0, 3.9, 6)],
 )
-def test_start_and_end(
+def test_frames_are_between_start_and_end(
     start: float | None, end: float | None, first: float, last: float, count: int, tmp_path: Path
 ) -> None:
     path = write_video(tmp_path / "video.mp4", options={"g": "8"})
@@ -173,11 +172,13 @@ def test_start_and_end(
 @pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (1.0, 1.0), (4.0, None), (50.0, 60.0), (None, 0.0)])
 def test_an_empty_range_is_an_error(start: float | None, end: float | None, tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4")
-    with pytest.raises(MediaError, match=r"leave nothing of a video of 4\.00 seconds"):
+    with pytest.raises(MediaError, match=r"select nothing of a video of 4\.00 seconds"):
         read_video(path, SETTINGS, MediaOptions(video_start=start, video_end=end))
 
 
-def test_a_broken_off_video_keeps_its_announced_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_truncated_video_gives_the_number_of_frames_that_its_header_states(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=60, container_options={"movflags": "faststart"})
     whole = read_video(path, SETTINGS)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
@@ -191,7 +192,7 @@ def test_a_broken_off_video_keeps_its_announced_frames(tmp_path: Path, caplog: p
     assert broken.timestamps_s[-1] == broken.timestamps_s[-2] < whole.timestamps_s[-1]
 
 
-def test_a_damaged_packet_costs_its_own_frames_only(tmp_path: Path) -> None:
+def test_a_damaged_packet_affects_its_own_frames_only(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p")
     whole = read_video(path, SETTINGS, MediaOptions(nframes=40))
     content = bytearray(path.read_bytes())
@@ -203,7 +204,7 @@ def test_a_damaged_packet_costs_its_own_frames_only(tmp_path: Path) -> None:
     assert (broken.frames[20] == whole.frames[19]).all()
 
 
-def test_files_that_are_no_videos(tmp_path: Path) -> None:
+def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -243,7 +244,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
-def test_a_video_without_frames(tmp_path: Path) -> None:
+def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3)
     content = path.read_bytes()
     starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
@@ -252,7 +253,7 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
         read_video(blank, SETTINGS)
 
 
-def test_a_video_that_states_more_frames_than_can_be(tmp_path: Path) -> None:
+def test_a_header_with_an_impossible_number_of_frames_is_refused(tmp_path: Path) -> None:
     content = bytearray(
         write_video(tmp_path / "video.mov", codec="mjpeg", pix_fmt="yuvj420p", num_frames=3).read_bytes()
     )
@@ -262,7 +263,7 @@ def test_a_video_that_states_more_frames_than_can_be(tmp_path: Path) -> None:
             reader(bytes(content), SETTINGS)
 
 
-def test_ceilings(tmp_path: Path) -> None:
+def test_videos_over_a_ceiling_are_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4")
     with pytest.raises(MediaError, match="64x48 pixels, over the ceiling of 3000"):
         read_video(path, MediaSettings(max_decoded_pixels=3000))
@@ -272,7 +273,7 @@ def test_ceilings(tmp_path: Path) -> None:
         read_video(path, MediaSettings(), MediaOptions(resized_height=2800, resized_width=2800))
 
 
-def test_lists_of_frames() -> None:
+def test_a_list_of_frames_is_a_video() -> None:
     images = [make_image(index, 64, 48) for index in range(5)]
     buffer = io.BytesIO()
     Image.fromarray(images[1]).save(buffer, "PNG")
@@ -286,7 +287,7 @@ def test_lists_of_frames() -> None:
     assert video_header(mixed, SETTINGS) == (64, 48, 2.5, 2.0, 5)
 
 
-def test_lists_are_thinned_only_when_asked() -> None:
+def test_frames_of_a_list_are_left_out_on_request_only() -> None:
     images = [make_image(index, 56, 56) for index in range(20)]
     assert len(read_video(images, SETTINGS).frames) == 20
     assert read_video(images, SETTINGS, MediaOptions(fps=1.0)).timestamps_s[:3] == (0.0, 1.0, 2.0)
@@ -296,13 +297,13 @@ def test_lists_are_thinned_only_when_asked() -> None:
         read_video(images, SETTINGS, MediaOptions(video_start=1.0))
 
 
-def test_frames_of_other_sizes_go_to_the_first_ones() -> None:
+def test_frames_of_other_sizes_are_resized_to_the_first() -> None:
     video = read_video([make_image(0, 64, 48), make_image(1, 100, 30)], SETTINGS, MediaOptions())
     assert video.frames.shape[0] == 2
     assert video.original_size == (64, 48)
 
 
-def test_transparent_videos_go_over_white(tmp_path: Path) -> None:
+def test_transparent_videos_are_composed_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=5)
@@ -316,14 +317,14 @@ def test_transparent_videos_go_over_white(tmp_path: Path) -> None:
 def test_groups_without_a_chosen_frame_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=200, options={"g": "10"})
     fed: list[bool] = []
-    original = decoding._decoded
-    monkeypatch.setattr(decoding, "_decoded", lambda *given: fed.append(given[1] is not None) or original(*given))
+    original = OpenVideo.decode
+    monkeypatch.setattr(OpenVideo, "decode", lambda *given: fed.append(given[1] is not None) or original(*given))
     read_video(path, SETTINGS, MediaOptions(nframes=4))
     assert sum(fed) < 60
 
 
 def needs(keys: str, targets: str, early: str = "") -> str:
-    """Run the plan on a video drawn as text: K = key frame, x = target, e = target shown before its own key frame."""
+    """The packets that a video written as text needs: K = key frame, x = target, e = target shown before its key frame."""
     length = len(keys)
     times = np.arange(length) * 10
     for at, mark in enumerate(early.ljust(length)):
@@ -337,10 +338,10 @@ def needs(keys: str, targets: str, early: str = "") -> str:
         is_shown=np.ones(length, dtype=bool),
         is_timed=True,
     )
-    return "".join("1" if need else "0" for need in decoding._needed(survey, times[marked]))
+    return "".join("1" if need else "0" for need in survey.needed(times[marked]))
 
 
-def test_what_a_target_leans_on() -> None:
+def test_packets_are_needed_from_the_key_frame_to_the_last_target_of_a_group() -> None:
     assert needs("K...K...K...", ".....x......") == "000011000000"
     assert needs("K...K...K...", "x..........x") == "100000001111"
     assert needs("K...K...K...", ".....x......", "     e") == "111111000000"
@@ -364,8 +365,8 @@ def test_chosen_frames_are_the_nearest(gaps: list[float], count: int, begin: flo
     assert np.allclose(np.abs(seconds[chosen] - wanted), np.abs(seconds[:, None] - wanted).min(axis=0))
 
 
-def test_memory_goes_with_the_frames_kept(tmp_path: Path) -> None:
-    """A minute at 320x240 is 346 MB of pixels; reading eight frames of it must cost a fraction."""
+def test_memory_depends_on_the_chosen_frames(tmp_path: Path) -> None:
+    """A minute at 320x240 is 346 MB of pixels; reading eight frames must need a fraction of that memory."""
     path = write_video(tmp_path / "long.mp4", num_frames=1500, fps=25, size=(320, 240), options={"g": "250"})
     script = f"""
         import resource

@@ -1,4 +1,4 @@
-"""Positions against the golden vectors of the fact sheet, section 3.3, and against a slow walk through the text."""
+"""Positions against the golden vectors of the fact sheet, section 3.3, and against a loop over the tokens."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def row_of(pieces: list[Piece]) -> tuple[list[int], list[tuple[int, int, int]]]:
 
 
 def walked(pieces: list[Piece]) -> list[tuple[int, int, int]]:
-    """The paper's rule, token by token."""
+    """The rule of the paper, applied to one token after the other."""
     rows: list[tuple[int, int, int]] = []
     following = 0
     for piece in pieces:
@@ -49,7 +49,7 @@ def positions(pieces: list[Piece]) -> np.ndarray:
     return mrope_positions(*row_of(pieces), CONFIG)
 
 
-def test_golden_image() -> None:
+def test_an_image_has_the_golden_positions() -> None:
     result = positions([3, (1, 4, 6), 3])
     assert result.dtype == np.int64
     assert result.T[3:9].tolist() == [[3, 3, 3], [3, 3, 4], [3, 3, 5], [3, 4, 3], [3, 4, 4], [3, 4, 5]]
@@ -57,7 +57,7 @@ def test_golden_image() -> None:
     assert result.max() + 1 - result.shape[1] == -3
 
 
-def test_golden_video_goes_on_after_its_last_moment() -> None:
+def test_text_after_a_video_continues_after_its_last_time() -> None:
     result = positions([3, (5, 4, 4), 3])
     assert result.shape == (3, 26)
     assert sorted(set(result[0, 3:23].tolist())) == [3, 4, 5, 6, 7]
@@ -65,7 +65,7 @@ def test_golden_video_goes_on_after_its_last_moment() -> None:
     assert result.max() + 1 - 26 == -15
 
 
-def test_golden_interleaved() -> None:
+def test_interleaved_text_and_media_have_the_golden_positions() -> None:
     result = positions([4, (1, 16, 16), 2, (1, 8, 4), 2, (10, 8, 8), 5]).T
     assert len(result) == 245
     known = {4: [4, 4, 4], 67: [4, 11, 11], 68: [12] * 3, 70: [14] * 3, 77: [14, 17, 15], 78: [18] * 3, 80: [20] * 3}
@@ -80,7 +80,7 @@ grids = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)).map(l
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.one_of(st.integers(0, 5), grids), max_size=8))
-def test_equals_the_walk_and_never_goes_back(pieces: list[Piece]) -> None:
+def test_positions_equal_those_of_the_loop_and_never_decrease(pieces: list[Piece]) -> None:
     result = positions(pieces)
     assert [tuple(row) for row in result.T.tolist()] == walked(pieces)
     ids, some_grids = row_of(pieces)
@@ -90,7 +90,7 @@ def test_equals_the_walk_and_never_goes_back(pieces: list[Piece]) -> None:
         assert after.size == 0 or after.min() > result[:, begin:end].max()
 
 
-def test_text_alone_counts() -> None:
+def test_positions_of_text_count_its_tokens() -> None:
     assert positions([4]).tolist() == [[0, 1, 2, 3]] * 3
     assert positions([]).shape == (3, 0)
 
@@ -103,7 +103,7 @@ def test_one_dimensional_baseline_counts_tokens() -> None:
         mrope_positions(ids, [], config)
 
 
-def test_neighbouring_images_are_told_apart_by_their_grids() -> None:
+def test_adjacent_images_are_separated_by_their_grids() -> None:
     result = positions([(1, 4, 4), (1, 2, 2)])
     assert result.T.tolist()[-1] == [2, 2, 2]
 
@@ -113,7 +113,7 @@ def test_neighbouring_images_are_told_apart_by_their_grids() -> None:
     [
         ([1, IMAGE], [], "1 visual placeholders"),
         ([1, 2], [(1, 2, 2)], "0 visual placeholders"),
-        ([IMAGE, 5, IMAGE, IMAGE, IMAGE], [(1, 4, 4)], "do not stand together"),
+        ([IMAGE, 5, IMAGE, IMAGE, IMAGE], [(1, 4, 4)], "are interrupted by other tokens"),
         ([IMAGE] * 3, [(1, 4, 4)], "make 4"),
     ],
 )
@@ -122,7 +122,7 @@ def test_placeholders_and_grids_must_match(ids: list[int], grids: list[tuple[int
         mrope_positions(ids, grids, CONFIG)
 
 
-def test_patches_go_by_merge_blocks() -> None:
+def test_patches_are_ordered_by_merge_blocks() -> None:
     result = patch_positions([(1, 4, 6)], CONFIG.vision).tolist()
     assert result[:8] == [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]]
     assert result[12:16] == [[2, 0], [2, 1], [3, 0], [3, 1]]
@@ -141,6 +141,6 @@ def test_patch_positions_cover_every_frame_once(some_grids: list[tuple[int, int,
         assert sorted(map(tuple, result[begin:end].tolist())) == [(row, col) for row in range(h) for col in range(w)]
 
 
-def test_segments_of_frames() -> None:
+def test_every_frame_is_one_segment() -> None:
     assert patch_segments([(2, 4, 6), (1, 2, 2)]).tolist() == [0, 24, 48, 52]
     assert patch_segments([]).tolist() == [0]

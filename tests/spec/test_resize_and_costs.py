@@ -31,7 +31,7 @@ TOKEN = FACTOR**2
         (10, 1990, (28, 1988), 71),
     ],
 )
-def test_golden_sizes(height: int, width: int, expected: tuple[int, int], num_tokens: int) -> None:
+def test_sizes_equal_the_golden_values(height: int, width: int, expected: tuple[int, int], num_tokens: int) -> None:
     assert smart_resize(height, width) == expected
     assert math.prod(expected) // TOKEN == num_tokens
     plan = plan_media(height, width, config=Qwen2VLConfig.named("2b"))
@@ -41,7 +41,7 @@ def test_golden_sizes(height: int, width: int, expected: tuple[int, int], num_to
 
 
 @pytest.mark.parametrize(("height", "width", "expected"), [(1080, 1920, (728, 1316)), (4000, 6000, (812, 1204))])
-def test_golden_sizes_under_1280_tokens(height: int, width: int, expected: tuple[int, int]) -> None:
+def test_sizes_below_1280_tokens_equal_the_golden_values(height: int, width: int, expected: tuple[int, int]) -> None:
     assert smart_resize(height, width, max_pixels=1280 * TOKEN) == expected
 
 
@@ -52,7 +52,7 @@ def test_golden_sizes_under_1280_tokens(height: int, width: int, expected: tuple
     low=st.integers(1, 400),
     span=st.integers(3, 2000),
 )
-def test_any_size_is_whole_tokens_within_the_limits(height: int, width: int, low: int, span: int) -> None:
+def test_every_size_has_whole_tokens_and_is_within_the_limits(height: int, width: int, low: int, span: int) -> None:
     assume(max(height, width) <= 200 * min(height, width))
     high = low + span
     tall, wide = smart_resize(height, width, min_pixels=low * TOKEN, max_pixels=high * TOKEN)
@@ -70,14 +70,14 @@ def test_resizing_twice_changes_nothing(height: int, width: int) -> None:
     assert smart_resize(*once) == once
 
 
-def test_extreme_ratio_is_refused() -> None:
+def test_an_extreme_ratio_of_sides_is_refused() -> None:
     smart_resize(10, 2000)
     for height, width in ((10, 2001), (2001, 10), (0, 5), (5, 0)):
         with pytest.raises(MediaError, match="ratio over 200"):
             smart_resize(height, width)
 
 
-def test_item_limits_override_settings_and_pull_the_other_along() -> None:
+def test_a_limit_of_one_image_replaces_the_setting_and_moves_the_other_limit() -> None:
     assert image_size(1080, 1920, PUBLISHED, MediaOptions(max_pixels=1280 * TOKEN)) == (728, 1316)
     assert image_size(56, 56, PUBLISHED, MediaOptions(max_pixels=TOKEN)) == (28, 28)
     small = MediaSettings(min_pixels=TOKEN, max_pixels=4 * TOKEN)
@@ -98,32 +98,34 @@ def test_item_limits_override_settings_and_pull_the_other_along() -> None:
         (60, 30.0, {}, 4),
         (30, 30.0, {}, 4),  # the minimum
         (3, 30.0, {}, 2),  # a video of three frames gives one pair
-        (1, 30.0, {}, 2),  # a still is shown twice
+        (1, 30.0, {}, 2),  # a single frame is used twice
         (2, 0.1, {}, 2),
         (36000, 30.0, {}, 768),  # the maximum
         (36000, 30.0, {"max_frames": 101}, 100),
         (300, 30.0, {"min_frames": 31}, 32),
-        (300, 30.0, {"fps": 1.1}, 10),  # 11 goes down to the even number
+        (300, 30.0, {"fps": 1.1}, 10),  # 11 is rounded down to an even number
         (300, 30.0, {"fps": 1000.0}, 300),
         (300, 30.0, {"nframes": 5}, 4),
         (300, 30.0, {"nframes": 7}, 8),
         (10, 30.0, {"nframes": 16}, 16),
     ],
 )
-def test_number_of_frames(total: int, fps: float, options: dict[str, float], expected: int) -> None:
+def test_the_number_of_frames_follows_the_published_rule(
+    total: int, fps: float, options: dict[str, float], expected: int
+) -> None:
     assert choose_num_frames(total, fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=200)
 @given(total=st.integers(1, 10**6), fps=st.floats(0.01, 1000), wanted=st.floats(0.01, 1000))
-def test_number_of_frames_is_even_and_bounded(total: int, fps: float, wanted: float) -> None:
+def test_the_number_of_frames_is_even_and_within_the_limits(total: int, fps: float, wanted: float) -> None:
     count = choose_num_frames(total, fps, PUBLISHED, MediaOptions(fps=wanted))
     assert count % 2 == 0
     assert 2 <= count <= max(2, min(total, PUBLISHED.max_frames))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"nframes": 1}, "nframes 1"), ({"fps": 0.0}, r"fps 0\.0")])
-def test_impossible_frame_wishes_are_refused(options: dict[str, float], message: str) -> None:
+def test_impossible_numbers_of_frames_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(MediaError, match=message):
         choose_num_frames(100, 10.0, PUBLISHED, MediaOptions(**options))  # type: ignore[arg-type]
 
@@ -132,7 +134,7 @@ def test_impossible_frame_wishes_are_refused(options: dict[str, float], message:
     ("num_frames", "tokens_per_pair"),
     [(4, 768), (32, 768), (64, 768), (128, 384), (256, 192), (366, 134), (768, 134)],
 )
-def test_frame_budget_of_the_published_table(num_frames: int, tokens_per_pair: int) -> None:
+def test_tokens_per_pair_of_frames_follow_the_published_table(num_frames: int, tokens_per_pair: int) -> None:
     uncapped = MediaSettings(video_max_tokens=10**6)
     height, width = frame_size(2160, 3840, num_frames, uncapped)
     assert tokens_per_pair * 0.88 <= height * width / TOKEN <= tokens_per_pair + 1
@@ -145,20 +147,20 @@ def test_frame_budget_of_the_published_table(num_frames: int, tokens_per_pair: i
     num_frames=st.integers(1, 768),
     cap=st.sampled_from([400, 2048, 16384]),
 )
-def test_a_video_never_bursts_the_cap(height: int, width: int, num_frames: int, cap: int) -> None:
+def test_a_video_never_exceeds_the_cap(height: int, width: int, num_frames: int, cap: int) -> None:
     tall, wide = frame_size(height, width, num_frames, MediaSettings(video_max_tokens=cap))
     assert tall % FACTOR == wide % FACTOR == 0
     assert min(tall, wide) >= FACTOR
     assert math.ceil(num_frames / 2) * tall * wide // TOKEN <= cap
 
 
-def test_long_videos_give_up_the_minimum_per_frame() -> None:
+def test_frames_of_long_videos_are_below_the_minimum_per_frame() -> None:
     height, width = frame_size(720, 1280, 768, PUBLISHED)
     assert height * width < PUBLISHED.video_min_pixels
     assert 384 * height * width // TOKEN <= 16384
 
 
-def test_frame_wishes() -> None:
+def test_options_decide_the_size_of_frames() -> None:
     assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(resized_height=280, resized_width=500)) == (280, 504)
     assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(max_pixels=4 * TOKEN)) == (28, 56)
     assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(max_pixels=0)) == (28, 28)
@@ -195,7 +197,7 @@ def test_settings_of_a_directory_without_files_are_the_published_ones(tmp_path) 
     assert MediaSettings.load(tmp_path) == PUBLISHED
 
 
-def test_settings_survive_writing_and_reading(tmp_path) -> None:
+def test_settings_are_equal_after_saving_and_loading(tmp_path) -> None:
     ours = MediaSettings(
         min_pixels=784,
         max_pixels=7840,
@@ -209,7 +211,7 @@ def test_settings_survive_writing_and_reading(tmp_path) -> None:
     assert MediaSettings.load(tmp_path) == ours
 
 
-def test_newer_files_name_the_limits_otherwise(tmp_path) -> None:
+def test_limits_are_read_under_the_names_of_newer_files(tmp_path) -> None:
     size = {"shortest_edge": 3136, "longest_edge": 1003520}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": size}))
     assert MediaSettings.load(tmp_path).max_pixels == 1003520
@@ -230,7 +232,9 @@ def test_contradicting_limits_are_refused() -> None:
         ("72b", 699_356_672, 73_405_560_320, 327_680),
     ],
 )
-def test_published_sizes(name: str, tower_and_merger: int, total: int, kv_bytes: int) -> None:
+def test_parameters_and_cache_bytes_equal_the_published_sizes(
+    name: str, tower_and_merger: int, total: int, kv_bytes: int
+) -> None:
     config = Qwen2VLConfig.named(name)
     parts = num_parameters(config)
     assert parts["tower"] == 631_183_360
@@ -239,7 +243,7 @@ def test_published_sizes(name: str, tower_and_merger: int, total: int, kv_bytes:
     assert kv_bytes_per_token(config) == kv_bytes
 
 
-def test_costs_follow_from_the_plan() -> None:
+def test_costs_follow_from_the_grid() -> None:
     config = Qwen2VLConfig.named("2b")
     image = plan_media(224, 224, config=config)
     video = plan_media(
@@ -247,14 +251,16 @@ def test_costs_follow_from_the_plan() -> None:
     )
     assert video.grid == (10, 16, 16)
     assert video.num_tokens == 10 * image.num_tokens
-    assert video.tower_flops == pytest.approx(10 * image.tower_flops, rel=1e-9)  # frames do not see each other
+    assert video.tower_flops == pytest.approx(10 * image.tower_flops, rel=1e-9)  # no attention between frames
     assert image.pixel_bytes == 256 * 1176
     assert image.kv_bytes == 64 * 28_672
-    # A forward pass costs two FLOPs for every weight that a patch meets; the merger's weights meet one in four.
+    # A forward pass costs two FLOPs for every weight that is applied to a patch; those of the merger are applied to one patch in four.
     linear = 2 * 256 * 631_183_360 + 2 * 64 * 34_087_936
     attention = 32 * 4 * 256 * 256 * 1280
     assert image.tower_flops == pytest.approx(linear + attention, rel=1e-3)
-    assert decoder_flops(config, 66) == pytest.approx(2 * 66 * 1_543_714_304, rel=0.16)  # less the embedding's rows
+    assert decoder_flops(config, 66) == pytest.approx(
+        2 * 66 * 1_543_714_304, rel=0.16
+    )  # without the rows of the embedding
 
 
 def test_settings_are_read_where_newer_transformers_saves_them(tmp_path):
