@@ -11,9 +11,8 @@ from drawn_world.glyphs.glyph_tasks import NAMING
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes.shape_scenes import name_truths
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings
+from drawn_world.wording import ask
 
-QUESTIONS = read_wordings("knowledge")
 # fmt: off
 CLASSES: dict[str, tuple[str, ...]] = {
     "animal": (
@@ -60,7 +59,7 @@ KNOWN = {
 
 def glyph_know(rng: Random, split: str, ease: float) -> Item:
     """One thing, and one question whose answer cannot be seen. Ease 1: it fills an image of four visual tokens."""
-    form, ground = rng.choice(tuple(QUESTIONS)), pick_ground(rng, split, ease)
+    form, ground = rng.choice(tuple(KNOWN)), pick_ground(rng, split, ease)
     known = [name for name in names_at(ease) if name in KNOWN[form]]
     clear = [name for name in known if all(stands_out(name, colour) for colour in ground.colours)]
     # Every answer equally often: most animals have four legs.
@@ -75,7 +74,7 @@ def glyph_know(rng: Random, split: str, ease: float) -> Item:
         answers = ("yes" if yes else "no",)
     elif form == "kind":
         answers = name_truths(kind)
-    question = phrase(rng, QUESTIONS[form], ease, split, kind=name_truths(kind)[0] if kind else "")
+    question = ask(rng, form, ease, split, kind=name_truths(kind)[0] if kind else "")
     truth = text_truth(*answers, scene=scene.facts())
     return image_item("glyph_know", [render(rng, scene)], question, answers[0], truth)
 

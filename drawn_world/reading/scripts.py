@@ -18,11 +18,10 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from drawn_world.words import split_of
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("reading")
 LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
 """Letters that look like Latin ones: a word of these alone would not show its alphabet."""
@@ -121,13 +120,12 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
         x, y = random_start(rng, wide, mask.width), random_start(rng, tall, mask.height)
         boxes.append(list(sheet.put(mask, (x, row * tall + y))))
     image, made = sheet.finish(rng, size)
-    question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
+    question = ask(rng, "read_script", ease, split, script=script)
     return image, question, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
 
 
-WORDS = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"], *texts_of(QUESTIONS))
 """Names in questions, and the letters, each of which takes two bytes."""
 TASKS = (
-    Task("read_script", read_script, "ocr", exams=("exam",), words=WORDS),
-    Task("script_lines", script_lines, "ocr", lesson=True, words=WORDS),
+    Task("read_script", read_script, "ocr", exams=("exam",)),
+    Task("script_lines", script_lines, "ocr", lesson=True),
 )

@@ -11,15 +11,17 @@ from drawn_world import palette
 from drawn_world.item import Item, image_item, talk, text_truth
 from drawn_world.task import Task
 from drawn_world.text.questions import FACTS
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from drawn_world.words import pick_word
 
 Made = tuple[dict[str, str], str, dict[str, Any]]
 """Parts that are filled into a wording, the answer, and the description."""
 
+FORMS = (
+    "copy", "spell", "swap", "last", "first", "upper", "repeat", "plus", "minus", "larger", "smaller", "next", "before", "fact",
+)  # fmt: skip
+"""What an instruction may ask for. The order decides what a random choice picks."""
 TIMES = {2: "two", 3: "three", 4: "four"}
-QUESTIONS = read_wordings("instructions")
-WORDS = (*TIMES.values(), *texts_of(QUESTIONS))
 
 
 def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
@@ -32,7 +34,7 @@ def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, 
         parts, answer, scene = _about_colour(rng)
     else:
         parts, answer, scene = _about_numbers(rng, ease, form)
-    return phrase(rng, QUESTIONS[form], ease, split, **parts), answer, scene | {"form": form}
+    return ask(rng, f"instruct_{form}", ease, split, **parts), answer, scene | {"form": form}
 
 
 def _word(rng: Random, split: str, ease: float) -> str:
@@ -90,19 +92,19 @@ def _about_numbers(rng: Random, ease: float, form: str) -> Made:
 
 def instruct(rng: Random, split: str, ease: float) -> Item:
     """One instruction of any form."""
-    question, answer, scene = _instruction(rng, split, ease, rng.choice(list(QUESTIONS)))
+    question, answer, scene = _instruction(rng, split, ease, rng.choice(FORMS))
     read = [] if scene["form"] == "fact" else scene.get("words", [])
     return image_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
 
 
 def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Five instructions of different forms, one after the other."""
-    made = [_instruction(rng, split, ease, form) for form in rng.sample(list(QUESTIONS), 5)]
+    made = [_instruction(rng, split, ease, form) for form in rng.sample(FORMS, 5)]
     turns = [(question, answer) for question, answer, _ in made]
     return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in made]})
 
 
 TASKS = (
-    Task("instruct", instruct, "text", exams=("exam",), words=WORDS),
-    Task("instruct_dialogue", instruct_dialogue, "text", lesson=True, words=WORDS),
+    Task("instruct", instruct, "text", exams=("exam",)),
+    Task("instruct_dialogue", instruct_dialogue, "text", lesson=True),
 )
