@@ -17,8 +17,6 @@ from drawn_world.wording import ask
 
 Question = tuple[str, str, dict[str, Any]]  # wording, answer, truth without its scene
 
-MIN_TURNS = 4
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartQuestions:
@@ -157,7 +155,7 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
         trend = rng.choice(TRENDS) if rng.random() >= ease and rng.random() < 0.5 else None
         drawn = render(rng, split, ease, make_chart(rng, split, ease, trend=trend))
         turns = ChartQuestions(rng=rng, chart=drawn.chart, split=split, ease=ease).several()
-        if len(turns) >= MIN_TURNS:
+        if len(turns) >= 4:
             break
     item = dialogue_item("chart_dialogue", drawn.image, [turn[:2] for turn in turns])
     return replace(item, truth=drawn.chart.complete(item.truth, drawn.described()))

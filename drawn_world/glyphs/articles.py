@@ -15,8 +15,6 @@ from drawn_world.shapes.shape_scenes import article
 from drawn_world.task import Task
 from drawn_world.wording import ask
 
-NUMBERS = ("no", "one", "two", "three")
-
 
 def glyph_article(rng: Random, split: str, ease: float) -> Item:
     """Two to four images of one to three things of a kind; the last sentence gives the number of things in all."""
@@ -28,7 +26,7 @@ def glyph_article(rng: Random, split: str, ease: float) -> Item:
         if number == 1:
             sentence = ask(rng, "one", ease, split, thing=article(name))
         else:
-            parts = {"number": NUMBERS[number], "things": plural(name)}
+            parts = {"number": {2: "two", 3: "three"}[number], "things": plural(name)}
             sentence = ask(rng, "several", ease, split, **parts)
         content += [{"type": "image", "image": render(rng, scene)}, {"type": "text", "text": f"{sentence}\n"}]
     total = str(sum(len(scene.glyphs) for scene in scenes))

@@ -27,7 +27,6 @@ from drawn_world.task import Task
 from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
-CORNERS = ("upper left", "upper right", "lower left", "lower right")
 ALL_THINGS = ("things", "objects")
 
 NAMING = Form(cells=(1, 1), cell=2 * FACTOR, tokens=(3, 5), sides=(20, 84))
@@ -68,7 +67,8 @@ class Quiz:
 
     def corners(self) -> list[Turn]:
         """Up to three questions about what is in a corner."""
-        found = [(corner, glyph) for corner in CORNERS if (glyph := self.scene.in_corner(corner))]
+        corners = ("upper left", "upper right", "lower left", "lower right")
+        found = [(corner, glyph) for corner in corners if (glyph := self.scene.in_corner(corner))]
         picked = self.rng.sample(found, min(3, len(found)))
         return [(self.ask("glyph_corner", corner=corner), glyph.name) for corner, glyph in picked]
 

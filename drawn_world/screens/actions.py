@@ -22,9 +22,6 @@ from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, Call, Parameter, Reply, render_reply
 from qwen2vl.processing.grounding import to_thousandths
 
-Instruction = tuple[str, str, dict[str, Any]]
-"""Wording, answer and truth."""
-
 POINT = Parameter(name="point", description="(x, y) in thousandths")
 TEXT = Parameter(name="text", description="what to write")
 ACTIONS = (
@@ -54,7 +51,9 @@ def action_dialogue(rng: Random, split: str, ease: float) -> Item:
     return replace(item, truth=kept[-1][2] | {"scene": drawn.described()})
 
 
-def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Instruction:
+def instruct(
+    rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0
+) -> tuple[str, str, dict[str, Any]]:
     """An instruction for a control of the window, the answer that does it, and the truth."""
     if control.kind == "checkbox":
         return _switch(rng, split, drawn, control, ease, rng.choice(("yes", "no")))
@@ -67,8 +66,10 @@ def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: flo
     return ask(rng, wording, ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
 
 
-def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str) -> Instruction:
-    """An instruction that asks for a state of a checkbox."""
+def _switch(
+    rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str
+) -> tuple[str, str, dict[str, Any]]:
+    """An instruction that asks for a state of a checkbox, the answer, and the truth."""
     instruction = ask(rng, "turn_on" if state == "yes" else "turn_off", ease, split, label=control.label)
     return instruction, *(_act(drawn, "Done") if control.state == state else _act(drawn, "Tap", control.box_px))
 

@@ -30,8 +30,6 @@ from drawn_world.task import Task
 from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
-Name = tuple[str, str]  # colour, kind
-
 MIDDLE = (3 * FACTOR, 3 * FACTOR)
 ORDINALS = ("first", "second", "third")
 BY_EASE = (
@@ -53,8 +51,8 @@ def _item(rng: Random, task: str, scenes: Sequence[Scene], question: str, *answe
     return image_item(task, _images(rng, scenes), question, answers[0], truth)
 
 
-def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease: float) -> Scene:
-    """Shapes that do not touch; with probability `ease` each fills its own visual token."""
+def _arranged(rng: Random, size: Size, names: Sequence[tuple[str, str]], ground: Rgb, ease: float) -> Scene:
+    """Shapes of these colours and kinds that do not touch; with probability `ease` each fills its own visual token."""
     if rng.random() >= ease:
         return scatter(rng, size, list(names), 16, 34 if len(names) < 4 else 28, ground)
     return fill_cells(rng, size, names, ground)
@@ -117,7 +115,7 @@ def _alike(rng: Random, value: str, pool: Sequence[str], alike: bool) -> str:
     return value if alike else rng.choice([each for each in pool if each != value])
 
 
-def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
+def _one_shape(rng: Random, name: tuple[str, str], ground: Rgb, ease: float) -> Scene:
     """One shape anywhere; with probability `ease` in the first visual token of the smallest image."""
     small = (2 * FACTOR, 2 * FACTOR)
     if rng.random() < ease:
@@ -201,7 +199,7 @@ def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Tur
 def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Four to six questions about two images of one to three shapes, some of which are in both."""
     ground, scenes = palette.background(rng, ease), []
-    earlier: list[Name] = []
+    earlier: list[tuple[str, str]] = []
     for _ in range(2):
         count = rng.randint(1, 3)
         colours, kinds = rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count)

@@ -14,9 +14,6 @@ from drawn_world.text.questions import FACTS
 from drawn_world.wording import ask
 from drawn_world.words import pick_word
 
-Made = tuple[dict[str, str], str, dict[str, Any]]
-"""Parts that are filled into a wording, the answer, and the description."""
-
 FORMS = (
     "copy", "spell", "swap", "last", "first", "upper", "repeat", "plus", "minus", "larger", "smaller", "next", "before", "fact",
 )  # fmt: skip
@@ -25,7 +22,10 @@ TIMES = {2: "two", 3: "three", 4: "four"}
 
 
 def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
-    """Text, answer and description: the form, and the words and numbers that the instruction names."""
+    """Text, answer and description: the form, and the words and numbers that the instruction names.
+
+    The functions for the forms give the parts that are filled into a wording, the answer and the description.
+    """
     if form in ("copy", "spell", "upper", "repeat"):
         parts, answer, scene = _about_one_word(rng, split, ease, form)
     elif form in ("swap", "first", "last"):
@@ -46,14 +46,14 @@ def _word(rng: Random, split: str, ease: float) -> str:
             return word
 
 
-def _about_one_word(rng: Random, split: str, ease: float, form: str) -> Made:
+def _about_one_word(rng: Random, split: str, ease: float, form: str) -> tuple[dict[str, str], str, dict[str, Any]]:
     word, times = _word(rng, split, ease), rng.choice((2, 3)) if rng.random() < ease else rng.choice(list(TIMES))
     answer = {"copy": word, "spell": " ".join(word), "upper": word.upper(), "repeat": " ".join([word] * times)}[form]
     scene = {"words": [word]} | ({"numbers": [times]} if form == "repeat" else {})
     return {"word": word, "times": TIMES[times]}, answer, scene
 
 
-def _about_words(rng: Random, split: str, ease: float, form: str) -> Made:
+def _about_words(rng: Random, split: str, ease: float, form: str) -> tuple[dict[str, str], str, dict[str, Any]]:
     count = 2 if form == "swap" else 3 if rng.random() < ease else rng.randint(3, 5)
     words: list[str] = []
     while len(words) < count:
@@ -63,14 +63,14 @@ def _about_words(rng: Random, split: str, ease: float, form: str) -> Made:
     return {"words": " ".join(words), "listed": ", ".join(words)}, answer, {"words": words}
 
 
-def _about_colour(rng: Random) -> Made:
+def _about_colour(rng: Random) -> tuple[dict[str, str], str, dict[str, Any]]:
     """Whether a thing has a colour, yes as often as no."""
     thing, yes = rng.choice(list(FACTS)), rng.random() < 0.5
     colour = FACTS[thing] if yes else rng.choice([each for each in palette.COLOURS if each != FACTS[thing]])
     return {"thing": thing, "colour": colour}, "yes" if yes else "no", {"words": [thing, colour]}
 
 
-def _about_numbers(rng: Random, ease: float, form: str) -> Made:
+def _about_numbers(rng: Random, ease: float, form: str) -> tuple[dict[str, str], str, dict[str, Any]]:
     if form in ("plus", "minus"):
         total = rng.randint(0, 10 if rng.random() < ease else 20)
         part = rng.randint(0, total)

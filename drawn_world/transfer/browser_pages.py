@@ -155,8 +155,8 @@ class TransferPage(TransferTile):
             number = rng.randrange(len(self.lines))
             key, (named, value) = str(number), self.lines[number]
             if self.receipt:
-                asked_for = "receipt_total" if named == "Total" else "receipt_price"
-                question = ask(rng, asked_for, 0.0, SPLIT, name=named)
+                question_name = "receipt_total" if named == "Total" else "receipt_price"
+                question = ask(rng, question_name, 0.0, SPLIT, name=named)
             else:
                 question = ask(rng, "form", 0.0, SPLIT, key=rng.choice((named, named.lower())))
         scene = self.described() | {"heading": self.heading, "lines": [list(line) for line in self.lines]}

@@ -1,8 +1,9 @@
 """The wordings of all questions, the labels and the words for tokenizers, read once from the files beside this one.
 
-A file has up to four parts:
+A file has some of these parts:
     [questions]   name of a question to its wordings, plain ASCII and short; names in braces are filled in
     [labels]      name of a list to texts that are drawn or filled in
+    [answers.Q]   of knowledge.toml: answer to the names of the things for which it answers question Q
     words         further words of answers, in one string
     vocabulary    "first" or "added": which words of a tokenizer the file belongs to (see `texts_of_vocabulary`)
 Names are unique over all files. The order of wordings and labels decides what a random choice picks: a new one changes

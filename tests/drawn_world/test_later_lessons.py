@@ -84,27 +84,28 @@ def colours_in(pixels: np.ndarray) -> set[str]:
 @needs_glyphs
 @every_split
 def test_answers_about_things_follow_from_the_tables(split) -> None:
-    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN.values())
+    assert all(set(names) <= set(emoji.NAMES) for each in knowledge.ANSWERS.values() for names in each.values())
+    legs, flies = knowledge.ANSWERS["legs"], knowledge.ANSWERS["flies"]
     answers = Counter()
     for item in items(knowledge, split, 300):
         ((question, answer),) = turns_of(item)
         form, parts = asked(FILES["knowledge"]["questions"], question)
         (glyph,) = item.truth["scene"]["glyphs"]
-        kinds = [kind for kind, names in knowledge.CLASSES.items() if glyph["name"] in names]
+        kinds = [kind for kind, names in knowledge.ANSWERS["kind"].items() if glyph["name"] in names]
         if form == "kind":
             assert [answer.split()[1]] == kinds
         elif form == "is_a":
             assert answer == ("yes" if parts["kind"].split()[1] in kinds else "no")
         elif form == "legs":
-            assert glyph["name"] in knowledge.LEGS[int(answer)]
+            assert glyph["name"] in legs[answer]
         else:
-            assert answer == ("yes" if glyph["name"] in knowledge.FLY else "no")
-            assert (glyph["name"] in knowledge.FLY) != (glyph["name"] in knowledge.STAY_DOWN)
+            assert answer == ("yes" if glyph["name"] in flies["yes"] else "no")
+            assert (glyph["name"] in flies["yes"]) != (glyph["name"] in flies["no"])
         answers[form, answer] += 1
     for form in ("is_a", "flies"):
         yes, no = (answers[form, answer] for answer in ("yes", "no"))
         assert 0.5 < yes / no < 2
-    assert len([answer for form, answer in answers if form == "legs"]) == len(knowledge.LEGS)
+    assert len([answer for form, answer in answers if form == "legs"]) == len(legs)
 
 
 @needs_glyphs
