@@ -7,7 +7,7 @@ from random import Random
 from drawn_world import palette
 from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, pages, receipts, tables
-from drawn_world.glyphs import articles, glyph_tasks, knowledge
+from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
 from drawn_world.item import Item
 from drawn_world.reading import paragraphs, placed_words, scripts, textures, word_tasks
 from drawn_world.screens import actions, window_lessons, windows
@@ -15,7 +15,7 @@ from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scen
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions
 from drawn_world.videos import motion, video_lessons, video_tasks
-from drawn_world.wording import QUESTIONS, texts_of
+from drawn_world.wording import texts_of_vocabulary
 from qwen2vl.common.errors import Qwen2VLError
 
 SPLITS = ("train", "val", "test")
@@ -80,10 +80,7 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
 def corpus_words() -> list[str]:
     """All words, sorted, that questions and answers of the first tasks can contain, except words to be read."""
     texts = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
-    texts += [*pages.KEYS, *(key.lower() for key in pages.KEYS), *texts_of(windows.LABELS), *texts_of(QUESTIONS)]
-    texts += [*questions.FACTS, *questions.FACTS.values(), *(word for pair in questions.OPPOSITES for word in pair)]
-    texts += [questions.IDENTITY, questions.GREETING, "You are a helpful assistant."]
-    texts += ["first second yes no same different shape shapes object objects a an the"]
+    texts += [questions.IDENTITY, *questions.FACTS, *questions.FACTS.values(), *texts_of_vocabulary("first")]
     return sorted(_words_of(texts, r"[A-Za-z]+"))
 
 
@@ -94,7 +91,7 @@ def added_words() -> list[str]:
     on the ids. Plurals in "s" are left out, because a token "s" follows the singular; so are words with a capital letter,
     which begin a sentence and are written in single letters.
     """
-    words = _words_of((text for task in ALL_TASKS.values() for text in task.words), r"\b[a-z]+\b")
+    words = _words_of([*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *texts_of_vocabulary("added")], r"\b[a-z]+\b")
     return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))
 
 

@@ -25,8 +25,6 @@ class Task:
     """Whether fonts or the word list must be installed to draw it."""
     exams: tuple[str, ...] = ()
     """Names of the exams that ask it: "nano", "exam"."""
-    words: tuple[str, ...] = ()
-    """Texts whose words a tokenizer should know, besides those of `registry.corpus_words`."""
 
 
 def without_split(make: Callable[[Random, float], Item]) -> Maker:

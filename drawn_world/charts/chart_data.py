@@ -11,18 +11,14 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from drawn_world.wording import read_wordings, texts_of
+from drawn_world.wording import FILES, LABELS
 from drawn_world.words import pick_word
 
 LETTERS = tuple("ABCDEFGH")
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-FRUITS = ("pear", "plum", "fig", "lime", "mango", "peach", "melon", "date", "olive", "nut")
-GOODS = ("corn", "bean", "milk", "bread", "beet", "onion", "carrot")  # no words to read of a held-out split
 COLOUR_NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "pink")  # all visible on every ground
 UNIT = {10: 1, 20: 1, 50: 5, 100: 5}
 """End of the axis to the number of which values that are not written are multiples."""
-SPOKEN = frozenset(re.findall("[a-z]+", " ".join(texts_of(read_wordings("charts"))).lower()))
+SPOKEN = frozenset(re.findall("[a-z]+", " ".join(map(" ".join, FILES["charts"]["questions"].values())).lower()))
 """Words of questions about charts: as labels they would make the questions hard to understand."""
 TRENDS = ("rises", "falls", "rises, then falls", "falls, then rises")
 
@@ -50,7 +46,8 @@ class Chart:
     @property
     def words_to_read(self) -> list[str]:
         """The labels that come from the word list."""
-        return [label for label in self.labels if label.islower() and label not in (*FRUITS, *GOODS, *COLOUR_NAMES)]
+        known = {*LABELS["fruit"], *LABELS["grocery"], *COLOUR_NAMES}
+        return [label for label in self.labels if label.islower() and label not in known]
 
     def described(self) -> dict[str, Any]:
         """Description for JSON."""
@@ -112,10 +109,10 @@ def pick_labels(rng: Random, split: str, ease: float, count: int) -> tuple[str, 
         return tuple(words)
     if roll < 0.55:
         years = tuple(str(year) for year in range(2012, 2028))
-        group = rng.choice((LETTERS, DAYS, MONTHS, years))
+        group = rng.choice((LETTERS, LABELS["day"], LABELS["month"], years))
         start = rng.randint(0, len(group) - count)
-        return group[start : start + count]
-    return tuple(rng.sample(rng.choice((LETTERS, FRUITS, GOODS, COLOUR_NAMES)), count))
+        return tuple(group[start : start + count])
+    return tuple(rng.sample(rng.choice((LETTERS, LABELS["fruit"], LABELS["grocery"], COLOUR_NAMES)), count))
 
 
 def _values(rng: Random, ease: float, count: int, top: int, written: bool) -> tuple[int, ...]:

@@ -8,27 +8,14 @@ from random import Random
 from typing import Any
 
 from drawn_world import palette
-from drawn_world.charts.chart_data import (
-    COLOUR_NAMES,
-    DAYS,
-    FRUITS,
-    GOODS,
-    MONTHS,
-    TRENDS,
-    Chart,
-    make_chart,
-)
+from drawn_world.charts.chart_data import TRENDS, Chart, make_chart
 from drawn_world.charts.chart_drawing import DrawnChart, draw_chart, fitted
 from drawn_world.charts.chart_looks import pick_look
 from drawn_world.item import MAX_TURNS, Item, dialogue_item, image_item, text_truth
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 
 Question = tuple[str, str, dict[str, Any]]  # wording, answer, truth without its scene
-
-QUESTIONS = read_wordings("charts")
-WORDS = (*DAYS, *MONTHS, *FRUITS, *GOODS, *COLOUR_NAMES, "rises", "falls", "then", "percent", *texts_of(QUESTIONS))
-MIN_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +29,7 @@ class ChartQuestions:
 
     def phrase(self, wording: str, /, **parts: str) -> str:
         """One wording of a question."""
-        return phrase(self.rng, QUESTIONS[wording], self.ease, self.split, **parts)
+        return ask(self.rng, wording, self.ease, self.split, **parts)
 
     def value(self, index: int) -> Question:
         """The value of a category, in percent for a pie; an answer is right within 5 %."""
@@ -149,7 +136,7 @@ def chart_table(rng: Random, split: str, ease: float) -> Item:
     drawn = render(rng, split, ease, make_chart(rng, split, ease))
     pairs = zip(drawn.chart.labels, drawn.chart.values, strict=True)
     answer = "\n".join(f"{label}: {value}" for label, value in pairs)
-    wording = phrase(rng, QUESTIONS["chart_table"], ease, split)
+    wording = ask(rng, "chart_table", ease, split)
     return _item("chart_table", drawn, (wording, answer, text_truth(answer)))
 
 
@@ -158,7 +145,7 @@ def bar_levels(rng: Random, split: str, ease: float) -> Item:
     chart = make_chart(rng, split, ease, "bar", written=False)
     drawn = render(rng, split, ease, replace(chart, labels=("",) * len(chart.labels)))
     answer = " ".join(map(str, drawn.chart.values))
-    wording = phrase(rng, QUESTIONS["bar_levels"], ease, split)
+    wording = ask(rng, "bar_levels", ease, split)
     return _item("bar_levels", drawn, (wording, answer, text_truth(answer)))
 
 
@@ -168,17 +155,17 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
         trend = rng.choice(TRENDS) if rng.random() >= ease and rng.random() < 0.5 else None
         drawn = render(rng, split, ease, make_chart(rng, split, ease, trend=trend))
         turns = ChartQuestions(rng=rng, chart=drawn.chart, split=split, ease=ease).several()
-        if len(turns) >= MIN_TURNS:
+        if len(turns) >= 4:
             break
     item = dialogue_item("chart_dialogue", drawn.image, [turn[:2] for turn in turns])
     return replace(item, truth=drawn.chart.complete(item.truth, drawn.described()))
 
 
 TASKS = (
-    Task("chart_value", chart_value, "vqa", exams=("exam",), words=WORDS),
-    Task("chart_compare", chart_compare, "vqa", exams=("exam",), words=WORDS),
-    Task("chart_trend", chart_trend, "vqa", exams=("exam",), words=WORDS),
-    Task("chart_table", chart_table, "vqa", lesson=True, words=WORDS),
-    Task("chart_dialogue", chart_dialogue, "vqa", lesson=True, words=WORDS),
-    Task("bar_levels", bar_levels, "vqa", lesson=True, words=WORDS),
+    Task("chart_value", chart_value, "vqa", exams=("exam",)),
+    Task("chart_compare", chart_compare, "vqa", exams=("exam",)),
+    Task("chart_trend", chart_trend, "vqa", exams=("exam",)),
+    Task("chart_table", chart_table, "vqa", lesson=True),
+    Task("chart_dialogue", chart_dialogue, "vqa", lesson=True),
+    Task("bar_levels", bar_levels, "vqa", lesson=True),
 )

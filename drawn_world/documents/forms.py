@@ -20,12 +20,10 @@ from drawn_world.typesetting import (
     fit_texts,
     whole_tokens,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("documents")
-WORD_KEYS = ("Name", "City", "Street", "Team", "Item", "Guest", "Title")
 DIGITS = {
     "Room": (1, 3),
     "Seat": (1, 2),
@@ -36,8 +34,7 @@ DIGITS = {
     "Code": (3, 5),
 }
 """Keys of numbers, with the fewest and most digits."""
-KEYS = (*WORD_KEYS, *DIGITS, "Date", "Price", "Colour")
-TITLES = ("Ticket", "Order", "Booking", "Visit", "Member", "Form")
+KEYS = (*LABELS["word_key"], *DIGITS, "Date", "Price", "Colour")
 SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
 """Place of a value: after a colon, on dots, in a box beside its key, in a cell beside it, in a box under it, on a line."""
 
@@ -103,8 +100,8 @@ class FilledForm(DrawnDocument):
         for key, value in self.fields:
             if value:
                 named = key if rng.random() >= ease and rng.random() < 0.4 else key.lower()
-                question = phrase(rng, QUESTIONS["form"], ease, split, key=named)
-                read = (value,) if key in WORD_KEYS else ()
+                question = ask(rng, "form", ease, split, key=named)
+                read = (value,) if key in LABELS["word_key"] else ()
                 lookups.append(Lookup(question=question, answer=value, subject={"key": key}, read=read))
         return lookups
 
@@ -144,7 +141,7 @@ def make_form(rng: Random, split: str, ease: float, count: int | None = None) ->
     if style.form == "aligned":
         image, made = draw_in_columns(rng, style, [((0, key), (COLUMNS // 2, value)) for key, value in fields])
     else:
-        title = "" if rng.random() < ease or rng.random() < 0.6 else rng.choice(TITLES)
+        title = "" if rng.random() < ease or rng.random() < 0.6 else rng.choice(LABELS["form_title"])
         image, made = _draw_form(rng, style, shape, title, fields, ease)
     scene = {"fields": [list(field) for field in fields], "title": title, "shape": shape, **made}
     return FilledForm(image=image, scene=scene, fields=tuple(fields))
@@ -194,9 +191,8 @@ def _draw_form(
     return sheet.finish(rng, size)
 
 
-WORDS = (*KEYS, *(key.lower() for key in KEYS), *TITLES, *texts_of(QUESTIONS))
 TASKS = (
-    Task("form", form, "ocr", exams=("exam",), words=WORDS),
-    Task("form_dialogue", form_dialogue, "ocr", lesson=True, words=WORDS),
-    Task("form_one", form_one, "ocr", lesson=True, words=WORDS),
+    Task("form", form, "ocr", exams=("exam",)),
+    Task("form_dialogue", form_dialogue, "ocr", lesson=True),
+    Task("form_one", form_one, "ocr", lesson=True),
 )

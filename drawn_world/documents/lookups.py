@@ -13,13 +13,6 @@ from drawn_world.typesetting import COLUMN, COLUMNS, Sheet, TextStyle, with_scen
 from drawn_world.words import pick_word, split_of
 from qwen2vl.spec.config import FACTOR
 
-GOODS = (
-    "tea milk bread rice salt sugar soap apple pear plum grape lemon orange banana carrot potato onion tomato bean corn "
-    "egg cheese butter ham fish beef soup pasta pizza cake candy juice water coffee cocoa honey jam oil flour spice "
-    "paper pen book lamp cup plate bowl spoon fork knife pan pot brush comb towel shirt shoe sock hat scarf glove belt "
-    "rope nail glue tape bulb plug toy ball doll card map stamp ticket flower seed mint nut cream yogurt melon cherry"
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
@@ -74,7 +67,13 @@ def draw_in_columns(
 @lru_cache(maxsize=8)
 def goods(split: str) -> tuple[str, ...]:
     """The goods of a split, which is decided by a word's hash as for all words."""
-    return tuple(word for word in GOODS.split() if split_of(word) == split)
+    every = (
+        "tea milk bread rice salt sugar soap apple pear plum grape lemon orange banana carrot potato onion tomato bean corn "
+        "egg cheese butter ham fish beef soup pasta pizza cake candy juice water coffee cocoa honey jam oil flour spice "
+        "paper pen book lamp cup plate bowl spoon fork knife pan pot brush comb towel shirt shoe sock hat scarf glove belt "
+        "rope nail glue tape bulb plug toy ball doll card map stamp ticket flower seed mint nut cream yogurt melon cherry"
+    )
+    return tuple(word for word in every.split() if split_of(word) == split)
 
 
 def pick_goods(rng: Random, split: str, count: int, longest: int = 7) -> list[str]:

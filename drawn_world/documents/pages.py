@@ -10,11 +10,9 @@ from drawn_world.fonts import faces
 from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.reading.word_tasks import dress
 from drawn_world.task import Task, without_ease
-from drawn_world.wording import ask
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_digits, pick_word
 from qwen2vl.spec.config import FACTOR
-
-KEYS = ("Name", "Date", "Total", "Room", "Code", "City", "Price", "Phone", "Item", "Order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ def ask_value(rng: Random, key: str, value: str, ease: float = 0.0) -> tuple[str
 def make_page(rng: Random, split: str, ease: float = 0.0) -> Page:
     """Draw a page; with probability `ease` all pages have one size."""
     heading, _ = dress(rng, split, pick_word(rng, split))
-    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(KEYS, rng.randint(2, 4)))
+    entries = tuple((key, _value(rng, split, key)) for key in rng.sample(LABELS["page_key"], rng.randint(2, 4)))
     width = rng.choice((140, 168)) if rng.random() < 0.85 else rng.randint(140, 168)
     height = rng.randint(max(4, len(entries) + 3), 8) * FACTOR
     width, height = (6 * FACTOR, 7 * FACTOR) if ease and rng.random() < ease else (width, height)

@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.charts.chart_data import MONTHS
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
 from drawn_world.item import Item
 from drawn_world.task import Task
@@ -24,11 +23,10 @@ from drawn_world.typesetting import (
     fit_texts,
     whole_tokens,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("documents")
 LAYOUTS: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "order": (
@@ -189,25 +187,27 @@ class Receipt(DrawnDocument):
     def lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
         """Every question that the receipt answers."""
 
-        def ask(field: str, **parts: str) -> str:
-            return phrase(rng, QUESTIONS[f"receipt_{field}"], ease, split, **parts)
+        def worded(field: str, **parts: str) -> str:
+            return ask(rng, f"receipt_{field}", ease, split, **parts)
 
         def price(field: str, cents: int, **parts: str) -> Lookup:
             written = self.layout.money.format(money(cents))
             subject = {"field": field, **parts}
             read = tuple(parts.values())
             return Lookup(
-                question=ask(field, **parts), answer=money(cents), accept=(written,), subject=subject, read=read
+                question=worded(field, **parts), answer=money(cents), accept=(written,), subject=subject, read=read
             )
 
         every = [price("price", cents, name=name) for name, cents in self.goods]
         every.append(price("total", sum(cents for _, cents in self.goods)))
-        every.append(Lookup(question=ask("date"), answer=self.date, subject={"field": "date"}))
-        every.append(Lookup(question=ask("shop"), answer=self.shop, subject={"field": "shop"}, read=(self.shop,)))
+        every.append(Lookup(question=worded("date"), answer=self.date, subject={"field": "date"}))
+        every.append(Lookup(question=worded("shop"), answer=self.shop, subject={"field": "shop"}, read=(self.shop,)))
         name, cents = rng.choice(self.goods)
         if [other for _, other in self.goods].count(cents) == 1:
             subject = {"field": "which", "price": money(cents)}
-            every.append(Lookup(question=ask("which", price=money(cents)), answer=name, subject=subject, read=(name,)))
+            every.append(
+                Lookup(question=worded("which", price=money(cents)), answer=name, subject=subject, read=(name,))
+            )
         return every
 
 
@@ -232,7 +232,7 @@ def receipt_dialogue(rng: Random, split: str, ease: float) -> Item:
 def receipt_lines(rng: Random, split: str, ease: float) -> Item:
     """Read all lines from the top: many small letters, all of them supervised."""
     drawn = make_receipt(rng, split, ease)
-    question = phrase(rng, QUESTIONS["receipt_lines"], ease, split)
+    question = ask(rng, "receipt_lines", ease, split)
     return drawn.reading("receipt_lines", question, "\n".join(drawn.lines))
 
 
@@ -246,7 +246,7 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     count = 3 if rng.random() < ease else rng.randint(2, 5)
     goods = tuple((name, pick_cents(rng)) for name in pick_goods(rng, split, count, 6 if aligned else 7))
     month = rng.randrange(12)
-    date = layout.date.format(day=rng.randint(1, 28), month=month + 1, name=MONTHS[month])
+    date = layout.date.format(day=rng.randint(1, 28), month=month + 1, name=LABELS["month"][month])
     rows = layout.rows(shop, date, goods)
     if aligned:
         in_columns = [((0, row.left), (COLUMNS - len(row.right), row.right)) for row in rows]
@@ -259,9 +259,8 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     return Receipt(image=image, scene=scene, shop=shop, date=date, goods=goods, layout=layout, lines=lines)
 
 
-WORDS = ("Total", "TOTAL", "total", "EUR", "USD", *MONTHS, *texts_of(QUESTIONS))
 TASKS = (
-    Task("receipt", receipt, "ocr", exams=("exam",), words=WORDS),
-    Task("receipt_lines", receipt_lines, "ocr", lesson=True, words=WORDS),
-    Task("receipt_dialogue", receipt_dialogue, "ocr", lesson=True, words=WORDS),
+    Task("receipt", receipt, "ocr", exams=("exam",)),
+    Task("receipt_lines", receipt_lines, "ocr", lesson=True),
+    Task("receipt_dialogue", receipt_dialogue, "ocr", lesson=True),
 )

@@ -13,7 +13,6 @@ from typing import Any
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.charts.chart_data import DAYS
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.task import Task
@@ -27,14 +26,10 @@ from drawn_world.typesetting import (
     choose_style,
     whole_tokens,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_digits, pick_letters
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("documents")
-FIRST = ("item", "name", "city", "team")
-"""Headings of the first column, which names the rows."""
-OTHERS = ("price", "size", "age", "score", "year", "code", "day", "colour", "room")
 RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("band",)}
 """What separates cells: all lines, a line under the header, shaded rows, lines between rows, or a header on ink."""
 SIDES = {"train": ("left", "centre"), "val": ("centre",), "test": ("right",)}
@@ -97,12 +92,12 @@ class Table(DrawnDocument):
         for row in rows:
             for heading, value in zip(header[1:], row[1:], strict=True):
                 column = heading.lower()
-                question = phrase(rng, QUESTIONS["table_cell"], ease, split, column=column, row=row[0])
+                question = ask(rng, "table_cell", ease, split, column=column, row=row[0])
                 subject = {"row": row[0], "column": heading}
                 every.append(Lookup(question=question, answer=value, subject=subject, read=(row[0], value)))
                 if [other[header.index(heading)] for other in rows].count(value) == 1:
                     parts = {"first": header[0].lower(), "column": column, "value": value}
-                    question = phrase(rng, QUESTIONS["table_which"], ease, split, **parts)
+                    question = ask(rng, "table_which", ease, split, **parts)
                     subject = {"value": value, "column": heading}
                     which.append(Lookup(question=question, answer=row[0], subject=subject, read=(row[0], value)))
         return every + rng.sample(which, min(3, len(which), len(every) // 2))
@@ -116,14 +111,14 @@ def table(rng: Random, split: str, ease: float) -> Item:
     answer = drawn.markdown()
     read = [text for row in drawn.cells[1:] for text in row if text.isalpha()]
     truth = text_truth(answer, read=read, metric="anls") | {"scene": drawn.scene | {"asked": {"table": "markdown"}}}
-    question = phrase(rng, QUESTIONS["table_markdown"], ease, split)
+    question = ask(rng, "table_markdown", ease, split)
     return image_item("table", [drawn.image], question, answer, truth)
 
 
 def table_rows(rng: Random, split: str, ease: float) -> Item:
     """Write the whole table as Markdown: all cells are supervised."""
     drawn = make_table(rng, split, ease)
-    question = phrase(rng, QUESTIONS["table_markdown"], ease, split)
+    question = ask(rng, "table_markdown", ease, split)
     return drawn.reading("table_rows", question, drawn.markdown())
 
 
@@ -141,7 +136,10 @@ def make_table(rng: Random, split: str, ease: float) -> Table:
     columns = 2 if aligned or rng.random() < ease else rng.choice((2, 3, 3, 4))
     rows = 3 if rng.random() < ease else rng.randint(2, 4)
     names = pick_goods(rng, split, rows, 5 if aligned or columns == 4 else 7)
-    headings = [rng.choice(FIRST), *rng.sample([h for h in OTHERS if len(h) <= 5 or not aligned], columns - 1)]
+    headings = [
+        rng.choice(LABELS["first_column"]),
+        *rng.sample([h for h in LABELS["other_column"] if len(h) <= 5 or not aligned], columns - 1),
+    ]
     body = [[name, *(_pick_value(rng, split, heading) for heading in headings[1:])] for name in names]
     capital = not aligned and rng.random() >= ease and rng.random() < 0.5
     cells = [[heading.capitalize() if capital else heading for heading in headings], *body]
@@ -160,7 +158,7 @@ def _pick_value(rng: Random, split: str, heading: str) -> str:
     if heading == "code":
         return pick_letters(rng, split, 3)
     if heading == "day":
-        return rng.choice(DAYS)
+        return rng.choice(LABELS["day"])
     if heading == "colour":
         return rng.choice(list(palette.COLOURS))
     if heading == "year":
@@ -202,9 +200,8 @@ def _draw_table(
     return sheet.finish(rng, size)
 
 
-WORDS = (*FIRST, *OTHERS, *(word.capitalize() for word in (*FIRST, *OTHERS)), *DAYS, *texts_of(QUESTIONS))
 TASKS = (
-    Task("table", table, "ocr", exams=("exam",), words=WORDS),
-    Task("table_rows", table_rows, "ocr", lesson=True, words=WORDS),
-    Task("table_dialogue", table_dialogue, "ocr", lesson=True, words=WORDS),
+    Task("table", table, "ocr", exams=("exam",)),
+    Task("table_rows", table_rows, "ocr", lesson=True),
+    Task("table_dialogue", table_dialogue, "ocr", lesson=True),
 )

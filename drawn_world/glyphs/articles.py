@@ -13,10 +13,7 @@ from drawn_world.glyphs.glyph_tasks import PLACING
 from drawn_world.item import Item, text_truth
 from drawn_world.shapes.shape_scenes import article
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings
-
-QUESTIONS = read_wordings("articles")
-NUMBERS = ("no", "one", "two", "three")
+from drawn_world.wording import ask
 
 
 def glyph_article(rng: Random, split: str, ease: float) -> Item:
@@ -27,13 +24,13 @@ def glyph_article(rng: Random, split: str, ease: float) -> Item:
     for scene in scenes:
         name, number = scene.glyphs[0].name, len(scene.glyphs)
         if number == 1:
-            sentence = phrase(rng, QUESTIONS["one"], ease, split, thing=article(name))
+            sentence = ask(rng, "one", ease, split, thing=article(name))
         else:
-            parts = {"number": NUMBERS[number], "things": plural(name)}
-            sentence = phrase(rng, QUESTIONS["several"], ease, split, **parts)
+            parts = {"number": {2: "two", 3: "three"}[number], "things": plural(name)}
+            sentence = ask(rng, "several", ease, split, **parts)
         content += [{"type": "image", "image": render(rng, scene)}, {"type": "text", "text": f"{sentence}\n"}]
     total = str(sum(len(scene.glyphs) for scene in scenes))
-    answer = phrase(rng, QUESTIONS["in_all"], ease, split, number=total)
+    answer = ask(rng, "in_all", ease, split, number=total)
     truth = text_truth(answer, scene={"images": [scene.facts() for scene in scenes]})
     return Item(task="glyph_article", messages=[{"role": "user", "content": content}], answer=answer, truth=truth)
 

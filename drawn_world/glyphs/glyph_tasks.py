@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from drawn_world.glyphs import emoji
 from drawn_world.glyphs.emoji import names_at, pick_names, plural
 from drawn_world.glyphs.glyph_scenes import Form, Glyph, GlyphScene, in_cell, pick_ground, place, render
 from drawn_world.item import (
@@ -25,13 +24,10 @@ from drawn_world.item import (
 )
 from drawn_world.shapes.shape_scenes import RELATIONS, article, name_truths
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("glyphs")
-CORNERS = ("upper left", "upper right", "lower left", "lower right")
 ALL_THINGS = ("things", "objects")
-WORDS = (*emoji.NAMES, *map(plural, emoji.NAMES), *ALL_THINGS, "upper", "lower", "just", *texts_of(QUESTIONS))
 
 NAMING = Form(cells=(1, 1), cell=2 * FACTOR, tokens=(3, 5), sides=(20, 84))
 PLACING = Form(cells=(2, 2), cell=2 * FACTOR, tokens=(3, 6), sides=(20, 58))
@@ -48,8 +44,8 @@ class Quiz:
     scene: GlyphScene
 
     def ask(self, question: str, **parts: str) -> str:
-        """A wording of one of QUESTIONS."""
-        return phrase(self.rng, QUESTIONS[question], self.ease, self.split, **parts)
+        """A wording of a question."""
+        return ask(self.rng, question, self.ease, self.split, **parts)
 
     def item(self, task: str, answer: str, truth: dict[str, Any], **parts: str) -> Item:
         """An item with the question that has the name of its task."""
@@ -71,7 +67,8 @@ class Quiz:
 
     def corners(self) -> list[Turn]:
         """Up to three questions about what is in a corner."""
-        found = [(corner, glyph) for corner in CORNERS if (glyph := self.scene.in_corner(corner))]
+        corners = ("upper left", "upper right", "lower left", "lower right")
+        found = [(corner, glyph) for corner in corners if (glyph := self.scene.in_corner(corner))]
         picked = self.rng.sample(found, min(3, len(found)))
         return [(self.ask("glyph_corner", corner=corner), glyph.name) for corner, glyph in picked]
 
@@ -225,14 +222,14 @@ def glyph_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("glyph_name", glyph_name, "vqa", exams=("exam",), words=WORDS),
-    Task("glyph_caption", glyph_caption, "caption", words=WORDS),
-    Task("glyph_ground", glyph_ground, "grounding", exams=("exam",), words=WORDS),
-    Task("glyph_point", glyph_point, "grounding", words=WORDS),
-    Task("glyph_count", glyph_count, "vqa", words=WORDS),
-    Task("glyph_look_up", glyph_look_up, "vqa", words=WORDS),
-    Task("glyph_rows", glyph_rows, "caption", lesson=True, words=WORDS),
-    Task("glyph_places", glyph_places, "grounding", lesson=True, words=WORDS),
-    Task("glyph_one", glyph_one, "grounding", lesson=True, words=WORDS),
-    Task("glyph_dialogue", glyph_dialogue, "vqa", lesson=True, words=WORDS),
+    Task("glyph_name", glyph_name, "vqa", exams=("exam",)),
+    Task("glyph_caption", glyph_caption, "caption"),
+    Task("glyph_ground", glyph_ground, "grounding", exams=("exam",)),
+    Task("glyph_point", glyph_point, "grounding"),
+    Task("glyph_count", glyph_count, "vqa"),
+    Task("glyph_look_up", glyph_look_up, "vqa"),
+    Task("glyph_rows", glyph_rows, "caption", lesson=True),
+    Task("glyph_places", glyph_places, "grounding", lesson=True),
+    Task("glyph_one", glyph_one, "grounding", lesson=True),
+    Task("glyph_dialogue", glyph_dialogue, "vqa", lesson=True),
 )

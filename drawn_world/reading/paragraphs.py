@@ -25,11 +25,10 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("reading")
 LAYOUTS = {"train": ("left", "centre", "indent"), "val": ("right",), "test": ("hanging",)}
 """How the lines of a paragraph are aligned: "indent" moves the first line in, "hanging" all others."""
 
@@ -49,7 +48,7 @@ def read_line(rng: Random, split: str, ease: float) -> Item:
     image, made = _placed(rng, style, mask, size, ease)
     scene = {"lines": [text], "size": size, "angle": angle, **made}
     truth = text_truth(text, read=text.split(), metric="anls", scene=scene)
-    return image_item("read_line", [image], phrase(rng, QUESTIONS["read_line"], ease, split), text, truth)
+    return image_item("read_line", [image], ask(rng, "read_line", ease, split), text, truth)
 
 
 def read_paragraph(rng: Random, split: str, ease: float) -> Item:
@@ -74,7 +73,7 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
     answer = "\n".join(lines)
     scene = {"lines": lines, "size": size, "angle": angle, "layout": layout, **made}
     truth = text_truth(answer, " ".join(lines), read=answer.split(), metric="anls", scene=scene)
-    question = phrase(rng, QUESTIONS["read_paragraph"], ease, split)
+    question = ask(rng, "read_paragraph", ease, split)
     return image_item("read_paragraph", [image], question, answer, truth)
 
 
@@ -103,7 +102,7 @@ def line_stack(rng: Random, split: str, ease: float) -> Item:
         across = 0 if style.form == "aligned" else random_start(rng, width, mask.width)
         sheet.put(mask, (across, row * step + down))
     image, made = sheet.finish(rng, size)
-    turns = [(phrase(rng, QUESTIONS["read_paragraph"], ease, split), "\n".join(lines))]
+    turns = [(ask(rng, "read_paragraph", ease, split), "\n".join(lines))]
     return with_scene(dialogue_item("line_stack", image, turns), {"lines": lines, "size": size, **made})
 
 
@@ -179,9 +178,8 @@ def _placed(
     return image, {"box_px": list(box), **made}
 
 
-WORDS = texts_of(QUESTIONS)
 TASKS = (
-    Task("read_line", read_line, "ocr", exams=("exam",), words=WORDS),
-    Task("read_paragraph", read_paragraph, "ocr", words=WORDS),
-    Task("line_stack", line_stack, "ocr", lesson=True, words=WORDS),
+    Task("read_line", read_line, "ocr", exams=("exam",)),
+    Task("read_paragraph", read_paragraph, "ocr"),
+    Task("line_stack", line_stack, "ocr", lesson=True),
 )

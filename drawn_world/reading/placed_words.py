@@ -24,12 +24,11 @@ from drawn_world.typesetting import (
     choose_style,
     with_scene,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
 from qwen2vl.processing.grounding import to_thousandths
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("reading")
 BOX = "{box}"
 GAP = 6
 """Pixels between two words at least. A box that the user gives may be up to half of this too large on every side."""
@@ -54,7 +53,7 @@ class WordImage:
 
     def ask_word(self, rng: Random, split: str, ease: float, word: PlacedWord) -> list[dict[str, Any]]:
         """Parts of a question for the word in a box: text, box, text. The box may be a little too large, as users draw it."""
-        before, after = phrase(rng, QUESTIONS["read_in_box"], ease, split, box=BOX).split(BOX)
+        before, after = ask(rng, "read_in_box", ease, split, box=BOX).split(BOX)
         loose = 0 if rng.random() < ease or self.scene["form"] == "aligned" else GAP // 2
         left, top, right, bottom = (rng.randint(0, loose) for _ in range(4))
         x1, y1, x2, y2 = word.box_px
@@ -87,7 +86,7 @@ def find_word(rng: Random, split: str, ease: float) -> Item:
     size = drawn.image.size
     truth = place_truth("box", word.box_px, size, word.text) | {"read": [word.text]}
     truth |= {"scene": drawn.scene | {"asked": {"word": word.text}}}
-    question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
+    question = ask(rng, "find_word", ease, split, word=word.text)
     return image_item("find_word", [drawn.image], question, box_answer(word.text, word.box_px, size), truth)
 
 
@@ -101,7 +100,7 @@ def words_in_boxes(rng: Random, split: str, ease: float) -> Item:
         if rng.random() < 0.5:
             content, answer = drawn.ask_word(rng, split, ease, word), word.text
         else:
-            question = phrase(rng, QUESTIONS["find_word"], ease, split, word=word.text)
+            question = ask(rng, "find_word", ease, split, word=word.text)
             content = [{"type": "text", "text": question}]
             answer = box_answer(word.text, word.box_px, drawn.image.size)
         messages += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
@@ -190,9 +189,8 @@ def _different_texts(rng: Random, split: str, count: int, longest: int) -> list[
     return texts
 
 
-WORDS = texts_of(QUESTIONS)
 TASKS = (
-    Task("read_in_box", read_in_box, "ocr", words=WORDS),
-    Task("find_word", find_word, "grounding", words=WORDS),
-    Task("words_in_boxes", words_in_boxes, "grounding", lesson=True, words=WORDS),
+    Task("read_in_box", read_in_box, "ocr"),
+    Task("find_word", find_word, "grounding"),
+    Task("words_in_boxes", words_in_boxes, "grounding", lesson=True),
 )

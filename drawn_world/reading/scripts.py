@@ -18,29 +18,13 @@ from drawn_world.typesetting import (
     whole_tokens,
     with_scene,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import split_of
 from qwen2vl.spec.config import FACTOR
 
-QUESTIONS = read_wordings("reading")
 LETTERS = {"Greek": "αβγδεζηθικλμνξοπρστυφχψω", "Cyrillic": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
 LIKE_LATIN = {"Greek": "ικνορτυχ", "Cyrillic": "аеорсух"}
 """Letters that look like Latin ones: a word of these alone would not show its alphabet."""
-SCRIPT_WORDS = {
-    "Greek": (
-        "νερο ψωμι γαλα ηλιος θαλασσα σπιτι δρομος πορτα βιβλιο σχολειο φιλος μητερα πατερας παιδι ζωη λογος χρονος "
-        "μερα νυχτα πρωι βραδυ ουρανος φωτια αερας δεντρο φυλλο πουλι ψαρι γατα σκυλος αλογο καρδια χερι ματι κεφαλι "
-        "ποδι τραπεζι καρεκλα κλειδι λεξη γραμμα φωνη μουσικη χορος πολη χωρα βουνο ποταμι νησι δωρο ξυλο ζεστη ψυχη "
-        "δεξια μπλε ασπρο πρασινο μαυρο λαδι τυρι κρασι"
-    ),
-    "Cyrillic": (
-        "вода хлеб молоко солнце море дом дорога дверь книга школа друг мама отец ребёнок жизнь слово время день ночь "
-        "утро вечер небо земля огонь воздух дерево лист цветок птица рыба кошка собака лошадь сердце рука глаз голова "
-        "нога стол стул окно ключ буква голос музыка город страна гора река остров подарок снег лето зима яблоко чай "
-        "белый синий чёрный красный"
-    ),
-}
-SCRIPTS = tuple(LETTERS)
 
 
 @lru_cache(maxsize=8)
@@ -64,9 +48,7 @@ def script_faces(split: str) -> tuple[Face, ...]:
 @lru_cache(maxsize=8)
 def script_words(split: str, script: str) -> tuple[str, ...]:
     """The listed words of an alphabet that its letters show and whose hash is in the split."""
-    return tuple(
-        word for word in SCRIPT_WORDS[script].split() if split_of(word) == split and _shows_alphabet(word, script)
-    )
+    return tuple(word for word in LABELS[script] if split_of(word) == split and _shows_alphabet(word, script))
 
 
 def _shows_alphabet(word: str, script: str) -> bool:
@@ -107,7 +89,7 @@ def script_lines(rng: Random, split: str, ease: float) -> Item:
 
 def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, str, dict[str, Any]]:
     """Image, question and scene of `count` words, each at a random place in its own row."""
-    script = rng.choice(SCRIPTS)
+    script = rng.choice(tuple(LETTERS))
     style = choose_style(rng, split, choose_form(rng, ease), among=script_faces(split))
     lines = [pick_script_word(rng, split, script, 8 if style.form == "aligned" else None) for _ in range(count)]
     one_size = style.form == "aligned" or rng.random() < ease
@@ -121,13 +103,12 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
         x, y = random_start(rng, wide, mask.width), random_start(rng, tall, mask.height)
         boxes.append(list(sheet.put(mask, (x, row * tall + y))))
     image, made = sheet.finish(rng, size)
-    question = phrase(rng, QUESTIONS["read_script"], ease, split, script=script)
+    question = ask(rng, "read_script", ease, split, script=script)
     return image, question, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
 
 
-WORDS = (*SCRIPTS, *LETTERS["Greek"], "ς", *LETTERS["Cyrillic"], *texts_of(QUESTIONS))
 """Names in questions, and the letters, each of which takes two bytes."""
 TASKS = (
-    Task("read_script", read_script, "ocr", exams=("exam",), words=WORDS),
-    Task("script_lines", script_lines, "ocr", lesson=True, words=WORDS),
+    Task("read_script", read_script, "ocr", exams=("exam",)),
+    Task("script_lines", script_lines, "ocr", lesson=True),
 )

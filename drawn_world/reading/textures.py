@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from drawn_world import wording
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.palette import COLOURS, luma
 from drawn_world.task import Task
-from drawn_world.wording import phrase
+from drawn_world.wording import ask
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -36,7 +35,7 @@ def word_on_texture(rng: Random, split: str, ease: float) -> Item:
     box = (x, y, x + extent[0], y + extent[1])
     edge = write_over(rng, image, face, text_px, word, box)
     scene = {"pattern": pattern, "word": word, "box_px": list(box), "family": face.family, "edge": edge}
-    question = phrase(rng, wording.QUESTIONS["read_word"], ease, split)
+    question = ask(rng, "read_word", ease, split)
     return image_item("word_on_texture", [image], question, word, text_truth(word, read=[word], scene=scene))
 
 

@@ -17,13 +17,10 @@ from typing import Any
 from drawn_world.item import MAX_TURNS, Box, Item, dialogue_item, image_item
 from drawn_world.screens.windows import Control, Screen, make_screen
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, AgentReply, Call, Parameter, render_reply
 from qwen2vl.processing.grounding import to_thousandths
-
-Instruction = tuple[str, str, dict[str, Any]]
-"""Wording, answer and truth."""
 
 POINT = Parameter(name="point", description="(x, y) in thousandths")
 TEXT = Parameter(name="text", description="what to write")
@@ -32,9 +29,6 @@ ACTIONS = (
     Action(name="Type", description="write into the field at a point", parameters=(POINT, TEXT)),
     Action(name="Done", description="the screen is as wanted"),
 )
-
-QUESTIONS = read_wordings("actions")
-WORDS = ("✿FUNCTION✿", "✿ARGS✿", *(action.name for action in ACTIONS), "point", "text", *texts_of(QUESTIONS))
 
 
 def next_action(rng: Random, split: str, ease: float) -> Item:
@@ -57,23 +51,26 @@ def action_dialogue(rng: Random, split: str, ease: float) -> Item:
     return replace(item, truth=kept[-1][2] | {"scene": drawn.described()})
 
 
-def instruct(rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0) -> Instruction:
+def instruct(
+    rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0
+) -> tuple[str, str, dict[str, Any]]:
     """An instruction for a control of the window, the answer that does it, and the truth."""
     if control.kind == "checkbox":
         return _switch(rng, split, drawn, control, ease, rng.choice(("yes", "no")))
     if control.kind == "field":
         text = control.state if rng.random() < 0.15 else pick_word(rng, split)
-        instruction = phrase(rng, QUESTIONS["type"], ease, split, text=text, label=control.label)
+        instruction = ask(rng, "type", ease, split, text=text, label=control.label)
         action = _act(drawn, "Done") if text == control.state else _act(drawn, "Type", control.box_px, text)
         return instruction, *action
     wording = "press" if control.kind == "button" else "open_tab"
-    return phrase(rng, QUESTIONS[wording], ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
+    return ask(rng, wording, ease, split, label=control.label), *_act(drawn, "Tap", control.box_px)
 
 
-def _switch(rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str) -> Instruction:
-    """An instruction that asks for a state of a checkbox."""
-    wording = QUESTIONS["turn_on" if state == "yes" else "turn_off"]
-    instruction = phrase(rng, wording, ease, split, label=control.label)
+def _switch(
+    rng: Random, split: str, drawn: Screen, control: Control, ease: float, state: str
+) -> tuple[str, str, dict[str, Any]]:
+    """An instruction that asks for a state of a checkbox, the answer, and the truth."""
+    instruction = ask(rng, "turn_on" if state == "yes" else "turn_off", ease, split, label=control.label)
     return instruction, *(_act(drawn, "Done") if control.state == state else _act(drawn, "Tap", control.box_px))
 
 
@@ -92,6 +89,6 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
 
 
 TASKS = (
-    Task("next_action", next_action, "agent", exams=("exam",), words=WORDS),
-    Task("action_dialogue", action_dialogue, "agent", lesson=True, words=WORDS),
+    Task("next_action", next_action, "agent", exams=("exam",)),
+    Task("action_dialogue", action_dialogue, "agent", lesson=True),
 )

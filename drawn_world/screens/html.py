@@ -14,9 +14,9 @@ from drawn_world.browser import Shot, Tile, shoot
 from drawn_world.fonts import faces
 from drawn_world.item import MAX_TURNS, Item, dialogue_item
 from drawn_world.palette import Rgb, jitter, luma
-from drawn_world.screens.windows import LABELS, Screen, Widget, ask_point, ask_state, pick_widgets
+from drawn_world.screens.windows import Screen, Widget, ask_point, ask_state, pick_widgets
 from drawn_world.typesetting import with_scene
-from drawn_world.wording import ask
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
@@ -130,7 +130,7 @@ def make_window(rng: Random, split: str) -> HtmlWindow:
     """Sample a title and two to five controls with different labels, in a style of the split."""
     style = rng.choice(sorted(STYLES[split]))
     face, widgets = rng.choice(faces(split, mono=False)), pick_html_widgets(rng, split)
-    title = rng.choice(LABELS["title"])
+    title = rng.choice(LABELS["window_title"])
     size = rng.randint(6, 7) * FACTOR, height_for(len(widgets), rng.randint(0, 1))
     tile = Tile(
         html=f"<header><span>{title}</span><i></i></header><main>{controls_html(widgets, _control_html)}</main>",

@@ -12,11 +12,10 @@ from drawn_world.item import Box, Item, image_item, place_truth, point_answer, t
 from drawn_world.palette import Rgb, jitter
 from drawn_world.task import Task, without_ease
 from drawn_world.typesetting import PLAIN_FAMILIES
-from drawn_world.wording import ask, read_wordings
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 from qwen2vl.spec.config import FACTOR
 
-LABELS = read_wordings("windows")
 LAYOUTS = {"train": ("left", "flow", "spread"), "val": ("right",), "test": ("centre",)}
 THEMES: dict[str, tuple[tuple[Rgb, Rgb, Rgb], ...]] = {  # window, title bar, button
     "train": (
@@ -171,7 +170,7 @@ def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = N
         size = rng.randint(140, 196), rng.randint(140, 196)
     else:
         size = rng.randint(5, 7) * FACTOR, rng.randint(5, 7) * FACTOR
-    title = rng.choice(LABELS["title"])
+    title = rng.choice(LABELS["window_title"])
     image = Image.new("RGB", size, style.window)
     top = style.draw_title_bar(image, title)
     controls = _arrange(rng, pick_widgets(rng, split)[:most], style, layout, size, top + 4)
@@ -188,7 +187,7 @@ def make_cells(rng: Random, split: str, ease: float) -> Screen:
     plain = [face for face in faces(split, mono=False) if face.family in PLAIN_FAMILIES] or faces(split, mono=False)
     (window, bar, button), face = THEMES["train"][0], rng.choice(plain)
     style = WindowStyle(face=face, text_px=14, window=window, bar=bar, button=button, rounding=3)
-    image, title = Image.new("RGB", (6 * FACTOR, 6 * FACTOR), window), rng.choice(LABELS["title"])
+    image, title = Image.new("RGB", (6 * FACTOR, 6 * FACTOR), window), rng.choice(LABELS["window_title"])
     style.draw_title_bar(image, title)
     labels = rng.sample(LABELS["button"], 2 if rng.random() < ease else rng.randint(2, 5))
     controls = []

@@ -21,10 +21,8 @@ from drawn_world.shapes.shape_scenes import (
     render,
 )
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
-
-QUESTIONS = read_wordings("overlaps")
 
 
 def overlap(rng: Random, split: str, ease: float) -> Item:
@@ -65,10 +63,10 @@ def _question(rng: Random, split: str, ease: float, behind: str, in_front: str) 
     form = rng.choice(("in_front", "behind", "covers"))
     if form != "covers":
         name = in_front if form == "in_front" else behind
-        return phrase(rng, QUESTIONS[form], ease, split), article(name), name_truths(name)
+        return ask(rng, form, ease, split), article(name), name_truths(name)
     yes = rng.random() < 0.5
     a, b = (in_front, behind) if yes else (behind, in_front)
-    return phrase(rng, QUESTIONS[form], ease, split, a=a, b=b), "yes" if yes else "no", ()
+    return ask(rng, form, ease, split, a=a, b=b), "yes" if yes else "no", ()
 
 
 TASKS = (Task("overlap", overlap, "vqa", lesson=True, needs_fonts=False),)

@@ -27,10 +27,8 @@ from drawn_world.shapes.shape_scenes import (
     turned_into,
 )
 from drawn_world.task import Task
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
-
-Name = tuple[str, str]  # colour, kind
 
 MIDDLE = (3 * FACTOR, 3 * FACTOR)
 ORDINALS = ("first", "second", "third")
@@ -39,8 +37,6 @@ BY_EASE = (
     ("circle", "cross", "square", "star", "triangle", "ring", "diamond"),
 )
 """Colours and kinds, those first that are the easiest to distinguish."""
-QUESTIONS = read_wordings("pairs")
-WORDS = (*ORDINALS, "both", "neither", "missing", "new", "now", "is", *texts_of(QUESTIONS))
 
 
 def _images(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
@@ -55,8 +51,8 @@ def _item(rng: Random, task: str, scenes: Sequence[Scene], question: str, *answe
     return image_item(task, _images(rng, scenes), question, answers[0], truth)
 
 
-def _arranged(rng: Random, size: Size, names: Sequence[Name], ground: Rgb, ease: float) -> Scene:
-    """Shapes that do not touch; with probability `ease` each fills its own visual token."""
+def _arranged(rng: Random, size: Size, names: Sequence[tuple[str, str]], ground: Rgb, ease: float) -> Scene:
+    """Shapes of these colours and kinds that do not touch; with probability `ease` each fills its own visual token."""
     if rng.random() >= ease:
         return scatter(rng, size, list(names), 16, 34 if len(names) < 4 else 28, ground)
     return fill_cells(rng, size, names, ground)
@@ -80,10 +76,10 @@ def difference(rng: Random, split: str, ease: float) -> Item:
     scenes = {"missing": (full, fewer), "new": (fewer, full)}.get(change, (full, other))
     if rng.random() < ease or rng.random() < 0.6:
         now = {"missing": "missing", "new": "new", "colour": f"now {new.colour}", "kind": f"now a {new.kind}"}[change]
-        question = phrase(rng, QUESTIONS["difference"], ease, split)
+        question = ask(rng, "difference", ease, split)
         answers = f"the {old.name} is {now}", f"{old.name} is {now}", f"the {old.name} is {now}."
         return _item(rng, "difference", scenes, question, *answers)
-    question = phrase(rng, QUESTIONS["different_shape"], ease, split)
+    question = ask(rng, "different_shape", ease, split)
     return _item(rng, "difference", scenes, question, old.name, *name_truths(old.name), *name_truths(new.name))
 
 
@@ -110,7 +106,7 @@ def same_object(rng: Random, split: str, ease: float) -> Item:
             while name[0] not in palette.colours_on(ground):
                 ground = palette.background(rng)
         scenes.append(_one_shape(rng, name, ground, ease))
-    question = phrase(rng, QUESTIONS["same_object"], ease, split, what=what)
+    question = ask(rng, "same_object", ease, split, what=what)
     return _item(rng, "same_object", scenes, question, answer, f"the {answer}")
 
 
@@ -119,7 +115,7 @@ def _alike(rng: Random, value: str, pool: Sequence[str], alike: bool) -> str:
     return value if alike else rng.choice([each for each in pool if each != value])
 
 
-def _one_shape(rng: Random, name: Name, ground: Rgb, ease: float) -> Scene:
+def _one_shape(rng: Random, name: tuple[str, str], ground: Rgb, ease: float) -> Scene:
     """One shape anywhere; with probability `ease` in the first visual token of the smallest image."""
     small = (2 * FACTOR, 2 * FACTOR)
     if rng.random() < ease:
@@ -149,9 +145,7 @@ def _which_has(rng: Random, split: str, ease: float, count: int) -> Item:
             names.append((_alike(rng, colour, colours, False), _alike(rng, kind, shapes.KINDS, False)))
         scenes.append(_arranged(rng, MIDDLE, names, ground, ease))
     name = f"{colour} {kind}"
-    return _item(
-        rng, "which_picture", scenes, phrase(rng, QUESTIONS["which_has"], ease, split, thing=name), *_ordinal(where)
-    )
+    return _item(rng, "which_picture", scenes, ask(rng, "which_has_thing", ease, split, thing=name), *_ordinal(where))
 
 
 def _which_more(rng: Random, split: str, ease: float, count: int) -> Item:
@@ -161,7 +155,7 @@ def _which_more(rng: Random, split: str, ease: float, count: int) -> Item:
     numbers = [most if index == where else rng.randint(1, most - gap) for index in range(count)]
     pool = [(colour, kind) for colour in palette.colours_on(ground) for kind in shapes.KINDS]
     scenes = [_arranged(rng, MIDDLE, rng.sample(pool, number), ground, ease) for number in numbers]
-    question = phrase(rng, QUESTIONS["which_more" if count == 2 else "which_most"], ease, split)
+    question = ask(rng, "which_more" if count == 2 else "which_most", ease, split)
     return _item(rng, "which_picture", scenes, question, *_ordinal(where))
 
 
@@ -181,7 +175,7 @@ def pair_rows(rng: Random, split: str, ease: float) -> Item:
     lines = [
         f"{which}: {', '.join(s.name for s in scene.shapes)}" for which, scene in zip(ORDINALS, scenes, strict=False)
     ]
-    return _lesson(rng, "pair_rows", scenes, [(phrase(rng, QUESTIONS["pair_rows"], ease, split), "\n".join(lines))])
+    return _lesson(rng, "pair_rows", scenes, [(ask(rng, "pair_rows", ease, split), "\n".join(lines))])
 
 
 def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: float) -> Scene:
@@ -205,7 +199,7 @@ def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Tur
 def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Four to six questions about two images of one to three shapes, some of which are in both."""
     ground, scenes = palette.background(rng, ease), []
-    earlier: list[Name] = []
+    earlier: list[tuple[str, str]] = []
     for _ in range(2):
         count = rng.randint(1, 3)
         colours, kinds = rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count)
@@ -222,9 +216,9 @@ def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
 def _about_one(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -> list[Turn]:
     turns: list[Turn] = []
     for which, scene in zip(ORDINALS, scenes, strict=False):
-        turns.append((phrase(rng, QUESTIONS["count_in"], ease, split, which=which), str(len(scene.shapes))))
+        turns.append((ask(rng, "count_in", ease, split, which=which), str(len(scene.shapes))))
         shape = rng.choice(scene.shapes)
-        turns.append((phrase(rng, QUESTIONS["colour_in"], ease, split, kind=shape.kind, which=which), shape.colour))
+        turns.append((ask(rng, "colour_in", ease, split, kind=shape.kind, which=which), shape.colour))
     return turns
 
 
@@ -233,16 +227,16 @@ def _about_both(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -
     kinds = [{shape.kind for shape in scene.shapes} for scene in scenes]
     turns = []
     if len(names[0]) != len(names[1]):
-        turns.append((phrase(rng, QUESTIONS["which_more"], ease, split), ORDINALS[len(names[1]) > len(names[0])]))
+        turns.append((ask(rng, "which_more", ease, split), ORDINALS[len(names[1]) > len(names[0])]))
     for index in range(2):
         alone = [name for name in names[index] if name not in names[1 - index]]
         if alone:
-            turns.append((phrase(rng, QUESTIONS["which_has"], ease, split, thing=rng.choice(alone)), ORDINALS[index]))
+            turns.append((ask(rng, "which_has_thing", ease, split, thing=rng.choice(alone)), ORDINALS[index]))
     both, one = sorted(kinds[0] & kinds[1]), sorted(kinds[0] ^ kinds[1])
     if both and one:  # yes and no equally often
         yes = rng.random() < 0.5
         kind = rng.choice(both if yes else one)
-        turns.append((phrase(rng, QUESTIONS["in_both"], ease, split, kind=kind), "yes" if yes else "no"))
+        turns.append((ask(rng, "in_both", ease, split, kind=kind), "yes" if yes else "no"))
     return turns
 
 
@@ -261,11 +255,11 @@ def equal_cells(rng: Random, split: str, ease: float) -> Item:
     second = _alike(rng, first[0], colours, same_colour), _alike(rng, first[1], kinds, same_kind)
     scenes = [_one_shape(rng, name, ground, ease) for name in (first, second)]
     equal = [
-        (phrase(rng, QUESTIONS["same_colour"], ease, split), "yes" if same_colour else "no"),
-        (phrase(rng, QUESTIONS["same_shape"], ease, split), "yes" if same_kind else "no"),
+        (ask(rng, "same_colour", ease, split), "yes" if same_colour else "no"),
+        (ask(rng, "same_shape", ease, split), "yes" if same_kind else "no"),
     ]
     equal = equal if rng.random() < ease else rng.sample(equal, 2)
-    names = phrase(rng, QUESTIONS["name_both"], ease, split), ", ".join(scene.shapes[0].name for scene in scenes)
+    names = ask(rng, "name_both", ease, split), ", ".join(scene.shapes[0].name for scene in scenes)
     return _lesson(rng, "equal_cells", scenes, [names, *equal] if rng.random() < 0.5 else [*equal, names])
 
 
@@ -279,10 +273,10 @@ def count_rows(rng: Random, split: str, ease: float) -> Item:
     number = len(scene.shapes)
     turns = [
         (
-            phrase(rng, QUESTIONS["count_aloud"], ease, split, things=things),
+            ask(rng, "count_aloud", ease, split, things=things),
             " ".join(str(each + 1) for each in range(number)),
         ),
-        (phrase(rng, QUESTIONS["how_many"], ease, split, things=things), str(number)),
+        (ask(rng, "how_many", ease, split, things=things), str(number)),
     ]
     description = {"images": [scene.described()], "things": things}
     return talk("count_rows", images_part([render(rng, scene)]), rng.sample(turns, 2), scene=description)
@@ -293,7 +287,7 @@ def count_nine(rng: Random, split: str, ease: float) -> Item:
     scene, things = _many(rng, ease, easy=rng.random() < ease, in_order=False)
     number = str(len(scene.shapes))
     truth = text_truth(number, scene={"images": [scene.described()], "things": things})
-    question = phrase(rng, QUESTIONS["how_many"], ease, split, things=things)
+    question = ask(rng, "how_many", ease, split, things=things)
     return image_item("count_nine", [render(rng, scene)], question, number, truth)
 
 
@@ -318,12 +312,12 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
 
 
 TASKS = (
-    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",), words=WORDS),
-    Task("same_object", same_object, "multi_image", needs_fonts=False, words=WORDS),
-    Task("which_picture", which_picture, "multi_image", needs_fonts=False, words=WORDS),
-    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",), words=WORDS),
-    Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
-    Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
-    Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False, words=WORDS),
-    Task("count_rows", count_rows, "vqa", lesson=True, needs_fonts=False, words=WORDS),
+    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",)),
+    Task("same_object", same_object, "multi_image", needs_fonts=False),
+    Task("which_picture", which_picture, "multi_image", needs_fonts=False),
+    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",)),
+    Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False),
+    Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False),
+    Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False),
+    Task("count_rows", count_rows, "vqa", lesson=True, needs_fonts=False),
 )

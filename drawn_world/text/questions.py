@@ -4,25 +4,10 @@ from random import Random
 
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.task import Task, without_ease
-from drawn_world.wording import ask
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 
 IDENTITY = "I am nano, a small vision language model."
-GREETING = "hello"
-OPPOSITES = (
-    ("left", "right"),
-    ("up", "down"),
-    ("yes", "no"),
-    ("on", "off"),
-    ("first", "last"),
-    ("black", "white"),
-    ("big", "small"),
-    ("hot", "cold"),
-    ("above", "below"),
-    ("open", "closed"),
-    ("day", "night"),
-    ("same", "different"),
-)
 FACTS = {
     "snow": "white",
     "grass": "green",
@@ -53,7 +38,7 @@ def text(rng: Random, split: str) -> Item:
             else:
                 question, answer = ask(rng, "minus", a=str(total), b=str(part)), str(total - part)
         case "opposite":
-            word, answer = rng.sample(rng.choice(OPPOSITES), 2)
+            word, answer = rng.sample(rng.choice(LABELS["opposites"]).split(), 2)
             question = ask(rng, "opposite", word=word)
         case "larger":
             a, b = rng.sample(range(100), 2)
@@ -62,7 +47,7 @@ def text(rng: Random, split: str) -> Item:
             thing = rng.choice(list(FACTS))
             question, answer = ask(rng, "fact", thing=thing), FACTS[thing]
         case _:
-            question, answer = ("who", IDENTITY) if rng.random() < 0.7 else ("hello", GREETING)
+            question, answer = ("who", IDENTITY) if rng.random() < 0.7 else ("hello", "hello")
             question = ask(rng, question)
     return image_item("text", [], question, answer, text_truth(answer, read=read))
 

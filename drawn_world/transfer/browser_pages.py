@@ -22,17 +22,15 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import wording
 from drawn_world.browser import INSTALL_LINE, Shot, Tile, print_pdf, shoot
-from drawn_world.documents import forms, receipts
+from drawn_world.documents import forms
 from drawn_world.documents.lookups import DrawnDocument, Lookup, money, pick_cents, pick_goods
 from drawn_world.fonts import faces
 from drawn_world.item import Item, image_item, place_truth, point_answer, text_truth
-from drawn_world.reading import paragraphs
 from drawn_world.screens.html import controls_html, height_for, pick_html_widgets
-from drawn_world.screens.windows import LABELS, Widget
+from drawn_world.screens.windows import Widget
 from drawn_world.typesetting import MAX_SIDE, whole_tokens
-from drawn_world.wording import phrase
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
@@ -151,16 +149,16 @@ class TransferPage(TransferTile):
     def item(self, rng: Random, shot: Shot) -> Item:
         """Give the value of a line or, for one receipt in ten, the shop, which is its heading."""
         if self.receipt and rng.random() < 0.1:
-            wordings, key, named, value = receipts.QUESTIONS["receipt_shop"], "heading", "heading", self.heading
-            question = phrase(rng, wordings, 0.0, SPLIT)
+            key, named, value = "heading", "heading", self.heading
+            question = ask(rng, "receipt_shop", 0.0, SPLIT)
         else:
             number = rng.randrange(len(self.lines))
             key, (named, value) = str(number), self.lines[number]
             if self.receipt:
-                wordings = receipts.QUESTIONS["receipt_total" if named == "Total" else "receipt_price"]
-                question = phrase(rng, wordings, 0.0, SPLIT, name=named)
+                question_name = "receipt_total" if named == "Total" else "receipt_price"
+                question = ask(rng, question_name, 0.0, SPLIT, name=named)
             else:
-                question = phrase(rng, forms.QUESTIONS["form"], 0.0, SPLIT, key=rng.choice((named, named.lower())))
+                question = ask(rng, "form", 0.0, SPLIT, key=rng.choice((named, named.lower())))
         scene = self.described() | {"heading": self.heading, "lines": [list(line) for line in self.lines]}
         scene |= {"receipt": self.receipt, "box_px": list(shot.boxes[key])}
         lookup = Lookup(question=question, answer=value, subject={"key": named})
@@ -190,7 +188,7 @@ class TransferScreen(TransferTile):
         face, (paper, ink, scheme) = rng.choice(faces(SPLIT, mono=False)), rng.choice(SCHEMES)
         controls = controls_html(widgets, _native_html)
         tile = Tile(
-            html=f"<h1>{rng.choice(LABELS['title'])}</h1><fieldset>{controls}</fieldset>",
+            html=f"<h1>{rng.choice(LABELS['window_title'])}</h1><fieldset>{controls}</fieldset>",
             size=(rng.randint(6, 7) * FACTOR, height_for(len(widgets))),
             classes="site",
             css=f'font: {rng.randint(13, 15)}px "{face.css_name}"; --paper: {paper}; --ink: {ink}; --scheme: {scheme}',
@@ -211,7 +209,7 @@ class TransferScreen(TransferTile):
             for widget, box in shown
         ]
         truth = place_truth("point", boxes[number], size, label) | {"scene": self.described() | {"controls": controls}}
-        question = phrase(rng, wording.QUESTIONS["point"], 0.0, SPLIT, label=label)
+        question = ask(rng, "point", 0.0, SPLIT, label=label)
         return image_item("transfer_screen", [shot.image], question, point_answer(boxes[number], size), truth)
 
 
@@ -278,8 +276,8 @@ class TransferLines(TransferTile):
         answer = "\n".join(self.lines)
         scene = self.described() | {"lines": list(self.lines)}
         truth = text_truth(answer, " ".join(self.lines), read=answer.split(), metric="anls", scene=scene)
-        wordings = paragraphs.QUESTIONS["read_line" if len(self.lines) == 1 else "read_paragraph"]
-        return image_item("transfer_line", [image], phrase(rng, wordings, 0.0, SPLIT), answer, truth)
+        question = ask(rng, "read_line" if len(self.lines) == 1 else "read_paragraph", 0.0, SPLIT)
+        return image_item("transfer_line", [image], question, answer, truth)
 
 
 def draw_lines(sources: Sequence[Random]) -> list[Item]:

@@ -23,11 +23,10 @@ from random import Random
 
 from PIL import Image
 
-from drawn_world import wording
 from drawn_world.fonts import faces
 from drawn_world.item import Box, Item, image_item, text_truth
 from drawn_world.reading.textures import write_over
-from drawn_world.wording import phrase
+from drawn_world.wording import ask
 from drawn_world.words import pick_word
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
@@ -60,7 +59,7 @@ def transfer_photo(rng: Random) -> Item:
     box = (x, y, x + wide, y + high)
     edge = write_over(rng, image, face, text_px, word, box)
     scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
-    question = phrase(rng, wording.QUESTIONS["read_word"], 0.0, SPLIT)
+    question = ask(rng, "read_word", 0.0, SPLIT)
     return image_item("transfer_photo", [image], question, word, text_truth(word, read=[word], scene=scene))
 
 

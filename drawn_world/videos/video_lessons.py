@@ -20,8 +20,8 @@ from drawn_world.videos.video_scenes import (
     place,
     still,
 )
-from drawn_world.videos.video_tasks import QUESTIONS, WORDS, blinking, change_step
-from drawn_world.wording import phrase
+from drawn_world.videos.video_tasks import blinking, change_step
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
 
@@ -32,8 +32,8 @@ def event_rows(rng: Random, split: str, ease: float) -> Item:
     """
     video, thing, number = blinking(rng, ease, STEP)
     turns = [
-        (phrase(rng, QUESTIONS["event_rows"], ease, split), "\n".join(_counted(video))),
-        (phrase(rng, QUESTIONS["events"], ease, split, thing=thing), str(number)),
+        (ask(rng, "event_rows", ease, split), "\n".join(_counted(video))),
+        (ask(rng, "events", ease, split, thing=thing), str(number)),
     ]
     return talk("event_rows", video_part(draw_video(video)), rng.sample(turns, 2), scene=video.described())
 
@@ -67,7 +67,7 @@ def flash_rows(rng: Random, split: str, ease: float) -> Item:
         else:
             parts.append(still(place(rng, size, distinct_names(rng, 1, ground), ground, ease)[0], stretch))
     video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
-    turn = phrase(rng, QUESTIONS["flash_rows"], ease, split), "\n".join(thing.name for thing, _ in parts)
+    turn = ask(rng, "flash_rows", ease, split), "\n".join(thing.name for thing, _ in parts)
     return talk("flash_rows", video_part(draw_video(video)), [turn], scene=video.described())
 
 
@@ -114,20 +114,20 @@ def _questions(rng: Random, split: str, ease: float, video: Video, direction: st
     by_first = sorted(flashing, key=lambda part: part[1][0][0])
     by_last = sorted(flashing, key=lambda part: part[1][-1][0])
     turns = [
-        (phrase(rng, QUESTIONS["direction"], ease, split, thing=kinds[0]), direction),
-        (phrase(rng, QUESTIONS["mover"], ease, split), mover.name),
-        (phrase(rng, QUESTIONS["flash_first"], ease, split), by_first[0][0].name),
-        (phrase(rng, QUESTIONS["flash_last"], ease, split), by_last[-1][0].name),
+        (ask(rng, "film_direction", ease, split, thing=kinds[0]), direction),
+        (ask(rng, "mover", ease, split), mover.name),
+        (ask(rng, "flash_first", ease, split), by_first[0][0].name),
+        (ask(rng, "flash_last", ease, split), by_last[-1][0].name),
     ]
     for kind, (_, spans) in zip(kinds[1:], flashing, strict=True):
-        turns.append((phrase(rng, QUESTIONS["events"], ease, split, thing=kind), str(len(spans))))
+        turns.append((ask(rng, "events", ease, split, thing=kind), str(len(spans))))
     for kind, (thing, _) in zip(kinds, video.parts, strict=True):
-        turns.append((phrase(rng, QUESTIONS["colour"], ease, split, kind=kind), thing.colour))
+        turns.append((ask(rng, "film_colour", ease, split, kind=kind), thing.colour))
     return turns
 
 
 TASKS = (
-    Task("event_rows", event_rows, "video", lesson=True, needs_fonts=False, words=WORDS),
-    Task("flash_rows", flash_rows, "video", lesson=True, words=WORDS),
-    Task("film_dialogue", film_dialogue, "video", lesson=True, needs_fonts=False, words=WORDS),
+    Task("event_rows", event_rows, "video", lesson=True, needs_fonts=False),
+    Task("flash_rows", flash_rows, "video", lesson=True),
+    Task("film_dialogue", film_dialogue, "video", lesson=True, needs_fonts=False),
 )

@@ -47,8 +47,8 @@ class Digit:
         return _digit_mask(self.face, self.height, self.name)
 
 
-Thing = Placed | Digit
-Part = tuple[Thing, tuple[Span, ...]]
+Part = tuple[Placed | Digit, tuple[Span, ...]]
+"""What is shown, and when and where."""
 
 
 @lru_cache(maxsize=4096)

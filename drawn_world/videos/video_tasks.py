@@ -34,13 +34,11 @@ from drawn_world.videos.video_scenes import (
     still,
     video_size,
 )
-from drawn_world.wording import phrase, read_wordings, texts_of
+from drawn_world.wording import ask
 from qwen2vl.spec.config import FACTOR
 
 LATE_FRAMES = 64
 MAX_EVENTS = 5
-QUESTIONS = read_wordings("videos")
-WORDS = ("faster", "slower", *texts_of(QUESTIONS))
 
 
 def _video_item(task: str, video: Video, question: str, *answers: str) -> Item:
@@ -57,7 +55,7 @@ def change_step(rng: Random, ease: float) -> int:
 def events(rng: Random, split: str, ease: float) -> Item:
     """The number of times a shape appears, one to five; below ease 1 another one may stay, or come and go too."""
     video, thing, number = blinking(rng, ease, change_step(rng, ease))
-    return _video_item("events", video, phrase(rng, QUESTIONS["events"], ease, split, thing=thing), str(number))
+    return _video_item("events", video, ask(rng, "events", ease, split, thing=thing), str(number))
 
 
 def blinking(rng: Random, ease: float, step: int) -> tuple[Video, str, int]:
@@ -102,7 +100,7 @@ def _compare_speeds(rng: Random, split: str, ease: float) -> Item:
     faster = rng.random() < ease or rng.random() < 0.5
     name = parts[0 if faster else 1][0].name
     return _video_item(
-        "speed", video, phrase(rng, QUESTIONS["faster" if faster else "slower"], ease, split), name, *name_truths(name)
+        "speed", video, ask(rng, "faster" if faster else "slower", ease, split), name, *name_truths(name)
     )
 
 
@@ -133,7 +131,7 @@ def _change_of_speed(rng: Random, split: str, ease: float) -> Item:
     moving = along(shape, axis, across, [round(start + travel * (1 - share if back else share)) for share in passed])
     video = Video(size=size, ground=ground, num_frames=num_frames, parts=(moving,))
     thing = kind if rng.random() < ease else rng.choice((kind, "shape", shape.name))
-    return _video_item("speed", video, phrase(rng, QUESTIONS["speed_change"], ease, split, thing=thing), answer)
+    return _video_item("speed", video, ask(rng, "speed_change", ease, split, thing=thing), answer)
 
 
 def changed(rng: Random, split: str, ease: float) -> Item:
@@ -158,7 +156,7 @@ def changed(rng: Random, split: str, ease: float) -> Item:
         "changed_shape": (new.kind, *name_truths(new.kind), *name_truths(new.name)),
         "changed_what": (old.kind, *name_truths(old.kind), *name_truths(old.name), *name_truths(new.name)),
     }
-    return _video_item("changed", video, phrase(rng, QUESTIONS[question], ease, split), *answers[question])
+    return _video_item("changed", video, ask(rng, question, ease, split), *answers[question])
 
 
 def late(rng: Random, split: str, ease: float) -> Item:
@@ -182,7 +180,7 @@ def late(rng: Random, split: str, ease: float) -> Item:
     video = Video(size=SMALL, ground=ground, num_frames=LATE_FRAMES, parts=tuple(parts))
     name = parts[-1][0].name
     answers = {"late_what": (name, *name_truths(name)), "late_digit": (name,), "late_colour": (target.colour,)}
-    return _video_item("late", video, phrase(rng, QUESTIONS[question], ease, split), *answers[question])
+    return _video_item("late", video, ask(rng, question, ease, split), *answers[question])
 
 
 def film_count(rng: Random, split: str, ease: float) -> Item:
@@ -209,7 +207,7 @@ def film_count(rng: Random, split: str, ease: float) -> Item:
             first = moments[index - present] * STEP - (0 if rng.random() < ease else rng.randint(0, 1))
             parts.append(_entering(rng, shape, ways, first, num_frames))
     video = Video(size=size, ground=ground, num_frames=num_frames, parts=tuple(parts))
-    return _video_item("film_count", video, phrase(rng, QUESTIONS["film_count"], ease, split), str(number))
+    return _video_item("film_count", video, ask(rng, "film_count", ease, split), str(number))
 
 
 def _in_cell(rng: Random, ground: Rgb, column: int, row: int, ease: float) -> Placed:
@@ -239,9 +237,9 @@ def _entering(rng: Random, shape: Placed, ways: list[tuple[int, int]], first: in
 
 
 TASKS = (
-    Task("events", events, "video", needs_fonts=False, exams=("exam",), words=WORDS),
-    Task("speed", speed, "video", needs_fonts=False, words=WORDS),
-    Task("changed", changed, "video", needs_fonts=False, words=WORDS),
-    Task("late", late, "video", exams=("exam",), words=WORDS),
-    Task("film_count", film_count, "video", needs_fonts=False, words=WORDS),
+    Task("events", events, "video", needs_fonts=False, exams=("exam",)),
+    Task("speed", speed, "video", needs_fonts=False),
+    Task("changed", changed, "video", needs_fonts=False),
+    Task("late", late, "video", exams=("exam",)),
+    Task("film_count", film_count, "video", needs_fonts=False),
 )

@@ -1,42 +1,56 @@
-"""The wordings of all questions, read from the files beside this one, and how one of them is chosen.
+"""The wordings of all questions, the labels and the words for tokenizers, read once from the files beside this one.
 
-A file maps the key of a question to its wordings, plain ASCII and short; names in braces are filled in. The order of
-wordings decides what a random choice picks: a new one changes every item drawn after it. Words that are to be read in
-images are not here (words.py).
+A file has some of these parts:
+    [questions]   name of a question to its wordings, plain ASCII and short; names in braces are filled in
+    [labels]      name of a list to texts that are drawn or filled in
+    [answers.Q]   of knowledge.toml: answer to the names of the things for which it answers question Q
+    words         further words of answers, in one string
+    vocabulary    "first" or "added": which words of a tokenizer the file belongs to (see `texts_of_vocabulary`)
+Names are unique over all files. The order of wordings and labels decides what a random choice picks: a new one changes
+every item drawn after it. Words from the word list, which are to be read in images, are not here (words.py).
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
+
+FILES: dict[str, dict[str, Any]] = {
+    file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in sorted(Path(__file__).parent.glob("*.toml"))
+}
+"""Name of a file, for example "charts", to its parts."""
+QUESTIONS: dict[str, list[str]] = {
+    name: wordings for file in FILES.values() for name, wordings in file.get("questions", {}).items()
+}
+LABELS: dict[str, list[str]] = {
+    name: labels for file in FILES.values() for name, labels in file.get("labels", {}).items()
+}
 
 
-def read_wordings(name: str) -> dict[str, tuple[str, ...]]:
-    """Read one of the files, for example "charts": the key of every question, and its wordings."""
-    text = Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8")
-    return {key: tuple(wordings) for key, wordings in tomllib.loads(text).items()}
+def ask(rng: Random, question: str, ease: float = 0.0, split: str | None = None, /, **parts: str) -> str:
+    """Choose a wording of a question and fill in its parts.
 
-
-QUESTIONS = read_wordings("common")
-"""Questions of the first tasks, with the same wordings in all splits."""
-
-
-def phrase(rng: Random, wordings: Sequence[str], ease: float = 0.0, split: str | None = None, /, **parts: str) -> str:
-    """Choose a wording and fill in its parts; with probability `ease` the first one, so that positions in the text repeat.
-
+    ease: probability of the first wording, so that positions in the text repeat.
     split: the last wording is for "test" alone and the last but one for "val" alone, training has all others; None allows
     every wording in every split.
     """
+    wordings = QUESTIONS[question]
     if split is not None:
         wordings = {"test": wordings[-1:], "val": wordings[-2:-1]}.get(split, wordings[:-2])
     return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
-def texts_of(questions: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """All wordings of all questions."""
-    return tuple(wording for wordings in questions.values() for wording in wordings)
+def texts_of(*files: str) -> list[str]:
+    """All wordings, labels and further words of some files."""
+    parts = [FILES[name] for name in files]
+    lists = [each for part in parts for table in ("questions", "labels") for each in part.get(table, {}).values()]
+    return [text for each in lists for text in each] + [part.get("words", "") for part in parts]
 
 
-def ask(rng: Random, question: str, ease: float = 0.0, /, **parts: str) -> str:
-    """Choose a wording of one of QUESTIONS; with probability `ease` always the first."""
-    return phrase(rng, QUESTIONS[question], ease, **parts)
+def texts_of_vocabulary(vocabulary: str) -> list[str]:
+    """All texts of the files of one vocabulary.
+
+    vocabulary: "first" for the words of nano's first tasks, "added" for those of later tasks. The words of files without
+    a vocabulary came after nano's tokenizer was fixed: it spells new ones in parts.
+    """
+    return texts_of(*(name for name, file in FILES.items() if file.get("vocabulary") == vocabulary))

@@ -12,6 +12,7 @@ from PIL import Image
 from drawn_world import SPLITS, words
 from drawn_world.screens import actions
 from drawn_world.screens import windows as screens
+from drawn_world.wording import FILES
 from qwen2vl.processing.agent_text import Call, declare, parse_reply
 
 from .checks import (
@@ -100,7 +101,7 @@ def test_the_easiest_form_has_one_size_and_one_wording(task: str) -> None:
     items = [draw(task, seed, ease=1.0) for seed in range(40)]
     assert {image_of(item).size for item in items} == {(168, 168)}
     shown = {re.sub(r"[A-Z]\w*\.|type \w+|Type \w+", "", text) for item in items for text, _ in turns_of(item)}
-    assert len(shown) <= len(actions.QUESTIONS) + 1
+    assert len(shown) <= len(FILES["actions"]["questions"]) + 1
 
 
 def test_wordings_and_typed_words_belong_to_one_split() -> None:
@@ -119,8 +120,10 @@ def test_wordings_and_typed_words_belong_to_one_split() -> None:
 
 
 def test_held_out_wordings_use_only_words_of_trained_ones() -> None:
-    trained = {w for wordings in actions.QUESTIONS.values() for text in wordings[:-2] for w in _words_of(text)}
-    for wordings in actions.QUESTIONS.values():
+    trained = {
+        w for wordings in FILES["actions"]["questions"].values() for text in wordings[:-2] for w in _words_of(text)
+    }
+    for wordings in FILES["actions"]["questions"].values():
         assert len(wordings) >= 5 and len(set(wordings)) == len(wordings)
         assert {word for text in wordings[-2:] for word in _words_of(text)} <= trained
 

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from drawn_world import SPLITS, words
+from drawn_world import SPLITS, wording, words
 from drawn_world.charts import chart_data, chart_drawing, chart_looks
 from drawn_world.charts import chart_tasks as charts
 from drawn_world.charts.chart_drawing import DrawnChart
@@ -74,7 +74,7 @@ def derived_answer(question: str, scene: dict) -> str:
 @pytest.mark.parametrize("task", ALL)
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    taught = taught_words(charts.QUESTIONS, charts.WORDS)
+    taught = taught_words("charts")
     for seed in range(80):
         item = make(task, seed, split, (0.0, 0.0, 0.3, 0.6, 1.0)[seed % 5])
         scene = json.loads(json.dumps(item.truth))["scene"]
@@ -226,7 +226,10 @@ def test_looks_and_wordings_belong_to_one_split() -> None:
         assert len({colour for split in SPLITS for row in rgb[split] for colour in row}) == sum(
             len({colour for row in rgb[split] for colour in row}) for split in SPLITS
         )
-    patterns = {name: [re.sub(r"\{\w+\}", "X", text) for text in group] for name, group in charts.QUESTIONS.items()}
+    patterns = {
+        name: [re.sub(r"\{\w+\}", "X", text) for text in group]
+        for name, group in wording.FILES["charts"]["questions"].items()
+    }
     for task in ALL:
         for split in SPLITS:
             for seed in range(20):
@@ -246,7 +249,7 @@ def place_is(wanted: int):
 @every_split
 def test_words_to_read_belong_to_their_split(split: str) -> None:
     check_read_words((make("chart_table", seed, split) for seed in range(200)), split)
-    assert all(words.split_of(word) == "train" for word in (*chart_data.FRUITS, *chart_data.GOODS))
+    assert all(words.split_of(word) == "train" for word in (*wording.LABELS["fruit"], *wording.LABELS["grocery"]))
 
 
 def test_categories_without_room_are_left_out() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from drawn_world import SPLITS, TASKS, fonts, palette, words
 from drawn_world.documents import forms, lookups, receipts, tables
+from drawn_world.wording import LABELS
 from qwen2vl.processing.messages import parse_messages
 
 from .checks import (
@@ -173,7 +174,8 @@ def test_all_ink_is_where_the_description_says(task: str):
 @needs_text
 @every_split
 def test_words_to_read_belong_to_their_split(split: str):
-    labels = {*receipts.WORDS, *forms.WORDS, *tables.WORDS, *palette.COLOURS}
+    headings = {word for name in ("first_column", "other_column") for word in LABELS[name]}
+    labels = {*forms.KEYS, *headings, *map(str.capitalize, headings), *LABELS["day"], *palette.COLOURS}
     for task in ("receipt", "form", "table"):
         for seed in range(40):
             for word in draw(task, seed, split).truth.get("read", ()):

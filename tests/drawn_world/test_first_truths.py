@@ -13,12 +13,13 @@ from drawn_world.screens import windows
 from drawn_world.shapes import kinds, shape_lessons
 from drawn_world.shapes import shape_tasks as of_shapes
 from drawn_world.shapes.shape_scenes import RELATIONS, Placed, Scene
-from drawn_world.text.questions import FACTS, GREETING, IDENTITY, OPPOSITES
-from drawn_world.wording import QUESTIONS
+from drawn_world.text.questions import FACTS, IDENTITY
+from drawn_world.wording import FILES, LABELS
 from qwen2vl.processing.grounding import parse_places
 
 from .checks import asked, image_of, is_at, media_of, needs_text, turns_of
 
+QUESTIONS = FILES["common"]["questions"]
 Catch = Callable[..., list[tuple[Any, ...]]]
 SEEDS = 150
 
@@ -214,7 +215,7 @@ def test_answers_about_windows_agree_with_their_controls(task: str, catch: Catch
 
 @needs_text
 def test_pure_text_is_answered_rightly() -> None:
-    opposites = {one: other for pair in OPPOSITES for one, other in (pair, pair[::-1])}
+    opposites = {one: other for pair in map(str.split, LABELS["opposites"]) for one, other in (pair, pair[::-1])}
     rules: dict[str, Callable[[dict[str, str]], str]] = {
         "copy": lambda parts: parts["word"],
         "first_letter": lambda parts: parts["word"][0],
@@ -225,7 +226,7 @@ def test_pure_text_is_answered_rightly() -> None:
         "larger": lambda parts: str(max(int(parts["a"]), int(parts["b"]))),
         "fact": lambda parts: FACTS[parts["thing"]],
         "who": lambda parts: IDENTITY,
-        "hello": lambda parts: GREETING,
+        "hello": lambda parts: "hello",
     }
     wordings = {key: QUESTIONS[key] for key in rules}
     found = set()

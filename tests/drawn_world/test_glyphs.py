@@ -15,6 +15,7 @@ from drawn_world.glyphs import emoji, glyph_scenes
 from drawn_world.glyphs import glyph_tasks as glyphs
 from drawn_world.glyphs.glyph_scenes import Glyph, GlyphScene, Ground
 from drawn_world.item import MAX_TURNS
+from drawn_world.wording import texts_of
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.processing.grounding import parse_places
 
@@ -55,7 +56,7 @@ def test_same_pixels_again_and_in_another_process() -> None:
 @every_task
 @every_split
 def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
-    tables = glyphs.WORDS
+    tables = (*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *texts_of("glyphs"))
     known = set(re.findall(r"[A-Za-z]+", " ".join(tables))) | {
         "a",
         "an",

@@ -5,8 +5,9 @@ import re
 from random import Random
 
 from drawn_world import Item
-from drawn_world.text.instructions import QUESTIONS, instruct, instruct_dialogue
+from drawn_world.text.instructions import FORMS, instruct, instruct_dialogue
 from drawn_world.text.questions import FACTS
+from drawn_world.wording import FILES, QUESTIONS
 
 from .checks import check_read_words, check_repeatable, digest_of, every_split, needs, turns_of, word_list, wordings_for
 
@@ -43,7 +44,7 @@ def names_its_words_in_order(question: str, scene: dict, split: str) -> bool:
     """Whether the question is a wording of this split that names the words and numbers in their order."""
     spoken = {2: "two", 3: "three", 4: "four"} if scene["form"] == "repeat" else {}
     values = [*scene.get("words", []), *(str(spoken.get(number, number)) for number in scene.get("numbers", []))]
-    for each in wordings_for(QUESTIONS[scene["form"]], split):
+    for each in wordings_for(QUESTIONS[f"instruct_{scene['form']}"], split):
         pattern = re.sub(r"\\\{(words|listed)\\\}", lambda found: many(found[1], len(values)), re.escape(each))
         found = re.fullmatch(re.sub(r"\\\{\w+\\\}", "([a-z0-9 ]+)", pattern), question)
         turned = values[::-1] if each.startswith("Take") else values
@@ -66,7 +67,8 @@ def test_answers_follow_from_the_description(split: str) -> None:
         ((question, answer),) = turns_of(item)
         assert item.truth["accept"] == [answer] and derived(scene) == answer, (question, answer)
         assert names_its_words_in_order(question, scene, split), (question, scene)
-    assert forms == set(QUESTIONS)
+    assert forms == set(FORMS)
+    assert [f"instruct_{form}" for form in FORMS] == list(FILES["instructions"]["questions"])
 
 
 @needs_words

@@ -9,6 +9,7 @@ import pytest
 from drawn_world import KINDS, added_words, fonts, palette
 from drawn_world.glyphs import articles, emoji, knowledge
 from drawn_world.shapes import overlaps
+from drawn_world.wording import FILES
 from drawn_world.write_records import MediaFile, record_body
 
 from .checks import (
@@ -46,9 +47,10 @@ def test_same_pixels_in_another_process(module) -> None:
 @every_module
 @every_split
 def test_no_word_is_added_to_the_vocabulary_and_wordings_are_held_out(module, split) -> None:
-    assert not module.TASKS[0].words and not {"legs", "cover", "behind"} & set(added_words())
+    name = module.__name__.rpartition(".")[2]
+    assert "vocabulary" not in FILES[name] and not {"legs", "cover", "behind"} & set(added_words())
     if module is not articles:
-        check_wordings(items(module, split), module.QUESTIONS, split)
+        check_wordings(items(module, split), FILES[name]["questions"], split)
 
 
 @every_split
@@ -56,7 +58,7 @@ def test_what_lies_in_front_hides_a_part_of_what_is_behind(split) -> None:
     seen = Counter()
     for item in items(overlaps, split, 200):
         ((question, answer),) = turns_of(item)
-        form, parts = asked(overlaps.QUESTIONS, question)
+        form, parts = asked(FILES["overlaps"]["questions"], question)
         front, behind = (item.truth["scene"][place] for place in ("in_front", "behind"))
         if form == "covers":
             assert {parts["a"], parts["b"]} == {front, behind}
@@ -82,27 +84,28 @@ def colours_in(pixels: np.ndarray) -> set[str]:
 @needs_glyphs
 @every_split
 def test_answers_about_things_follow_from_the_tables(split) -> None:
-    assert all(set(known) <= set(emoji.NAMES) for known in knowledge.KNOWN.values())
+    assert all(set(names) <= set(emoji.NAMES) for each in knowledge.ANSWERS.values() for names in each.values())
+    legs, flies = knowledge.ANSWERS["legs"], knowledge.ANSWERS["flies"]
     answers = Counter()
     for item in items(knowledge, split, 300):
         ((question, answer),) = turns_of(item)
-        form, parts = asked(knowledge.QUESTIONS, question)
+        form, parts = asked(FILES["knowledge"]["questions"], question)
         (glyph,) = item.truth["scene"]["glyphs"]
-        kinds = [kind for kind, names in knowledge.CLASSES.items() if glyph["name"] in names]
+        kinds = [kind for kind, names in knowledge.ANSWERS["kind"].items() if glyph["name"] in names]
         if form == "kind":
             assert [answer.split()[1]] == kinds
         elif form == "is_a":
             assert answer == ("yes" if parts["kind"].split()[1] in kinds else "no")
         elif form == "legs":
-            assert glyph["name"] in knowledge.LEGS[int(answer)]
+            assert glyph["name"] in legs[answer]
         else:
-            assert answer == ("yes" if glyph["name"] in knowledge.FLY else "no")
-            assert (glyph["name"] in knowledge.FLY) != (glyph["name"] in knowledge.STAY_DOWN)
+            assert answer == ("yes" if glyph["name"] in flies["yes"] else "no")
+            assert (glyph["name"] in flies["yes"]) != (glyph["name"] in flies["no"])
         answers[form, answer] += 1
     for form in ("is_a", "flies"):
         yes, no = (answers[form, answer] for answer in ("yes", "no"))
         assert 0.5 < yes / no < 2
-    assert len([answer for form, answer in answers if form == "legs"]) == len(knowledge.LEGS)
+    assert len([answer for form, answer in answers if form == "legs"]) == len(legs)
 
 
 @needs_glyphs

@@ -10,7 +10,7 @@ from PIL import Image
 
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes import pairs
-from drawn_world.shapes.pairs import QUESTIONS, WORDS
+from drawn_world.wording import FILES
 
 from .checks import (
     are_apart,
@@ -31,6 +31,7 @@ from .checks import (
 
 ALL = makers_of(pairs)
 EVERY = pytest.mark.parametrize("task", ALL)
+QUESTIONS = FILES["pairs"]["questions"]
 ORDINALS = ["first", "second", "third"]
 items = partial(of_every_ease, ALL)
 
@@ -79,7 +80,7 @@ def derived(question: str, scene: dict) -> str:
         return "yes" if same else "no"
     if key in ("which_more", "which_most"):
         return one_of([count == max(counts) for count in counts])
-    if key == "which_has":
+    if key == "which_has_thing":
         return one_of([parts["thing"] in each for each in names])
     if key in ("colour_in", "count_in"):
         image = images[ORDINALS.index(parts["which"])]
@@ -186,4 +187,4 @@ def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
 
 @EVERY
 def test_words_are_known_to_the_tokenizer(task: str) -> None:
-    check_taught(items(task, 60), taught_words(QUESTIONS, WORDS))
+    check_taught(items(task, 60), taught_words("pairs"))

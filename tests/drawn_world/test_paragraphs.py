@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from drawn_world import SPLITS, Item, fonts, typesetting, words
 from drawn_world.documents import forms, receipts, tables
 from drawn_world.reading import paragraphs, placed_words, scripts
+from drawn_world.wording import LABELS
 from qwen2vl.processing.grounding import parse_places, to_pixels
 from qwen2vl.processing.messages import parse_messages
 
@@ -208,7 +209,9 @@ def test_aligned_images_say_what_the_answers_say(task: str):
 @needs_text
 @every_split
 def test_faces_of_other_alphabets_have_all_their_letters(split: str):
-    letters = set("".join(scripts.LETTERS.values()) + "".join(scripts.SCRIPT_WORDS.values())) - {" "}
+    letters = set(
+        "".join(scripts.LETTERS.values()) + "".join(word for script in scripts.LETTERS for word in LABELS[script])
+    )
     assert scripts.script_faces(split)
     for face in scripts.script_faces(split):
         font = face.at(24)
@@ -219,7 +222,7 @@ def test_faces_of_other_alphabets_have_all_their_letters(split: str):
 @needs_text
 def test_words_of_other_alphabets_belong_to_their_split_and_show_their_alphabet():
     for split in SPLITS:
-        for script in scripts.SCRIPTS:
+        for script in scripts.LETTERS:
             sampled = [scripts.pick_script_word(Random(seed), split, script) for seed in range(60)]
             assert scripts.script_words(split, script)
             for word in (*scripts.script_words(split, script), *sampled):

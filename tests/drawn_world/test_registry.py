@@ -4,7 +4,6 @@ import hashlib
 import pkgutil
 import re
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -54,19 +53,21 @@ def test_the_words_of_shipped_tokenizers_stay_in_their_order(words, count, diges
     assert hashlib.sha256("\n".join(words()).encode()).hexdigest()[:16] == digest
 
 
-WITH_HELD_OUT_WORDINGS = sorted(
-    file.stem
-    for file in Path(wording.__file__).parent.glob("*.toml")
-    if file.stem not in ("common", "windows", "actions")
-)
+@pytest.mark.parametrize("part", ["questions", "labels"])
+def test_no_name_is_in_two_files_of_wordings(part) -> None:
+    names = [name for file in wording.FILES.values() for name in file.get(part, {})]
+    assert len(names) == len(set(names)) > 10
+
+
+WITH_HELD_OUT_WORDINGS = [name for name in wording.FILES if name not in ("common", "windows", "actions")]
 """Files of wordings whose held-out ones may use the words of all questions; test_actions checks those of actions."""
 
 
 @pytest.mark.parametrize("name", WITH_HELD_OUT_WORDINGS)
 def test_held_out_wordings_are_new_sentences_of_trained_words(name) -> None:
-    groups = wording.read_wordings(name).values()
+    groups = wording.FILES[name]["questions"].values()
     in_training = {each for group in groups for each in group[:-2]}
-    elsewhere = set(wording.texts_of(wording.QUESTIONS))
+    elsewhere = {each for group in wording.FILES["common"]["questions"].values() for each in group}
     trained = {word for each in in_training | elsewhere for word in re.findall(r"\w+", each)}
     assert groups
     for group in groups:

@@ -12,10 +12,9 @@ from PIL import Image
 
 from drawn_world import Item, browser, exam_tasks, fonts, words
 from drawn_world.documents import forms
-from drawn_world.reading import paragraphs
-from drawn_world.screens.windows import LABELS
 from drawn_world.transfer import browser_pages as pages
 from drawn_world.transfer import words_on_photos as photos
+from drawn_world.wording import LABELS, QUESTIONS
 from qwen2vl.common.errors import Qwen2VLError
 
 from .checks import changed, encloses, hidden, image_of, is_at, needs, question_of, word_list
@@ -149,7 +148,7 @@ def test_all_lines_are_on_the_image_and_none_is_cut() -> None:
         rows = inked.sum(axis=1) > 0
         starts = int(rows[0]) + int((rows[1:] & ~rows[:-1]).sum())
         assert len(lines) <= starts <= 2 * len(lines)  # the dots of i and j can be a separate row of ink
-        assert question_of(item) in (paragraphs.QUESTIONS["read_line"][-1], paragraphs.QUESTIONS["read_paragraph"][-1])
+        assert question_of(item) in (QUESTIONS["read_line"][-1], QUESTIONS["read_paragraph"][-1])
 
 
 @needs_photos

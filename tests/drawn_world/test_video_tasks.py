@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from drawn_world import SPLITS, fonts
 from drawn_world.shapes import kinds as shapes
 from drawn_world.videos import video_lessons, video_tasks
-from drawn_world.videos.video_tasks import LATE_FRAMES, QUESTIONS, WORDS
+from drawn_world.videos.video_tasks import LATE_FRAMES
+from drawn_world.wording import FILES
 
 from .checks import (
     asked,
@@ -29,6 +30,7 @@ from .checks import (
     why_not,
 )
 
+QUESTIONS = FILES["videos"]["questions"]
 ALL = makers_of(video_tasks, video_lessons)
 WITH_DIGITS = ("late", "flash_rows")
 NO_FONTS = why_not(every_face)
@@ -114,10 +116,10 @@ def derived(question: str, scene: dict) -> str:
         return counted_rows(scene)
     if key == "flash_rows":
         return "\n".join(each["name"] for each in sorted(things, key=lambda each: starts(each)[0]))
-    if key == "colour":
+    if key == "film_colour":
         return called(scene, parts["kind"])["colour"]
     mover, flashing = by_motion(scene)
-    if key == "direction":
+    if key == "film_direction":
         (x1, y1), (x2, y2) = mover["spans"][0][2:], mover["spans"][-1][2:]
         assert called(scene, parts["thing"]) is mover
         return ("right" if x2 > x1 else "left") if abs(x2 - x1) > abs(y2 - y1) else "down" if y2 > y1 else "up"
@@ -209,7 +211,7 @@ def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
 
 @EVERY
 def test_words_are_known_to_the_tokenizer(task: str) -> None:
-    check_taught(items(task, 40), taught_words(QUESTIONS, WORDS))
+    check_taught(items(task, 40), taught_words("videos"))
 
 
 def test_counts_are_balanced() -> None:
