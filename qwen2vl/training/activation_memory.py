@@ -9,7 +9,7 @@ Counted per layer, as the code in `model` computes it; e = bytes of a number in 
     QuickGELU     input and sigmoid; if trained also their product
 
 A frozen layer that gradients pass through keeps what the gradient of its input needs, but not what those of its weights would
-need. A layer below which nothing is trained keeps nothing. With full recomputing a layer keeps its input alone.
+need. A layer below which nothing is trained keeps nothing. With full recomputing a layer keeps its input only.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ IMAGE_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Size of what one forward pass runs over."""
+    """Size of the input of one forward pass."""
 
     tokens: int
     patches: int
@@ -121,7 +121,7 @@ def _layer_bytes(text: TextConfig, use: GradientUse, e: int, document: int, devi
 
 
 def _block_bytes(vision: VisionConfig, e: int, frame: int, device: str) -> int:
-    """Bytes per patch that a tower block keeps. The values are a view of the fused qkv tensor, which stays as a whole."""
+    """Bytes per patch that a tower block keeps. The values are a view of the fused qkv tensor, so all of it is kept."""
     width, heads = vision.embed_dim, vision.num_heads
     is_plain = device == "cpu" and frame <= longest_plain(e)
     scores = e * heads * frame if is_plain else 4 * heads

@@ -2,7 +2,7 @@
 
 weights, masters, moments       exist during the whole stage
 activations, loss, backward     exist while a row runs; see `activation_memory`
-gradients, gradient sums        of the model until they are collected; summed in float32 over the rows of a step
+gradients, gradient sums        those of one row until they are collected; their float32 sums over the rows of a step
 data ahead, checkpoint copy     in the memory of the host, which for a CPU is the memory of the device
 """
 
@@ -51,7 +51,7 @@ class Memory:
     backward: int
     """The layer that the backward pass is in: its gradients, and with recomputing its activations."""
     update: int
-    """The largest parameter once more, in float32."""
+    """A float32 copy of the largest parameter."""
     data_ahead: int
     """Packs of two steps, and those that the workers read meanwhile."""
     checkpoint_copy: int
@@ -96,7 +96,7 @@ def estimate(
     processes: int = 1,
     num_workers: int = 1,
 ) -> Estimate:
-    """Needs of a stage whose rows are as large as its budgets allow.
+    """Estimate what a stage needs when its rows are as large as its budgets allow.
 
     model: on the meta device; the parts that the stage trains are set in it.
     """
@@ -182,7 +182,7 @@ class Shortage:
     needed: int
     free: int
     parts: tuple[str, ...]
-    """Fields of `Memory` that lie there."""
+    """Fields of `Memory` in this place."""
 
 
 def shortage_of(memory: Memory, device: torch.device) -> Shortage | None:

@@ -1,4 +1,4 @@
-"""What a run read at any of its steps, found again from its folder: the data of a step follow from the settings."""
+"""Read the data of any step of a run again: they follow from the settings in its folder."""
 
 import json
 from dataclasses import dataclass
