@@ -207,7 +207,7 @@ def tower_parameters(model: Qwen2VL, form: ClipFormat, prefix: str) -> list[Towe
 
 
 def refuse_other_tower(theirs: Mapping[str, Any], vision: VisionConfig, folder: Path) -> None:
-    """Raise CheckpointError if a setting differs that shapes of tensors do not show, or show less clearly."""
+    """Raise CheckpointError if a setting of the tower differs; the shapes of tensors would not show all of them."""
     ours = {
         "width": vision.embed_dim,
         "depth": vision.depth,
