@@ -1,4 +1,4 @@
-"""Planning a step: how full packs are, how fast they are planned, how evenly they are dealt to 64 processes.
+"""Planning a step: how full packs are, how fast they are planned, how evenly 64 processes share them.
 
 transformers does not plan steps, so the peers are other ways of packing and dealing, on the same lengths.
 """

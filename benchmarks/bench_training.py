@@ -60,7 +60,7 @@ class Course:
     supervised: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
-    """Of real tokens, as the plan counts them."""
+    """FLOPs of the tokens without padding, in the count of the plan."""
     reading: list[float] = field(default_factory=list)
     """Seconds that our side took to read and pack."""
 

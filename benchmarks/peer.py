@@ -89,5 +89,5 @@ def check_shared(model: Qwen2VL, twin: nn.Module) -> None:
 
 
 def normalised(model: Qwen2VL, patches: Tensor) -> Tensor:
-    """uint8 patches as the peer takes them: float32 and normalised, as from its image processor."""
+    """uint8 patches in the form of the peer's image processor: float32 and normalised."""
     return model.visual.patch_embed.normalise(patches)

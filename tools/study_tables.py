@@ -148,7 +148,7 @@ def _find_on_rotary(result: Result) -> list[Finding]:
 
 def _find_on_length(result: Result) -> list[Finding]:
     scores = _scores_by_variant(result)
-    trained = 8  # frames, of the variants with this number in their name
+    trained = 8  # frames in the training of the variants that have this number in their name
     mrope, one_axis = (
         {part: _longest_kept(scores[name], sources) for part, sources in _sources_by_part(result).items()}
         for name in (f"mrope-{trained}", f"1d-{trained}")
@@ -192,7 +192,7 @@ FINDINGS: dict[str, Callable[[Result], list[Finding]]] = {
 def _compare(better: Sequence[str], worse: Sequence[str], titles: Mapping[str, str]) -> str:
     """On which columns something is better, worse, or neither."""
     same = [source for source in titles if source not in (*better, *worse)]
-    groups = (("better", better), ("worse", worse), ("not to be told apart", same))
+    groups = (("better", better), ("worse", worse), ("without a certain difference", same))
     return "; ".join(
         f"{how} on {', '.join(titles[source] for source in sources)}" for how, sources in groups if sources
     )
