@@ -144,7 +144,7 @@ class Theirs:
 
     @torch.inference_mode()
     def first_token(self) -> Tensor:
-        from transformers import DynamicCache
+        from transformers import DynamicCache  # an optional package
 
         self.cache = DynamicCache(config=self.twin.config.text_config)
         # Only the logits of the last row, as generate() asks for: the fastest way.

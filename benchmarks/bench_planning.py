@@ -212,7 +212,7 @@ class Imbalance:
 
 
 def balance(where: str, plan: Plan, amount: PlanningAmount) -> list[Comparison]:
-    """How evenly the packs of some steps are dealt, by cost and by visual tokens, beside dealing in turn; and how fast."""
+    """Compare the shares of the processes by cost and by visual tokens with dealing in turn, and measure the time of dealing."""
     ours, theirs, seconds = Imbalance(), Imbalance(), []
     processes = amount.processes
     for packs in walk(plan, amount.steps):

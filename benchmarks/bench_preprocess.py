@@ -1,4 +1,4 @@
-"""From a JPEG file to model inputs of at most 1,280 tokens: our processor and transformers' PIL processor.
+"""Preprocessing of a JPEG file to model inputs of at most 1,280 tokens: our processor and transformers' PIL processor.
 
 Ours ends with uint8 patches, which the model normalises on its device; a second line adds normalising on the CPU.
 """
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> Result:
+    # Here, because transformers is an optional package.
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     peer = Qwen2VLImageProcessorPil(min_pixels=SETTINGS.min_pixels, max_pixels=SETTINGS.max_pixels)
