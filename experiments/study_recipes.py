@@ -144,7 +144,7 @@ def stage_of_equal_work(
 
 
 def forecast_run(spec: RunSpec, run_dir: Path) -> Forecast:
-    """What the run of a variant reads and costs."""
+    """Records and work of the run of a variant."""
     assert isinstance(spec.stages, tuple), "study_run gives complete stages"
     (stage,) = spec.stages
     store = Store(spec.records.path, store_version(run_dir))

@@ -188,7 +188,7 @@ def valid_options(word: str, names: Sequence[str]) -> str:
 
 
 def text_of_box(box: str) -> str:
-    """What tyro says in the first part of its box, on one line and without the title."""
+    """Text of the first part of tyro's box, on one line and without the title."""
     lines = takewhile(lambda line: "──" not in line, box.splitlines()[1:])
     text = " ".join(" ".join(lines).replace("│", " ").split()).rstrip(".")
     return re.sub(r"^Error parsing (?!--)\S+: ", "", text) or "the options do not fit together"

@@ -77,4 +77,4 @@ EXAMS = {
         max_new_tokens=64,
     ),
 }
-"""By the name that `qwen2vl eval` takes."""
+"""Exams by the name that `qwen2vl eval` takes."""

@@ -25,7 +25,7 @@ from qwen2vl.training.parts import count_parameters
 from qwen2vl.training.train_config import PARTS, Part, Recompute
 
 GradientUse = Literal["trained", "passed", "none"]
-"""What the backward pass does in a part: gradients of its weights and activations, of its activations alone, or nothing."""
+"""Gradients that the backward pass computes in a part: of weights and activations, of activations only, or none."""
 
 IMAGE_TOKENS = 1024
 """Tokens of an image where only the budgets are known: about 900 x 900 pixels."""
@@ -65,7 +65,7 @@ class ActivationMemory:
 
 
 def gradient_use(model: Qwen2VL) -> dict[Part, GradientUse]:
-    """What the backward pass does in each part, from which weights require a gradient now."""
+    """Gradients that the backward pass computes in each part, given the weights that require a gradient now."""
     counts, uses, is_reached = count_parameters(model), dict[Part, GradientUse](), False
     for part in PARTS:
         uses[part] = "trained" if counts[part][1] else "passed" if is_reached else "none"

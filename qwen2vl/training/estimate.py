@@ -1,4 +1,4 @@
-"""What a stage needs, before anything is built: parameters, memory by part, work; from a model on the meta device.
+"""Estimate of a stage before anything is built: parameters, memory by part, work; from a model on the meta device.
 
 weights, masters, moments       exist during the whole stage
 activations, loss, backward     exist while a row runs; see `activation_memory`
@@ -74,7 +74,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one stage needs in each of its processes."""
+    """Needs of one stage in each of its processes."""
 
     stage: Stage
     parameters: Mapping[Part, tuple[int, int]]
@@ -186,7 +186,7 @@ class Shortage:
 
 
 def shortage_of(memory: Memory, device: torch.device) -> Shortage | None:
-    """What this machine lacks now; None where a stage fits, or where the system does not report its free memory."""
+    """The memory that is missing on this machine now; None if the stage fits or the system does not report its free memory."""
     host = torch.device("cpu")
     on_host = ("data_ahead", "checkpoint_copy")
     on_device = (

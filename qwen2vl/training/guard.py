@@ -52,7 +52,7 @@ class StepGuard:
             )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the guard, for JSON."""
+        """State of the guard for a checkpoint, as plain data for JSON."""
         return {"losses": {mixture: list(losses) for mixture, losses in self.losses.items()}, "skipped": self.skipped}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a run needs and will read, before it begins. No model is built, and no image or video of a store is opened."""
+"""Needs and data of a run before it begins. No model is built, and no image or video of a store is opened."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

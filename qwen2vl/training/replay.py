@@ -16,7 +16,7 @@ from qwen2vl.training.train_config import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayedStep:
-    """What all processes of a run read in one step."""
+    """The packs that all processes of a run read in one step."""
 
     stage: str
     digest: str

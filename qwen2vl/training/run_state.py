@@ -32,7 +32,7 @@ class RunState:
         self.stage_number = 0
         """Index of the stage that the next step belongs to."""
         self.cursor = Cursor()
-        """Where the next step begins in the data of its stage."""
+        """Position of the next step in the data of its stage."""
         self.samples = self.failures = 0
         """Number of samples that the plan named, and of those among them that could not be read."""
         self.guard = StepGuard(config.spike, config.max_skipped)

@@ -1,4 +1,4 @@
-"""Which rows see each other in one forward pass.
+"""Layout of attention: the rows that see each other in one forward pass.
 
 A packed row holds many segments: frames in the tower, documents in the decoder, cached sequences while decoding. Their
 layout is made once per forward pass and shared by all layers. It gathers segments of similar length into buckets, and
@@ -113,7 +113,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionLayout:
-    """Which rows see each other: the same for every layer of a forward pass."""
+    """The rows that see each other: the same for every layer of a forward pass."""
 
     segments: tuple[Segment, ...]
     causal: bool

@@ -116,7 +116,7 @@ OPEN_CLIP = ClipFormat(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerReport:
-    """What was done with the tensors of a CLIP checkpoint."""
+    """Use of the tensors of a CLIP checkpoint."""
 
     filled: tuple[str, ...]
     """Parameters of the model that were filled, "visual.blocks.0.norm1.weight" and so on."""

@@ -1,4 +1,4 @@
-"""From a checkpoint directory to a model: choose device and precision, check the memory, match tensors, fill."""
+"""Load a model from a checkpoint directory: choose device and precision, check the memory, match tensors, fill."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class UnreadModel:
     """A model whose config and tensor headers have been checked, and whose tensors are still in their files."""
 
     model: Qwen2VL
-    """On the meta device until `read` fills it."""
+    """The model, on the meta device until `read` fills it."""
     tensors: tuple[tuple[Entry, StoredTensor], ...]
     device: torch.device
     dtype: torch.dtype
