@@ -121,7 +121,7 @@ def test_a_value_that_the_settings_refuse_is_explained_by_them():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_torchrun_takes_no_option_of_a_recipe_for_one_of_its_own(recipe):
+def test_torchrun_never_mistakes_an_option_of_a_recipe_for_its_own(recipe):
     """It completes abbreviations of its options even after the name of the module, so --start was "ambiguous"."""
     theirs = get_args_parser()._option_string_actions
     arguments = list_arguments(with_settings(TrainOptions, load_recipe(recipe)))
