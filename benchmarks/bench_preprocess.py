@@ -113,14 +113,14 @@ def compare(what: str, times: dict[str, list[float]], floor: float, aim: float) 
             unit="ms",
             ours=in_ms[name],
             theirs=in_ms["theirs"],
-            floor=at_least,
-            aim=hoped,
+            floor=line_floor,
+            aim=line_aim,
             limit="JPEG decoding",
             our_share=decoding / median(in_ms[name]),
             their_share=decoding / median(in_ms["theirs"]),
             note=f"decoding alone takes {decoding:.1f} ms",
         )
-        for line, name, at_least, hoped in lines
+        for line, name, line_floor, line_aim in lines
     ]
 
 

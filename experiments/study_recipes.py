@@ -118,7 +118,7 @@ def study_run(
 def stage_of_equal_work(
     study: Study, variant: Variant, store: Store, processor: Processor, work: float, seed: int
 ) -> Stage:
-    """One stage in which each lesson has as many steps as its share of the work takes. work: FLOPs of the stage."""
+    """One stage in which the steps of each lesson cost its share of the work. work: FLOPs of the stage."""
 
     def stage(name: str, phases: tuple[Phase, ...], steps: int) -> Stage:
         return Stage(

@@ -45,7 +45,7 @@ class Memory:
     gradient_sums: int
     """Collected gradients in float32."""
     activations: int
-    """The inputs of one row, and what autograd keeps of it."""
+    """The inputs of one row, and the tensors that autograd keeps for its backward pass."""
     loss: int
     """One chunk of logits, and the gradients of the head."""
     backward: int

@@ -20,7 +20,7 @@ class StepGuard:
     def __init__(self, spike: float, max_skipped: int) -> None:
         self.spike, self.max_skipped = spike, max_skipped
         self.losses: dict[str, deque[float]] = {}
-        """Last losses by mixture: a new mixture may well begin at a hundred times the loss of one that is learnt."""
+        """Last losses by mixture, because a new mixture can begin at a hundred times the loss of a learnt one."""
         self.skipped = 0
         """Number of skipped steps in a row."""
 

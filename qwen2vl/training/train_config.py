@@ -49,7 +49,7 @@ class Stage:
     phases: tuple[Phase, ...]
     """Mixtures of sources, one phase after the other."""
     budgets: Budgets
-    """Most that one pack holds; its tokens are the sequence length."""
+    """Limits of one pack; its tokens are the sequence length."""
     packs_per_step: int
     """Number of packs in a step, over all processes."""
     window: int = 2048
