@@ -14,7 +14,7 @@ help:
 	@echo "make demo    answer nine questions about images and videos (first run: about 3 minutes of installing)"
 	@echo "make test    all tests (about 6 minutes after installing)"
 	@echo "make check   lint, types, import layers"
-	@echo "make bench   side by side with transformers (about 23 minutes, wants a quiet machine)"
+	@echo "make bench   side by side with transformers (about 23 minutes, needs a quiet machine)"
 	@echo "make tables  rewrite the generated tables of README and docs from their result files"
 
 $(BIN)/python:
@@ -23,7 +23,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --upgrade pip
 
-# torch comes first and by itself: as somebody else's dependency pip would take the newest build with CUDA.
+# torch comes first and by itself: as a dependency of another package, pip would install the newest build with CUDA.
 $(VENV)/.torch: | $(BIN)/python
 	@$(BIN)/python -m pip install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) "$(TORCH)"
 	@touch $@

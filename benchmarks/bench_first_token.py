@@ -43,21 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace, device: str = "cpu", config: Qwen2VLConfig | None = None) -> Result:
-    place = torch.device(device)
+    target = torch.device(device)
     config = config or (SMALL if options.small else Qwen2VLConfig.named("2b"))
     num_new = options.tokens or (4 if options.small else 32)
     grid = (1, 4, 6) if options.small else GRID
-    prompt = image_prompt(config, grid, 3 if options.small else NUM_TEXT).to(place)
-    limits = measured_limits(options.small, place)
+    prompt = image_prompt(config, grid, 3 if options.small else NUM_TEXT).to(target)
+    limits = measured_limits(options.small, target)
     agreement = [check_fp32(shortened(config, depth=2, layers=2), prompt)]
     say(f"  agrees in fp32 ({agreement[0]['largest_relative_difference']:.1e}); building the model in bf16")
-    model = random_model(config, torch.bfloat16, place)
+    model = random_model(config, torch.bfloat16, target)
     ours, theirs = Ours(model, prompt, num_new), Theirs(transformers_twin(model), model, prompt)
     agreement += check_bf16(ours, theirs, num_new)
     say(f"  agrees in bf16; timing {options.repeats} times each")
-    first = interleave({"ours": ours.first_token, "theirs": theirs.first_token}, options.repeats, place)
+    first = interleave({"ours": ours.first_token, "theirs": theirs.first_token}, options.repeats, target)
     decode = interleave(
-        {"ours": lambda: ours.decode(num_new), "theirs": lambda: theirs.decode(num_new)}, options.repeats, place
+        {"ours": lambda: ours.decode(num_new), "theirs": lambda: theirs.decode(num_new)}, options.repeats, target
     )
     settings = {
         "prompt_tokens": prompt.num_tokens, "image_tokens": grid[1] * grid[2] // 4, "decoded_tokens": num_new,
@@ -144,7 +144,7 @@ class Theirs:
 
     @torch.inference_mode()
     def first_token(self) -> Tensor:
-        from transformers import DynamicCache
+        from transformers import DynamicCache  # an optional package
 
         self.cache = DynamicCache(config=self.twin.config.text_config)
         # Only the logits of the last row, as generate() asks for: the fastest way.

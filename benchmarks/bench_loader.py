@@ -179,7 +179,7 @@ def waiting_share(ours: Sequence[Reading], theirs: Sequence[Reading], words: str
         ours=[100 * run.waited_s / run.whole_s for run in ours],
         theirs=[100 * run.waited_s / run.whole_s for run in theirs],
         ceiling=2.0,
-        note=f"{photos:.0f} photos a second, to train on which takes {flops / 1e12:.0f} TFLOP/s; "
+        note=f"{photos:.0f} photos a second; training on them takes {flops / 1e12:.0f} TFLOP/s; "
         f"the loader's own counter says {counted:.2g} %",
     )
 
@@ -220,7 +220,7 @@ def compare_resuming(
             ceiling=64,
         )
     )
-    return lines, [{"what": f"the step of a resumed run and of the unbroken one, steps 1 and {late.step + 1}"}]
+    return lines, [{"what": f"the step of a resumed run and of the uninterrupted one, steps 1 and {late.step + 1}"}]
 
 
 def late_in_epoch(plan: Plan, samples: float) -> Cursor:

@@ -1,4 +1,4 @@
-"""Planning a step: how full packs are, how fast they are planned, how evenly they are dealt to 64 processes.
+"""Planning a step: how full packs are, how fast they are planned, how evenly 64 processes share them.
 
 transformers does not plan steps, so the peers are other ways of packing and dealing, on the same lengths.
 """
@@ -213,7 +213,7 @@ class Imbalance:
 
 
 def balance(where: str, plan: Plan, amount: PlanningAmount) -> list[Comparison]:
-    """How evenly the packs of some steps are dealt, by cost and by visual tokens, beside dealing in turn; and how fast."""
+    """Compare the shares of the processes by cost and by visual tokens with dealing in turn, and measure the time of dealing."""
     ours, theirs, seconds = Imbalance(), Imbalance(), []
     processes = amount.processes
     for packs in walk(plan, amount.steps):

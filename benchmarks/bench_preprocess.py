@@ -1,4 +1,4 @@
-"""From a JPEG file to model inputs of at most 1,280 tokens: our processor and transformers' PIL processor.
+"""Preprocessing of a JPEG file to model inputs of at most 1,280 tokens: our processor and transformers' PIL processor.
 
 Ours ends with uint8 patches, which the model normalises on its device; a second line adds normalising on the CPU.
 """
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> Result:
+    # Here, because transformers is an optional package.
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     peer = Qwen2VLImageProcessorPil(min_pixels=SETTINGS.min_pixels, max_pixels=SETTINGS.max_pixels)
@@ -112,14 +113,14 @@ def compare(what: str, times: dict[str, list[float]], floor: float, aim: float) 
             unit="ms",
             ours=in_ms[name],
             theirs=in_ms["theirs"],
-            floor=at_least,
-            aim=hoped,
+            floor=line_floor,
+            aim=line_aim,
             limit="JPEG decoding",
             our_share=decoding / median(in_ms[name]),
             their_share=decoding / median(in_ms["theirs"]),
             note=f"decoding alone takes {decoding:.1f} ms",
         )
-        for line, name, at_least, hoped in lines
+        for line, name, line_floor, line_aim in lines
     ]
 
 

@@ -95,7 +95,7 @@ def shape(small: bool) -> Qwen2VLConfig:
 
 
 def measure_side(side: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Memory that one prompt adds to weights and libraries, after a short prompt that loads what is loaded once."""
+    """Memory that one prompt adds to weights and libraries, after a short prompt, which loads everything that is loaded only once."""
     config = shape(options.small)
     model = random_model(config, torch.bfloat16)
     run = side_of(side, model, config)

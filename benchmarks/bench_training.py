@@ -60,7 +60,7 @@ class Course:
     supervised: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
-    """Of real tokens, as the plan counts them."""
+    """FLOPs of the tokens without padding, in the count of the plan."""
     reading: list[float] = field(default_factory=list)
     """Seconds that our side took to read and pack."""
 
@@ -137,7 +137,7 @@ def compare_speed(course: Course, gemm: float) -> list[Comparison]:
     with_reading = [step + reading for step, reading in zip(seconds["ours"], course.reading, strict=True)]
 
     def line(what: str, ours: Sequence[float], side: str, **more: Any) -> Comparison:
-        # Steps are equally long in all tokens, but not in supervised ones: the number of a single step would be noise.
+        # Steps have about equal numbers of tokens, but not of supervised ones: with its own number, the rate of a step would be noise.
         rates = [[fmean(course.supervised) / one for one in times[WARMUP:]] for times in (ours, seconds[side])]
         shares = [fmean(course.flops) / median(times[WARMUP:]) / gemm for times in (ours, seconds[side])]
         return Comparison(

@@ -110,8 +110,8 @@ class Run:
         self.data = stage_data(Store(store), nano_processor(), self.model.config, self.stage)
         self.quarantine = Quarantine(run_dir / "quarantine", 0)
         run = RunDirectory(run_dir, {}, config.keep_checkpoints)
-        silent = Events(on_step=lambda line: None, validate=lambda model: {})
-        self.trainer = Trainer(self.model, (self.stage,), config, run, silent, lambda stage: self.data)
+        no_events = Events(on_step=lambda line: None, validate=lambda model: {})
+        self.trainer = Trainer(self.model, (self.stage,), config, run, no_events, lambda stage: self.data)
         self.model.train()
 
     def steps(self, count: int) -> Iterator[StepData]:

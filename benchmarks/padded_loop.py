@@ -1,7 +1,7 @@
 """The usual loop with transformers: padded micro-batches of a few samples, accumulated gradients, one AdamW step.
 
-It runs as fast as it can: patches are cut and normalised before, batches are padded before, positions are given (it would
-compute them sample by sample), no cache, fused AdamW. The loss is divided by the supervised tokens of the whole step, as
+It is made as fast as possible: patches are cut and normalised beforehand, batches are padded beforehand, positions are given (the
+model would compute them sample by sample), no cache, fused AdamW. The loss is divided by the supervised tokens of the whole step, as
 its Trainer does.
 """
 
@@ -38,7 +38,7 @@ def padded_batches(model: Qwen2VL, samples: Sequence[ModelInputs], size: int, gr
 
 
 def padded(model: Qwen2VL, samples: Sequence[ModelInputs]) -> Batch:
-    """One micro-batch as transformers' model takes it."""
+    """One micro-batch in the form that transformers' model takes."""
     batch = {
         "input_ids": pad_sequence([sample.ids for sample in samples], batch_first=True),
         "attention_mask": pad_sequence([torch.ones_like(sample.ids) for sample in samples], batch_first=True),

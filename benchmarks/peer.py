@@ -60,12 +60,13 @@ def fill(flat: Tensor, pool: Tensor, start: int) -> int:
 
 def transformers_twin(model: Qwen2VL) -> Any:
     """transformers' Qwen2VLForConditionalGeneration with SDPA, whose parameters share the memory of `model`."""
+    # Here, because transformers is an optional package.
+    from transformers import AutoModelForImageTextToText
     from transformers import Qwen2VLConfig as PeerConfig
-    from transformers import Qwen2VLForConditionalGeneration
 
     peer_config = PeerConfig(**model.config.to_hub())
     with torch.device("meta"):
-        twin = Qwen2VLForConditionalGeneration._from_config(peer_config, attn_implementation="sdpa", dtype=model.dtype)
+        twin = AutoModelForImageTextToText.from_config(peer_config, attn_implementation="sdpa", dtype=model.dtype)
     # Rotary tables are buffers that are not in a checkpoint: make them outside the meta device.
     for owner, name, settings in (
         (twin.model.visual, "rotary_pos_emb", peer_config.vision_config),
@@ -89,5 +90,5 @@ def check_shared(model: Qwen2VL, twin: nn.Module) -> None:
 
 
 def normalised(model: Qwen2VL, patches: Tensor) -> Tensor:
-    """uint8 patches as the peer takes them: float32 and normalised, as from its image processor."""
+    """uint8 patches in the form of the peer's image processor: float32 and normalised."""
     return model.visual.patch_embed.normalise(patches)

@@ -24,7 +24,7 @@ SCRIPTS = {
     "training": ("benchmarks.bench_training", 270),
     "training_parts": ("benchmarks.bench_training_parts", 150),
 }
-"""Name of a result -> module that measures it, and about how many seconds it takes on two cores."""
+"""Name of a result -> module that measures it, and its approximate time in seconds on two cores."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

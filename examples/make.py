@@ -1,7 +1,7 @@
 """Draw the example files from the held-out split of the drawn world: `python -m examples.make`.
 
 The seeds in `EXAMPLES` were chosen among those that the shipped nano answers correctly (`examples.pick`; the README says
-how often that is). The questions are written to `questions.json`, which the demo reads. Needs the fonts
+how many it answers correctly). The questions are written to `questions.json`, which the demo reads. Needs the fonts
 (scripts/install-fonts.sh); the demo does not, because the files are stored.
 """
 

@@ -1,4 +1,4 @@
-"""Which seeds of the example tasks a model answers rightly: `python -m examples.pick [MODEL]`; `EXAMPLES` takes of them."""
+"""List the seeds of the example tasks that a model answers correctly, to choose `EXAMPLES`: `python -m examples.pick [MODEL]`."""
 
 import sys
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
+import av
 from PIL import Image, ImageDraw, ImageFont
 
 from examples.make import FOLDER
@@ -65,7 +66,7 @@ def tile(chat: Chat, example: dict) -> Image.Image:
 
 
 def beside(images: list[Image.Image]) -> Image.Image:
-    """One image with all of them, two in a row."""
+    """One image that shows all images, two in a row."""
     wide, high = max(image.width for image in images), max(image.height for image in images)
     columns, rows = min(2, len(images)), -(-len(images) // 2)
     grid = Image.new("RGB", (columns * wide + 2 * (columns - 1), rows * high + 2 * (rows - 1)), "white")
@@ -82,8 +83,6 @@ def picture(path: Path) -> Image.Image:
 
 def frames_of(path: Path) -> list[Image.Image]:
     """FRAMES frames of a video, evenly spaced over its length."""
-    import av
-
     with av.open(str(path)) as container:
         frames = [frame.to_image() for frame in container.decode(video=0)]
     return [frames[round(number * (len(frames) - 1) / (FRAMES - 1))] for number in range(FRAMES)]

@@ -39,14 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--exam", choices=EXAMS, default="nano")
     parser.add_argument("--processes", type=int, default=2, help="number of processes that trained, each on one core")
     parser.add_argument("--most", type=int, default=100, help="largest number of checkpoints of one run")
-    parser.add_argument("--go-on", action="store_true", help="keep the scores that the file already has")
+    parser.add_argument("--resume", action="store_true", help="keep the scores that the file already has")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--image", type=Path, default=None)
     options = parser.parse_args(argv)
     options.out = options.out or RESULTS / f"score_curve_{options.exam}.json"
     options.image = options.image or IMAGES / f"score-curve-{options.exam}.png"
     if options.runs:
-        known = json.loads(options.out.read_text())["points"] if options.go_on and options.out.exists() else []
+        known = json.loads(options.out.read_text())["points"] if options.resume and options.out.exists() else []
         points = list(measure(options.runs, options.exam, options.processes, options.most, known))
         write_atomically(options.out, json.dumps({"exam": options.exam, "points": points}, indent=1) + "\n")
     draw(json.loads(options.out.read_text()), options.image)
@@ -87,6 +87,7 @@ def scores_of(run: Path, step: int, exam: str) -> dict[str, float]:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw the scores of every task and their mean over the core hours; many tasks become rows of shades."""
+    # Here, because matplotlib is an optional package.
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 

@@ -4,7 +4,7 @@
     runs/study_NAME/VARIANT-SEED/       an ordinary run; scores.json is written last
     benchmarks/results/study_NAME.json  all scores with their intervals; `make tables` puts them into docs/studies.md
 
-Every run is a process with one thread; as many run at a time as there are cores. The same command again resumes.
+Every run is a process with one thread; one run for each core is in progress at a time. The same command again resumes.
 `--share 0.05` is a short trial in separate folders.
 """
 

@@ -1,4 +1,4 @@
-"""Questions of the studies: held-out items of a source, and the share of an answer that is right."""
+"""Questions of the studies: held-out items of a source, and scores of their answers."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest

@@ -1,7 +1,7 @@
-"""The paper's ablations at the size of nano [paper 8.6, 8.8, 8.9]: what is compared, on which records, with how much work.
+"""The paper's ablations at the size of nano [paper 8.6, 8.8, 8.9]: the compared variants, their records and their work.
 
 A study is a table. A row is a variant: a way to train from random weights, once for each seed, on the same records. A column
-is a source of held-out items. Every variant has the same number of FLOPs, not of steps: one that sees more tokens of a sample
+is a source of held-out items. Every variant has the same number of FLOPs, not of steps: a variant that sees more tokens of each sample
 sees fewer samples.
 
 Here are the configurations only: `python -m experiments.studies NAME` draws, trains, asks and writes the table.
@@ -118,7 +118,7 @@ def study_run(
 def stage_of_equal_work(
     study: Study, variant: Variant, store: Store, processor: Processor, work: float, seed: int
 ) -> Stage:
-    """One stage in which each lesson has as many steps as its share of the work takes. work: FLOPs of the stage."""
+    """One stage in which the steps of each lesson cost its share of the work. work: FLOPs of the stage."""
 
     def stage(name: str, phases: tuple[Phase, ...], steps: int) -> Stage:
         return Stage(
@@ -144,7 +144,7 @@ def stage_of_equal_work(
 
 
 def forecast_run(spec: RunSpec, run_dir: Path) -> Forecast:
-    """What the run of a variant reads and costs."""
+    """Records and work of the run of a variant."""
     assert isinstance(spec.stages, tuple), "study_run gives complete stages"
     (stage,) = spec.stages
     store = Store(spec.records.path, store_version(run_dir))
@@ -152,7 +152,7 @@ def forecast_run(spec: RunSpec, run_dir: Path) -> Forecast:
 
 
 def lessons_on(tasks: Mapping[str, float]) -> tuple[Lesson, ...]:
-    """First words, the first two tasks in their easiest form, all in their easiest form, all as the columns ask them.
+    """Lessons in this order: words; the first two tasks in their easiest form; all tasks so; all tasks as the columns ask them.
 
     tasks: task -> the ease that it is asked at. A step has one task, so that its answers have similar lengths. Aligned letters
     come first and alone: only then do they become better than chance, and everything after them is learnt much sooner.
@@ -215,7 +215,7 @@ MROPE = Study(
     ),
     columns=(
         *IMAGE_COLUMNS,
-        Column(title="videos told", source="film_rows@0.5"),
+        Column(title="videos described", source="film_rows@0.5"),
         Column(title="motion tracked", source="track@0.75"),
     ),
     records=records_for(lessons_on(IMAGE_TASKS | VIDEO_TASKS), 12_000),
@@ -228,7 +228,7 @@ QUESTIONS = {"first": "first slide", "last": "last slide", "after": "slide after
 
 
 def lessons_on_slides(max_frames: int) -> tuple[Lesson, ...]:
-    """First only naming all slides, then also naming one of them, in videos of 4 to `max_frames` frames."""
+    """Two lessons on videos of 4 to `max_frames` frames: name all slides; then name all slides or one of them."""
     name_all, *name_one = ({f"slides_{what}@4-{max_frames}": 1} for what in ("list", *QUESTIONS))
     mixed = {source: 1 for mixture in name_one for source in mixture}
     return (Lesson(share=0.4, mixtures=(name_all,)), Lesson(share=0.6, mixtures=(mixed, name_all, mixed)))

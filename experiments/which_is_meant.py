@@ -1,4 +1,4 @@
-"""Which shape a box surrounds: `python -m experiments.which_is_meant [MODEL ...]`, nano or folders of weights.
+"""Count which shape a box surrounds: `python -m experiments.which_is_meant [MODEL ...]`, nano or folders of weights.
 
 The task `ground` by the number of shapes in the image: a box is right if its middle is near that of the shape asked for,
 "another's" if it is near that of another shape. A model that finds shapes, but not which one is meant, is right with one shape.

@@ -41,7 +41,7 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize("number", range(4))
 def test_examples_run(number, photo, taught_directory, tmp_path, monkeypatch):
-    """The taught model stands in for nano, which has the same code and larger files."""
+    """The taught model replaces nano, which has the same code and larger files."""
     photo.save(tmp_path / "scene.png")
     monkeypatch.chdir(tmp_path)
     code = (

@@ -42,7 +42,7 @@ def headlines(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """One table of every line of all results that has a bound; figures of other peers than transformers stay in the docs."""
+    """One table with every line that has a bound; figures of peers other than transformers are left out."""
     lines = [
         line if results[name].get("peer", PEER) == PEER else line | {"theirs": None, "ratio": None}
         for name in NAMES

@@ -1,4 +1,4 @@
-"""Size and shape of the code: `python -m tools.code_figures [DIRECTORY...]` prints one row a package and one for all.
+"""Size and shape of the code: `python -m tools.code_figures [DIRECTORY...]` prints one row for each package and one for all.
 
 A top-level name is a function, class or constant that a module defines; imports, `__all__` and names inside classes are not
 counted. A line is any line of a .py file, also a blank one. The length of a function includes the functions inside it, which

@@ -2,7 +2,7 @@
 
 One digest for the first items of every task, split and ease, of the slides and of what the browser and matplotlib draw. Two
 versions of the code draw the same items if their digests are equal; `--against` lists the digests that differ. Needs the
-fonts, Chromium, Poppler, matplotlib and the photographs of scikit-image; half a minute of a core.
+fonts, Chromium, Poppler, matplotlib and the photographs of scikit-image; takes half a minute on one core.
 """
 
 import argparse

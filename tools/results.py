@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as good as the peer: over 1, ours is better; None without a peer."""
+        """Ratio of both medians: over 1, ours is better; None without a peer."""
         if not self.theirs:
             return None
         ours, theirs = median(self.ours), median(self.theirs)
@@ -97,7 +97,7 @@ class Result:
     settings: dict[str, Any]
     """Shapes, precision, repetitions: what is needed to repeat the measurement."""
     agreement: dict[str, Any]
-    """How far both sides differ on the same inputs that were timed."""
+    """Differences of both sides on the inputs that were timed."""
     comparisons: Sequence[Comparison]
     peer: str = "transformers"
     """Name of the other side."""

@@ -1,4 +1,4 @@
-"""What every measuring script does: options, children, refusal, progress."""
+"""Shared parts of the measuring scripts: options, child processes, refusal to time what disagrees, progress."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from tools.results import RESULTS
 
 
 class Disagreement(Exception):
-    """What is timed does not compute what it should, so its times mean nothing."""
+    """Two sides that are to be timed compute different results, so their times mean nothing."""
 
 
 def run_script(main: Callable[[], int]) -> None:

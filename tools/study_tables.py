@@ -148,7 +148,7 @@ def _find_on_rotary(result: Result) -> list[Finding]:
 
 def _find_on_length(result: Result) -> list[Finding]:
     scores = _scores_by_variant(result)
-    trained = 8  # frames, of the variants with this number in their name
+    trained = 8  # frames in the training of the variants that have this number in their name
     mrope, one_axis = (
         {part: _longest_kept(scores[name], sources) for part, sources in _sources_by_part(result).items()}
         for name in (f"mrope-{trained}", f"1d-{trained}")
@@ -186,13 +186,13 @@ FINDINGS: dict[str, Callable[[Result], list[Finding]]] = {
     "mrope": _find_on_rotary,
     "length": _find_on_length,
 }
-"""By name of the study: what judges its claims."""
+"""Name of a study -> the function that judges its claims."""
 
 
 def _compare(better: Sequence[str], worse: Sequence[str], titles: Mapping[str, str]) -> str:
-    """On which columns something is better, worse, or neither."""
+    """List of the columns on which something is better, worse, or neither."""
     same = [source for source in titles if source not in (*better, *worse)]
-    groups = (("better", better), ("worse", worse), ("not to be told apart", same))
+    groups = (("better", better), ("worse", worse), ("without a certain difference", same))
     return "; ".join(
         f"{how} on {', '.join(titles[source] for source in sources)}" for how, sources in groups if sources
     )
@@ -212,7 +212,7 @@ def _titles_by_source(result: Result) -> dict[str, str]:
 
 
 def _origin(result: Result) -> str:
-    """How the figures were made."""
+    """Origin of the figures: seeds, items, work, machine and date."""
     runs = [run for variant in result["variants"] for run in variant["runs"]]
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(run["seed"] for run in runs))
     steps, minutes = ([run[key] for run in runs] for key in ("steps", "minutes"))

@@ -6,10 +6,10 @@ A page holds pairs of marks; the text between two marks is replaced:
     <!-- benchmarks end -->
 
 `BLOCKS` lists the blocks by name: `summary` (every line that has a bound), `summary_short` and `exam_short` (the rows of the
-README), each benchmark (tower, first_token, ...), `nano`
-and `exam` (scores of the shipped model, from `qwen2vl eval exam --out benchmarks/results/exam.json`), `exam_runs` (scores
-after each run that led to it), `nano_run` (the recipe `nano` beside the earlier loop), `score_curve_EXAM`, `runs` (cost of
-those runs), `which_is_meant` (boxes by the number of shapes), and `study_NAME` (from `experiments.studies`).
+README), each benchmark (tower, first_token, ...), `nano` and `exam` (scores of the shipped model, from `qwen2vl eval exam
+--out benchmarks/results/exam.json`), `exam_runs` (scores after each run that led to it), `nano_run` (the recipe `nano`
+beside the earlier loop), `score_curve_EXAM`, `runs` (cost of those runs), `which_is_meant` (boxes by the number of shapes),
+and `study_NAME` (from `experiments.studies`).
 """
 
 import argparse
@@ -42,11 +42,11 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
     | {name: benchmark_tables.block(name) for name in benchmark_tables.NAMES}
     | {f"study_{name}": study_tables.block(name) for name in study_tables.FINDINGS}
 )
-"""What renders each block."""
+"""Name of a block -> the function that renders it."""
 
 
 class BadPage(Exception):
-    """A page or a result file is not what it should be."""
+    """A page with wrong marks, or a result file of a trial."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

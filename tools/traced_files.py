@@ -1,8 +1,8 @@
 """Files of the two packages that execute code during an action: `python -m tools.traced_files [--check]`.
 
 A file counts when one of its functions is entered or resumed; `__init__.py` files and the code that an import runs do not
-count. Each action is traced the second time, without what is done once (imports, caches, the first step). Of a training
-step, the files that read its data are a list of their own: `data/loader.py`, and everything that is called from there.
+count. Each action is traced the second time, without work that is done once (imports, caches, the first step). The
+files that read the data of a training step are in a separate list: `data/loader.py`, and everything that it calls.
 
 The lists are written into docs/architecture.md; --check changes nothing and fails if the page is not up to date.
 """

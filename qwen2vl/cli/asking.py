@@ -154,7 +154,7 @@ class InteractiveChat:
             self._attach_video(path)
 
     def handle(self, line: str) -> None:
-        """Run a command or ask a question. After a Qwen2VLError the conversation is unchanged, but nothing waits."""
+        """Run a command or ask a question. After a Qwen2VLError the conversation is unchanged, but without its attached files."""
         line = line.strip()
         if not line:
             return

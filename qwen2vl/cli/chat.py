@@ -80,7 +80,7 @@ def run(argv: Sequence[str]) -> int:
         what = "there is no question" if options.question is None else "the question is empty"
         raise UsageError(f'{what}: write one, qwen2vl chat "What is this?", or pipe one in')
     check_options(options, question)
-    from qwen2vl.cli import asking  # torch behind it takes seconds: after all checks
+    from qwen2vl.cli import asking  # it imports torch, which takes seconds: after all checks
 
     return asking.converse(options) if question is None else asking.answer_once(options, question)
 

@@ -30,9 +30,9 @@ class CostOptions(CommonOptions):
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
     """A video."""
     size: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="WxH")] = ()
-    """An image of this size in pixels, as 1920x1080."""
+    """An image of this size in pixels, for example 1920x1080."""
     clip: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="WxHxSECONDS")] = ()
-    """A video of this size and length at 30 frames per second, as 1280x720x60."""
+    """A video of this size and length at 30 frames per second, for example 1280x720x60."""
     model: Annotated[str, tyro.conf.arg(metavar="2b|7b|72b|nano|DIR")] = "nano"
     """The model that you will ask: a published size, the packaged model, or a checkpoint directory."""
     json: bool = False

@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(EvalOptions, argv, "qwen2vl eval")
     counts = count_items(EXAMS[options.exam].path)
     check(options, counts)
-    from qwen2vl.inference import Chat  # takes a second that wrong options need not wait for
+    from qwen2vl.inference import Chat  # takes a second: after all checks of the options
 
     tasks = sorted(set(options.tasks or counts))
     total = sum(counts[task] for task in tasks)

@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_verb(verb: str, argv: Sequence[str]) -> int:
-    """Run a verb; returns the exit code. Errors are printed as one sentence, with --debug after their traceback."""
+    """Run a verb; returns the exit code. Errors are printed as one sentence; with --debug the traceback comes first."""
     try:
         code = importlib.import_module(VERBS[verb].module).run(argv)
-        sys.stdout.flush()  # here, where a reader that has left is no surprise
+        sys.stdout.flush()  # inside the try, so that a reader that has left is noticed here
         return int(code)
     except SystemExit as end:  # the help of a verb
         return int(end.code or 0)

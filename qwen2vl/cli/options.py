@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class UsageError(Qwen2VLError):
-    """A command line that cannot be understood or carried out."""
+    """A command line that cannot be understood or executed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Argument:
     """Takes all values that follow it, `--tasks a b`."""
 
     def rule_broken_by(self, value: str) -> str | None:
-        """What the value must be, if it is not; only numbers and choices are checked."""
+        """The rule that the value breaks, or None. Only numbers and choices are checked."""
         if all(get_origin(kind) is Literal for kind in self.kinds):
             choices = [str(choice) for kind in self.kinds for choice in get_args(kind)]
             return None if value in choices else f"one of {', '.join(choices)}"
@@ -126,7 +126,7 @@ def value_kinds(kind: Any) -> Iterator[Any]:
 
 
 def find_mistake(argv: Sequence[str], arguments: Sequence[Argument]) -> str | None:
-    """The first mistake in a command line, as one clause, or None if there is none that is looked for here."""
+    """The first mistake in a command line, as one clause, or None if no check of this function finds one."""
     options = {name: argument for argument in arguments if not argument.is_positional for name in argument.names}
     positional = [argument for argument in arguments if argument.is_positional]
     given = set[Argument]()
@@ -188,7 +188,7 @@ def valid_options(word: str, names: Sequence[str]) -> str:
 
 
 def text_of_box(box: str) -> str:
-    """What tyro says in the first part of its box, on one line and without the title."""
+    """Text of the first part of tyro's box, on one line and without the title."""
     lines = takewhile(lambda line: "──" not in line, box.splitlines()[1:])
     text = " ".join(" ".join(lines).replace("│", " ").split()).rstrip(".")
     return re.sub(r"^Error parsing (?!--)\S+: ", "", text) or "the options do not fit together"

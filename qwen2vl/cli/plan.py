@@ -14,9 +14,6 @@ from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.training.machine import peak_flops
 
-MFU = 0.4
-"""Share of the peak rate that a well filled GPU reaches."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(RecipeOptions):
@@ -40,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     if not 0 < options.mfu <= 1:
         raise UsageError(f"--mfu is {options.mfu}: it is a share of the peak rate, over 0 and at most 1")
     if options.tflops is not None and not 0 < options.tflops < math.inf:
-        raise UsageError(f"--tflops is {options.tflops}: it must be over 0, as 989 for an H100")
+        raise UsageError(f"--tflops is {options.tflops}: it must be over 0, for example 989 for an H100")
     # Here, because they need pyarrow, which --help does not.
     from qwen2vl.cli.plan_report import report_of, tables_of
     from qwen2vl.training.planning import plan_run

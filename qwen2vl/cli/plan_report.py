@@ -105,7 +105,7 @@ def tables_of(report: dict[str, Any]) -> list[str]:
     if not stages[0]["from_store"]:
         lines.append("No store yet: every pack is taken to be full, so work and time are upper bounds.")
     lines.append(
-        f"Time: {duration(report['seconds'])} in all, at {report['mfu']:.0%} of {report['peak_tflops']:.3g} TFLOP/s."
+        f"Time: {duration(report['seconds'])} in total, at {report['mfu']:.0%} of {report['peak_tflops']:.3g} TFLOP/s."
     )
     lines.append(
         "FLOPs as in the mfu_with_tower of a run: forward and backward with the tower, without head and recomputing."
@@ -132,7 +132,7 @@ def stage_rows(stages: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         *(row(f"trained in {part}", "{:,.0f}".format, "trained", part) for part in PARTS),
         *(row(name.replace("_", " "), size, "memory", name) for name in memory),
         row("device at its fullest", size, "device_bytes"),
-        row("host besides", size, "host_bytes"),
+        row("host, in addition", size, "host_bytes"),
         *(
             row(name.replace("_", " "), "{:,.0f}".format, name)
             for name in ("steps", "packs", "samples", "tokens", "visual_tokens")

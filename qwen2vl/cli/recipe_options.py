@@ -35,7 +35,7 @@ O = TypeVar("O", bound=RecipeOptions)
 def parse_recipe(argv: Sequence[str], verb: str, options: type[O]) -> tuple[O, RunSpec, Path]:
     """Parse `qwen2vl VERB RECIPE ...` into the options of the verb, the specification of the run, and its folder.
 
-    Raises UsageError for what cannot be parsed, and what the recipe raises.
+    Raises UsageError for a command line that cannot be parsed, and the errors of the recipe.
     """
     name = recipe_name(argv, verb)
     recipe, words = load_recipe(name), argv[1:] if argv[0] == name else argv
@@ -47,7 +47,7 @@ def parse_recipe(argv: Sequence[str], verb: str, options: type[O]) -> tuple[O, R
 
 
 def recipe_name(argv: Sequence[str], verb: str) -> str:
-    """The recipe that the first word names; any for --help alone. Raises UsageError."""
+    """The recipe that the first word names; for --help without a recipe, the first one. Raises UsageError."""
     word = argv[0] if argv else ""
     if word in RECIPES:
         return word

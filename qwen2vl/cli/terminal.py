@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 from qwen2vl.processing.grounding import Box, Point
 from qwen2vl.spec import tokens
 
-if TYPE_CHECKING:  # torch is behind them
+if TYPE_CHECKING:  # these modules import torch, which takes seconds
     from qwen2vl.inference.answer import Answer
     from qwen2vl.inference.chat import Stream
 
 PATIENCE_S = 2.0
-"""In a pipe, work that takes less time is not mentioned."""
+"""Seconds after which work is mentioned in a pipe."""
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def print_stream(stream: "Stream") -> None:
 
 
 def print_places(answer: "Answer") -> None:
-    """Print the places that an answer names on stdout, and on stderr why it ended if the model did not end it."""
+    """Print the places that an answer names on stdout, and on stderr the reason if the reply was cut."""
     num_images = sum(info.kind == "image" for info in answer.media_sizes)
     places: list[Box | Point] = [*answer.boxes, *answer.points]
     for place in places:

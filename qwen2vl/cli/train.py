@@ -19,7 +19,7 @@ from qwen2vl.cli.terminal import progress
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
-"""Without a terminal, a line of progress comes every so many steps."""
+"""Number of steps between two lines of progress where there is no terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,12 @@ def run(argv: Sequence[str]) -> int:
 
 
 def leads() -> bool:
-    """Whether this process prints: one of those that torchrun started does."""
+    """Whether this process prints: only the first of those that torchrun started does."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def stopping_at(end: float, on_step: OnStep) -> OnStep:
-    """Passes metrics on; from a moment on it also raises SIGTERM, which stops all processes after their next step.
+    """A function that calls `on_step` and, from the time `end` on, raises SIGTERM, which stops all processes after their next step.
 
     end: in seconds of `time.monotonic`.
     """

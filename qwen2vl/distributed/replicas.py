@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 MESSAGE_NUMBERS = 2**20
-"""Most numbers in a message of several tensors. A message each takes 4 times as long for nano's 105 gradients (gloo)."""
+"""Largest size of a message of several tensors. One message for each of nano's 105 gradients takes 4 times as long (gloo)."""
 
 
 class Replicas:

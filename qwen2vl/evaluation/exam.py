@@ -14,9 +14,9 @@ class Aims:
     floors: Mapping[str, tuple[float, float]]
     """Least score and score that is aimed at, by task or by "task/metric" for one part of a task."""
     twins: Mapping[str, str] = field(default_factory=dict)
-    """Task whose images another renderer made -> task that asks the same of our own images."""
+    """Task with images of another renderer -> its twin, the task with the same questions about images of our own renderer."""
     gap: tuple[float, float] = (0.25, 0.08)
-    """How far a task may be under its twin at most, and how far is aimed at."""
+    """Largest allowed and largest desired difference by which a task scores below its twin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,4 +77,4 @@ EXAMS = {
         max_new_tokens=64,
     ),
 }
-"""By the name that `qwen2vl eval` takes."""
+"""Exams by the name that `qwen2vl eval` takes."""

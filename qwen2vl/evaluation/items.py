@@ -135,7 +135,7 @@ def encode(image: Image.Image, *, exact: bool) -> tuple[str, bytes]:
     if exact:
         return "webp", lossless.getvalue()
     image.save(jpeg, "JPEG", quality=90, subsampling=0, optimize=True)
-    # Under this share of the lossless size are only noisy images and photographs.
+    # Only noisy images and photographs are below this share of the lossless size.
     is_far_smaller = jpeg.tell() < 0.8 * lossless.tell()
     return ("jpg", jpeg.getvalue()) if is_far_smaller else ("webp", lossless.getvalue())
 

@@ -23,7 +23,7 @@ from qwen2vl.evaluation.report import Report, describe_metric
 from qwen2vl.evaluation.runner import ExamRun
 
 MOST_BYTES = 12_000_000
-"""Size of all items of the page; every task has an equal share of it, and always one item."""
+"""Largest size of all items of the page together; every task has an equal share of it, and shows at least one item."""
 MOST_FRAMES = 12
 """Number of frames of a video that are shown; equal frames in a row count as one."""
 WIDEST = 640

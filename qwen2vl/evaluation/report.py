@@ -1,4 +1,4 @@
-"""Scores by task with their intervals, what they should be, and both as Markdown tables. The page with images: `page`."""
+"""Scores by task with their intervals, the scores that are aimed at, and both as Markdown tables. The page with images: `page`."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Report:
     """Scores of an exam beside its aims."""
 
     scores: Mapping[str, Mapping[str, Any]]
-    """As `score` gives them."""
+    """In the form that `score` returns."""
     aims: Aims
 
     def lines(self) -> dict[str, Mapping[str, Any]]:
@@ -61,7 +61,7 @@ class Report:
     def gaps(self) -> dict[str, dict[str, Any]]:
         """Task -> its twin, gap (how far it is under the twin), low, high (95 %), metric; if both have scores.
 
-        Of a twin with several metrics only the items count that have the metric of the task.
+        If the twin has several metrics, only its items with the metric of the task are counted.
         """
         found = {}
         for task, twin in self.aims.twins.items():

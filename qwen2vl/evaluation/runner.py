@@ -23,7 +23,7 @@ class Answerer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamRun:
-    """Which weights answer which exam, and on what machine: only equal ones give equal scores."""
+    """Model, exam and machine of a run: only runs in which they are equal have equal scores."""
 
     model: str
     """"nano" or a checkpoint directory, as the user named it."""

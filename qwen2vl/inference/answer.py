@@ -1,4 +1,4 @@
-"""One answer, from its first token to what the caller gets.
+"""One answer, from its first token to the result that the caller receives.
 
     tokens --RunningReply.accept--> text that is certain, the reason to end --RunningReply.to_answer--> Answer
 
@@ -178,7 +178,7 @@ class StoppingText:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` with which `stop` begins: "red E" and "END" give 1."""
+    """Length of the longest end of `text` that is also the beginning of `stop`: "red E" and "END" give 1."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
 

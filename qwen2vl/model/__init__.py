@@ -2,7 +2,7 @@
 
 qwen2vl             the whole model: start here
 vision, language    the tower and the decoder
-rotary, attention   what both are built on
+rotary, attention   positions and attention, used by both
 kv_cache            keys and values of past tokens
 cpu_kernels         a switch of torch for decoding on a CPU
 init                first weights of a new model

@@ -40,7 +40,7 @@ def new_model(config: Qwen2VLConfig, seed: int) -> Qwen2VL:
 def with_more_ids(trained: Qwen2VL, config: Qwen2VLConfig, seed: int) -> Qwen2VL:
     """A float32 model of `config` with the weights of a model that has the same sizes but a smaller vocabulary.
 
-    Rows of ids that `trained` lacks get first weights. Raises ConfigError when anything but the vocabulary differs.
+    Rows of ids that `trained` lacks get the weights of a new model. Raises ConfigError when anything but the vocabulary differs.
     """
     text = replace(config.text, vocab_size=trained.config.text.vocab_size)
     if replace(config, text=text, initializer_range=trained.config.initializer_range) != trained.config:

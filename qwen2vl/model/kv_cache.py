@@ -69,7 +69,7 @@ class KVCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStep:
-    """Where the new tokens of one forward pass are stored, and which tokens they see."""
+    """Slots in which the new tokens of one forward pass are stored, and the tokens that they see."""
 
     cache: KVCache
     slots: Tensor

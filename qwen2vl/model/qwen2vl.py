@@ -29,7 +29,7 @@ MAX_PATCHES_PER_RUN = 16384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a forward pass computes."""
+    """Result of a forward pass."""
 
     logits: Tensor
     """float32 [R, vocabulary]."""

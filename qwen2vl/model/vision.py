@@ -70,9 +70,8 @@ class VisionMLP(nn.Module):
         x_PI = self.fc1(x_PD)
         if torch.is_grad_enabled():
             return self.fc2(x_PI * torch.sigmoid(1.702 * x_PI))
-        return self.fc2(
-            (1.702 * x_PI).sigmoid_().mul_(x_PI)
-        )  # one temporary, not three: each is 64 MB for 6,000 patches
+        # One temporary tensor, not three: each is 64 MB for 6,000 patches.
+        return self.fc2((1.702 * x_PI).sigmoid_().mul_(x_PI))
 
 
 class VisionBlock(nn.Module):

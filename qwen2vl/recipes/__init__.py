@@ -1,6 +1,7 @@
 """Recipes: functions that return the complete specification of a run. Their keyword parameters are options of `train`.
 
-nano, wide, whole, sharp    the four runs that made the shipped nano, in this order; each begins with the weights of the last
+nano, wide, whole, sharp    the four runs that made the shipped nano, in this order; each but the first begins with the
+                            weights of the one before
 micro                       nano's curriculum for a larger model, in one run
 finetune                    a checkpoint on one's own records
 stages                      the three stages of the paper at the published sizes

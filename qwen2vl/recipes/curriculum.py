@@ -36,9 +36,9 @@ class Lessons:
     """A part of a curriculum."""
 
     until: int
-    """First step after it."""
+    """First step after this part."""
     mixes: tuple[Mix, ...]
-    """Its steps take these in turn."""
+    """The steps of the part use these mixes in turn."""
 
 
 READING = {"read_lines": 2, "read_word": 1}
@@ -59,10 +59,10 @@ def cut_into_stages(
     budgets: Budgets = BUDGETS,
     packs_per_step: int = PACKS_PER_STEP,
 ) -> tuple[Stage, ...]:
-    """The stages of a curriculum. The learning rate runs on over their borders and falls linearly to 0 at the end.
+    """The stages of a curriculum. The learning rate continues from stage to stage and falls linearly to 0 at the end.
 
     Args:
-        curriculum: what is taught.
+        curriculum: its parts, in order.
         ends: name of each stage -> the step at which it ends. The last one locks the vision tower.
         rate: learning rate before it falls.
         decay_start: step from which the rate falls.

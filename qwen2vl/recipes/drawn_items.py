@@ -14,7 +14,7 @@ from qwen2vl.training.loss import exact_documents, token_loss
 from qwen2vl.training.train_config import Stage
 
 MEASURED_ITEMS = 8
-"""Items of a source whose mean length stands for all of them."""
+"""Number of items of a source from which the mean length of its conversations is estimated."""
 
 
 def labelled_row(processor: Processor, task: str, seed: int, split: str, ease: float = 0.0) -> ModelInputs:
@@ -57,7 +57,7 @@ def how_to_build(recipe: str, store: Path) -> str:
 
 
 def count_records(stages: Sequence[Stage], processor: Processor, share: float = 1.0) -> dict[str, int]:
-    """Number of records of every source that a run reads, or a share of it; estimated from the lengths of a few."""
+    """Number of records of every source that a run reads, times `share`; estimated from the lengths of a few items."""
     tokens = cache(lambda source: mean_tokens(source, processor))
     needed: dict[str, float] = {}
     for stage in stages:
@@ -71,7 +71,7 @@ def count_records(stages: Sequence[Stage], processor: Processor, share: float = 
 
 
 def steps_by_mixture(stage: Stage) -> Counter[tuple[tuple[str, int], ...]]:
-    """Number of steps of a stage that each mixture has."""
+    """Number of steps of a stage that use each mixture."""
     config = stage.plan_config(0)
     return Counter(tuple(config.mixture_at(step).items()) for step in range(stage.steps))
 

@@ -52,7 +52,7 @@ def finetune(
         train: Settings of the whole run.
     """
     if data is None:
-        raise ConfigError("--data is missing: name a file of records, as --data my.jsonl, or a store")
+        raise ConfigError("--data is missing: name a file of records, for example --data my.jsonl, or a store")
     store = StoredRecords(path=data)
     return RunSpec(
         name="finetune",
@@ -76,7 +76,7 @@ def finetune(
 
 
 def adapter_on(parts: tuple[Part, ...], rank: int, alpha: float | None) -> LoraConfig:
-    """An adapter on the trained ones of tower and decoder; the merger has no layer that an adapter fits."""
+    """Adapter for the trained parts, except the merger: it has no layer that an adapter fits."""
     adapted = tuple(part for part in ("tower", "decoder") if part in parts)
     targets = (TOWER_TARGETS if "tower" in adapted else ()) + (DECODER_TARGETS if "decoder" in adapted else ())
     return LoraConfig(rank=rank, alpha=alpha or 2.0 * rank, targets=targets, parts=adapted)

@@ -6,9 +6,9 @@
     qwen2vl train micro --max-minutes 9                          (the same command again resumes)
     qwen2vl convert runs/micro --out runs/micro-weights --dtype bf16 --max-shard-size 15MB
 
-`python -m experiments.micro_on_gpu` does all of it in pieces. A step holds nine times the tokens of a step of nano, and a part
-of the curriculum has a third of the steps that it has there, single skills two thirds: 16,000 steps, 2.6e8 tokens (2.5 times
-nano's), 1.1e17 FLOPs. At 15 % of an H100's peak rate that is 12 minutes; it has not been run.
+`python -m experiments.micro_on_gpu` does all of it in pieces. A step holds nine times the tokens of a step of nano. Single
+skills have two thirds of their steps in nano's runs, all other parts of the curriculum one third: 16,000 steps, 2.6e8 tokens
+(2.5 times nano's), 1.1e17 FLOPs. At 15 % of an H100's peak rate that is 12 minutes; it has not been run.
 """
 
 from dataclasses import replace

@@ -1,12 +1,12 @@
-"""nano looks more closely: which of several things is where, and letters on anything.
+"""The fourth run of nano: which of several things a question means, and letters on any background.
 
     qwen2vl data draw runs/sharp-records --recipe sharp
     qwen2vl data build runs/sharp-records/*.jsonl --out runs/sharp-store --tokenizer runs/sharp-records/tokenizer
     qwen2vl train sharp --model runs/whole-weights               (the same command again resumes)
 
-After `whole`, a box around the only shape of an image was right; among several shapes it was around any of them. Every second
-step now asks for one of several things, first in cells, then in the full task. This made boxes more exact but hardly taught
-which thing is meant (docs/nano.md). The run begins with the weights of the recipe `whole`, at half its rate, because the full
+After `whole`, nano found the only shape of an image, but among several shapes its box was around any one of them. In this run
+every second step asks for one of several things, first in cells, then in the full task. This made boxes more exact but hardly
+taught which thing is meant (docs/nano.md). The run begins with the weights of the recipe `whole`, at half its rate, because the full
 rate had cost `whole` some of its skill in places and letters. Its records have another seed than those of `whole`.
 """
 
@@ -23,7 +23,7 @@ from qwen2vl.training.train_config import TrainConfig
 
 
 def one_round(one_of_several: Iterator[Mix], small_print: float) -> tuple[Mix, ...]:
-    """The mixes of one round over what nano has learnt before, each followed by the next of another series.
+    """Mixes of one round over what nano has learnt before, each followed by the next mix of `one_of_several`.
 
     small_print: ease of small letters.
     """
@@ -57,7 +57,7 @@ def one_round(one_of_several: Iterator[Mix], small_print: float) -> tuple[Mix, .
 
 
 def single_lessons(ease: float) -> Iterator[Mix]:
-    """Without end: one task at a time that asks for one of several things, at one ease."""
+    """Endless series of mixes of one task each, which asks for one of several things, at one ease."""
     tasks = (
         "place_one", "glyph_one", "place_one", "control_one", "place_one", "glyph_one", "place_one", "form_one",
     )  # fmt: skip
@@ -65,7 +65,7 @@ def single_lessons(ease: float) -> Iterator[Mix]:
 
 
 def mixed_lessons() -> Iterator[Mix]:
-    """Without end: the same tasks in one step, at three eases in turn; every third time a full task."""
+    """Endless series of mixes of the same tasks together, at three eases in turn; every third mix has full tasks."""
     together = {"place_one": 3, "glyph_one": 2, "control_one": 1}
     lessons, eases = cycle((together, together, together, {"form_one": 1})), cycle((0.7, 0.4, 0.1))
     full_tasks = cycle((

@@ -5,8 +5,8 @@ stage    trained          frozen     data
 2        everything       -          interleaved articles, questions, many tasks, text alone
 3        decoder, merger  tower      instructions: dialogue, documents, several images, videos, agents
 
-The paper states no rates, no merger in stages 1 and 3, and no batch size: the defaults follow Qwen-VL, where the adapter is
-trained in all stages.
+The paper states neither learning rates nor batch sizes, and not whether stages 1 and 3 train the merger: the defaults follow
+Qwen-VL, which trains its adapter, the part that the merger replaces, in all stages.
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ def paper_stage(
         model: Checkpoint directory to begin with; random weights unless given.
         tower_from: CLIP directory whose vision tower to begin with, as the paper did with DFN's.
         store: Store built by `qwen2vl data build`.
-        mixture: Sources and their shares of the samples, as --mixture pairs 5 ocr 3; all sources by size unless given.
+        mixture: Sources and their shares of the samples, for example --mixture pairs 5 ocr 3; all sources by size unless given.
         rates: Peak learning rates.
         steps: Length of the stage.
         tokens: Tokens of a pack, text and visual: the sequence length.
@@ -99,13 +99,13 @@ def paper_stage(
 
 
 stage1 = partial(paper_stage, "stage1", rates=Rates(tower=2e-4, merger=2e-4), steps=50_000, warmup_steps=500)
-"""The tower learns to be read by a decoder that is frozen."""
+"""Train the tower and the merger on pairs, with a frozen decoder."""
 stage2 = partial(
     paper_stage, "stage2", rates=Rates(tower=5e-5, merger=5e-5, decoder=5e-5), steps=50_000, warmup_steps=400
 )
-"""Everything learns from everything."""
+"""Train all parts on all kinds of data."""
 stage3 = partial(paper_stage, "stage3", rates=Rates(merger=1e-5, decoder=1e-5), steps=10_000, warmup_steps=300)
-"""Instructions, with a frozen tower."""
+"""Train the merger and the decoder on instructions, with a frozen tower."""
 
 
 def stage_processor(size: str, layers: int | None, tokenizer: str, model: str) -> Processor:

@@ -1,4 +1,4 @@
-"""nano over both worlds at length: everything that `wide` began, to the full questions.
+"""The third run of nano: all tasks of both worlds, from easy forms to the full questions, over many steps.
 
     qwen2vl data draw runs/whole-records --recipe whole
     qwen2vl data build runs/whole-records/*.jsonl --out runs/whole-store --tokenizer runs/whole-records/tokenizer
@@ -22,7 +22,7 @@ def one_round(new: float, small_print: float) -> tuple[Mix, ...]:
 
     Args:
         new: ease of emoji, pairs, actions and longer videos.
-        small_print: ease of what takes longest: lines, documents, charts, other alphabets.
+        small_print: ease of the tasks that take longest to learn: lines, documents, charts, other alphabets.
     """
     return (
         Mix(0.0, READING),

@@ -1,4 +1,4 @@
-"""nano in the wider world: emoji, documents, charts, screens with actions, longer videos, pairs, instructions.
+"""The second run of nano, in the wider world: emoji, documents, charts, screens with actions, longer videos, pairs, instructions.
 
     scripts/install-fonts.sh
     qwen2vl data draw runs/wide-records --recipe wide
@@ -106,8 +106,8 @@ CURRICULUM = (
         Mix(0.0, {"receipt": 1, "form": 1, "page": 1, "read_in_box": 1, "read_script": 1, "read_number": 1}),
     )),
 )  # fmt: skip
-"""In the one run of it, emoji, pairs and videos became better than chance within 150 steps of their own; bars, forms and other
-alphabets did not."""
+"""In the only run of this curriculum, emoji, pairs and videos became better than chance within 150 steps of their own tasks;
+bars, forms and other alphabets did not."""
 
 RATE = 7e-4
 STAGES = cut_into_stages(CURRICULUM, {"2-everything": 7900, "3-questions": 10_900}, rate=RATE, decay_start=0)

@@ -9,7 +9,7 @@ Counted per layer, as the code in `model` computes it; e = bytes of a number in 
     QuickGELU     input and sigmoid; if trained also their product
 
 A frozen layer that gradients pass through keeps what the gradient of its input needs, but not what those of its weights would
-need. A layer below which nothing is trained keeps nothing. With full recomputing a layer keeps its input alone.
+need. A layer below which nothing is trained keeps nothing. With full recomputing a layer keeps its input only.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from qwen2vl.training.parts import count_parameters
 from qwen2vl.training.train_config import PARTS, Part, Recompute
 
 GradientUse = Literal["trained", "passed", "none"]
-"""What the backward pass does in a part: gradients of its weights and activations, of its activations alone, or nothing."""
+"""Gradients that the backward pass computes in a part: of weights and activations, of activations only, or none."""
 
 IMAGE_TOKENS = 1024
 """Tokens of an image where only the budgets are known: about 900 x 900 pixels."""
@@ -33,7 +33,7 @@ IMAGE_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Size of what one forward pass runs over."""
+    """Size of the input of one forward pass."""
 
     tokens: int
     patches: int
@@ -65,7 +65,7 @@ class ActivationMemory:
 
 
 def gradient_use(model: Qwen2VL) -> dict[Part, GradientUse]:
-    """What the backward pass does in each part, from which weights require a gradient now."""
+    """Gradients that the backward pass computes in each part, given the weights that require a gradient now."""
     counts, uses, is_reached = count_parameters(model), dict[Part, GradientUse](), False
     for part in PARTS:
         uses[part] = "trained" if counts[part][1] else "passed" if is_reached else "none"
@@ -121,7 +121,7 @@ def _layer_bytes(text: TextConfig, use: GradientUse, e: int, document: int, devi
 
 
 def _block_bytes(vision: VisionConfig, e: int, frame: int, device: str) -> int:
-    """Bytes per patch that a tower block keeps. The values are a view of the fused qkv tensor, which stays as a whole."""
+    """Bytes per patch that a tower block keeps. The values are a view of the fused qkv tensor, so all of it is kept."""
     width, heads = vision.embed_dim, vision.num_heads
     is_plain = device == "cpu" and frame <= longest_plain(e)
     scores = e * heads * frame if is_plain else 4 * heads

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written in the background by torch.distributed.checkpoint (DCP), whole or not at all.
+"""Checkpoints of a run: written in the background by torch.distributed.checkpoint (DCP), completely or not at all.
 
 RUN/checkpoints/step-N/    tensors in DCP's files, and run.json: facts of the run and the sizes of the files
 RUN/checkpoints/best.json  the step with the lowest held-out loss; its checkpoint is kept beside the newest ones
@@ -75,15 +75,13 @@ class Checkpoints:
             raise unwritable(final, cause) from error
 
     def restore(self, step: int, tensors: Tensors) -> None:
-        """Read tensors in place. Raises CheckpointError when the checkpoint is damaged or holds others."""
+        """Read tensors in place. Raises CheckpointError when the checkpoint is damaged or holds other tensors."""
         folder = self._folder_of(step)
         try:
             with _without_group():
                 load_distributed(tensors, storage_reader=FileSystemReader(folder), no_dist=True)
-        except (
-            Exception,
-            CheckpointException,
-        ) as error:  # CheckpointException is no Exception, and any other kind occurs
+        # A damaged file raises errors of any type; CheckpointException is derived from BaseException, not from Exception.
+        except (Exception, CheckpointException) as error:
             raise CheckpointError(
                 f'"{folder}" does not fit the model or is damaged: remove it, and the same command resumes from the one before'
             ) from error

@@ -14,11 +14,11 @@ from qwen2vl.common.files import unwritable
 from qwen2vl.training.run_directory import Line
 
 MEAN_STEPS = 100
-"""Most steps that are averaged; in a run of fewer than 1,000 steps a tenth of them."""
+"""Largest number of steps that are averaged; a run of fewer than 1,000 steps averages a tenth of its steps."""
 MOST_GROUPS = 10
-"""Most sources or kinds in one panel."""
+"""Largest number of sources or kinds in one panel."""
 MOST_TASKS = 20
-"""Most tasks that are lines, because there are 20 colours; more tasks become rows."""
+"""Largest number of tasks that are lines, because there are 20 colours; more tasks become rows."""
 
 Series = tuple[list[int], list[float]]
 """Steps and values."""

@@ -1,8 +1,8 @@
-"""What a stage needs, before anything is built: parameters, memory by part, work; from a model on the meta device.
+"""Estimate of a stage before anything is built: parameters, memory by part, work; from a model on the meta device.
 
 weights, masters, moments       exist during the whole stage
 activations, loss, backward     exist while a row runs; see `activation_memory`
-gradients, gradient sums        of the model until they are collected; summed in float32 over the rows of a step
+gradients, gradient sums        those of one row until they are collected; their float32 sums over the rows of a step
 data ahead, checkpoint copy     in the memory of the host, which for a CPU is the memory of the device
 """
 
@@ -45,13 +45,13 @@ class Memory:
     gradient_sums: int
     """Collected gradients in float32."""
     activations: int
-    """The inputs of one row, and what autograd keeps of it."""
+    """The inputs of one row, and the tensors that autograd keeps for its backward pass."""
     loss: int
     """One chunk of logits, and the gradients of the head."""
     backward: int
     """The layer that the backward pass is in: its gradients, and with recomputing its activations."""
     update: int
-    """The largest parameter once more, in float32."""
+    """A float32 copy of the largest parameter."""
     data_ahead: int
     """Packs of two steps, and those that the workers read meanwhile."""
     checkpoint_copy: int
@@ -74,7 +74,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one stage needs in each of its processes."""
+    """Needs of one stage in each of its processes."""
 
     stage: Stage
     parameters: Mapping[Part, tuple[int, int]]
@@ -96,7 +96,7 @@ def estimate(
     processes: int = 1,
     num_workers: int = 1,
 ) -> Estimate:
-    """Needs of a stage whose rows are as large as its budgets allow.
+    """Estimate what a stage needs when its rows are as large as its budgets allow.
 
     model: on the meta device; the parts that the stage trains are set in it.
     """
@@ -182,11 +182,11 @@ class Shortage:
     needed: int
     free: int
     parts: tuple[str, ...]
-    """Fields of `Memory` that lie there."""
+    """Fields of `Memory` in this place."""
 
 
 def shortage_of(memory: Memory, device: torch.device) -> Shortage | None:
-    """What this machine lacks now; None where a stage fits, or where the system does not report its free memory."""
+    """The memory that is missing on this machine now; None if the stage fits or the system does not report its free memory."""
     host = torch.device("cpu")
     on_host = ("data_ahead", "checkpoint_copy")
     on_device = (

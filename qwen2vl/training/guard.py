@@ -20,7 +20,7 @@ class StepGuard:
     def __init__(self, spike: float, max_skipped: int) -> None:
         self.spike, self.max_skipped = spike, max_skipped
         self.losses: dict[str, deque[float]] = {}
-        """Last losses by mixture: a new mixture may well begin at a hundred times the loss of one that is learnt."""
+        """Last losses by mixture, because a new mixture can begin at a hundred times the loss of a learnt one."""
         self.skipped = 0
         """Number of skipped steps in a row."""
 
@@ -52,7 +52,7 @@ class StepGuard:
             )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the guard, for JSON."""
+        """State of the guard for a checkpoint, as plain data for JSON."""
         return {"losses": {mixture: list(losses) for mixture, losses in self.losses.items()}, "skipped": self.skipped}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from qwen2vl.spec.inputs import ModelInputs
 from qwen2vl.spec.tokens import IGNORED
 
 CHUNK_LOGITS = 2**26
-"""Most logits that exist at one time (256 MB). One token has 151,936 with the published vocabulary."""
+"""Largest number of logits that exist at one time (256 MB). One token has 151,936 with the published vocabulary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

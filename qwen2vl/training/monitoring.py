@@ -1,4 +1,4 @@
-"""What a run can be watched by: metrics.jsonl, TensorBoard scalars (RUN/tensorboard) and a trace of some steps (RUN/profile)."""
+"""Records of a run in progress: metrics.jsonl, TensorBoard scalars (RUN/tensorboard), a trace of some steps (RUN/profile)."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -80,7 +80,7 @@ def open_board(folder: Path, next_step: int) -> Iterator[Any]:
 
 
 def scalars_of(line: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers of a line by name, nested ones as name/sub; the step itself and everything that is no number are left out."""
+    """Numbers of a line by name, nested ones as name/sub; the step itself and everything that is not a number are left out."""
     for name, value in line.items():
         if isinstance(value, Mapping):
             yield from scalars_of(value, f"{prefix}{name}/")

@@ -1,4 +1,4 @@
-"""What a run needs and will read, before it begins. No model is built, and no image or video of a store is opened."""
+"""Needs and data of a run before it begins. No model is built, and no image or video of a store is opened."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,7 +62,7 @@ def plan_run(
 ) -> RunOutlook:
     """Memory, work and use of the records of every stage.
 
-    A store that is missing is passed over, one that the run would build is built. Raises ConfigError for what cannot be
+    Works without a store that is missing; builds a store that the run would build. Raises ConfigError for what cannot be
     planned.
     """
     model, settings = spec.on_meta_device(), spec.processor.settings
@@ -89,7 +89,7 @@ def plan_run(
 
 
 def shorten(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
-    """The stages that the first `max_steps` steps of a run are in, the last one cut to them; all for None."""
+    """The stages that contain the first `max_steps` steps of a run, the last one shortened to them; all stages for None."""
     left, kept = sum(stage.steps for stage in stages) if max_steps is None else max_steps, list[Stage]()
     for stage in stages:
         if left > 0:
@@ -99,7 +99,7 @@ def shorten(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
 
 
 def combine(one: SourceUse, other: SourceUse) -> SourceUse:
-    """One source over two stages; of samples over a budget, those of the stage that has most of them."""
+    """Use of one source in two stages; `samples`, `lowered` and `refused` are those of the stage that has more of them."""
     return SourceUse(
         samples=max(one.samples, other.samples),
         lowered=max(one.lowered, other.lowered),

@@ -1,4 +1,4 @@
-"""What a run read at any of its steps, found again from its folder: the data of a step follow from the settings."""
+"""Read the data of any step of a run again: they follow from the settings in its folder."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from qwen2vl.training.train_config import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayedStep:
-    """What all processes of a run read in one step."""
+    """The packs that all processes of a run read in one step."""
 
     stage: str
     digest: str

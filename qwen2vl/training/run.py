@@ -47,7 +47,7 @@ def train_run(
         num_workers: processes that read data for this one; 0 reads in the training process.
         max_steps: stop after this step of the schedule.
 
-    Raises Qwen2VLError; whatever cannot be planned or does not fit is refused before the folder is made.
+    Raises Qwen2VLError; a run that cannot be planned or needs too much memory is refused before its folder is made.
     """
     keep_freed_memory()
     bound_kernel_cache()
@@ -81,7 +81,7 @@ def train_run(
 def refuse_what_does_not_fit(
     spec: RunSpec, stages: tuple[Stage, ...], device: torch.device, processes: int, num_workers: int
 ) -> None:
-    """Raises ConfigError for the first stage that needs more memory than there is."""
+    """Raise ConfigError for the first stage that needs more memory than there is."""
     model, settings = spec.on_meta_device(), spec.processor.settings
     for stage in stages:
         needed = estimate(model, stage, spec.train, settings, device, processes=processes, num_workers=num_workers)

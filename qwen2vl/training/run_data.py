@@ -76,7 +76,7 @@ def store_version(run_dir: Path) -> str | None:
 
 
 def complete_stages(spec: RunSpec, store: Store) -> tuple[Stage, ...]:
-    """The stages of a run with everything that follows from the store."""
+    """The stages of a run with the settings that depend on the store: mixtures and number of steps."""
     if isinstance(spec.stages, EpochStage):
         return (stage_over_all(spec, spec.stages, store),)
     by_size = (Phase(mixtures=(shares_by_size(store),)),)
@@ -84,7 +84,7 @@ def complete_stages(spec: RunSpec, store: Store) -> tuple[Stage, ...]:
 
 
 FILL = 0.97
-"""Share of a pack that is filled, for the length of an epoch: lower with few samples, higher with many."""
+"""Assumed share of a pack that is filled, from which the steps of an epoch are computed: less with few samples, more with many."""
 
 
 def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
@@ -116,7 +116,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
 
 
 def select_for(stage: Stage, store: Store, processor: Processor, *, seed: int, held_out: float = 0.0) -> Selection:
-    """What a stage reads of a store; logs how many samples do not fit a pack as they are. Raises ConfigError."""
+    """The samples that a stage reads; logs how many samples do not fit a pack as they are. Raises ConfigError."""
     settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
     selection = select_samples(
         store,

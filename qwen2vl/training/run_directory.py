@@ -76,7 +76,7 @@ class RunDirectory:
         return all(_mixture_at(stored[name], step) == _mixture_at(given[name], step) for step in steps_done)
 
     def discard_after(self, step: int) -> None:
-        """Remove what was noted after a step, because the resumed run will note it again; warn of damaged checkpoints."""
+        """Remove what was recorded after a step, because the resumed run will record it again; warn of damaged checkpoints."""
         for folder in self.checkpoints.damaged():
             log.warning("%s is not whole and is not used", folder)
         self.checkpoints.forget_best_after(step)

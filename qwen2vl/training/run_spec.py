@@ -1,4 +1,4 @@
-"""The specification of a run: model, records, stages and settings. Recipes return it, `training.run` carries it out.
+"""The specification of a run: model, records, stages and settings. Recipes return it, `training.run` executes it.
 
 Nothing here opens a store, so a command line is parsed, checked and described without pyarrow.
 """
@@ -53,7 +53,7 @@ class EpochStage:
     epochs: float
     """Number of times that every record is read, approximately."""
     steps: int = 0
-    """Number of steps in place of epochs; 0: as many as the epochs take."""
+    """Number of steps in place of epochs; 0: `epochs` decides."""
     rates: Rates
     budgets: Budgets
     """Limits of one pack."""

@@ -1,4 +1,4 @@
-"""The state of a run: all that decides how it continues, what of it a checkpoint holds, and how it is restored."""
+"""The state of a run: everything that decides how it continues, which part of it a checkpoint holds, and how it is restored."""
 
 import logging
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class RunState:
         self.stage_number = 0
         """Index of the stage that the next step belongs to."""
         self.cursor = Cursor()
-        """Where the next step begins in the data of its stage."""
+        """Position of the next step in the data of its stage."""
         self.samples = self.failures = 0
-        """Number of samples that were due, and of those that could not be read."""
+        """Number of samples that the plan named, and of those among them that could not be read."""
         self.guard = StepGuard(config.spike, config.max_skipped)
         set_trained(model, self.stage.rates)
         self.optimizer = MasterOptimizer(model, config)
@@ -108,7 +108,7 @@ class RunState:
     def tensors(self) -> Tensors:
         """Tensors of a checkpoint: weights, as float32 masters where they are trained; moments; random state of torch.
 
-        Of a model with an adapter only the adapter is saved: its other weights never change.
+        In a model with an adapter only the adapter is saved, because the other weights never change.
         """
         names = [name for name, _ in self.model.named_parameters()]
         saved = [name for name in names if is_adapter(name)] or names

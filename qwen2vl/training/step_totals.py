@@ -17,7 +17,7 @@ COUNTS = ("loss", "supervised", "correct", "samples", "tokens", "visual", "packs
 
 
 class StepTotals:
-    """Totals of one step. They lie in one float64 vector, so that one message sums them over all processes."""
+    """Totals of one step, in one float64 vector, so that one message sums them over all processes."""
 
     def __init__(self, sources: Sequence[str], merge_unit: int) -> None:
         """sources: all that the stage reads. merge_unit: number of patches in a visual token."""

@@ -1,4 +1,4 @@
-"""Settings of a run: its stages (parts that are trained, learning rates, data, budgets) and what holds for all of them."""
+"""Settings of a run: those of each stage (trained parts, learning rates, data, budgets) and those of the whole run."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from qwen2vl.data.plan import Budgets, Phase, PlanConfig
 
 Part = Literal["tower", "merger", "decoder"]
 PARTS: tuple[Part, ...] = ("tower", "merger", "decoder")
-"""In the order of a forward pass."""
+"""All parts, in the order of a forward pass."""
 Recompute = Literal["none", "selective", "full"]
 
 
@@ -32,7 +32,7 @@ class Rates:
     def __post_init__(self) -> None:
         rates = self.by_part()
         if min(rates.values()) < 0 or not any(rates.values()):
-            raise ConfigError(f"the learning rates are {rates}: none may be under 0, and one must be over it")
+            raise ConfigError(f"the learning rates are {rates}: none may be below 0, and at least one must be above 0")
 
     def by_part(self) -> dict[Part, float]:
         return {part: getattr(self, part) for part in PARTS}
@@ -49,7 +49,7 @@ class Stage:
     phases: tuple[Phase, ...]
     """Mixtures of sources, one phase after the other."""
     budgets: Budgets
-    """Most that one pack holds; its tokens are the sequence length."""
+    """Limits of one pack; its tokens are the sequence length."""
     packs_per_step: int
     """Number of packs in a step, over all processes."""
     window: int = 2048
@@ -61,7 +61,7 @@ class Stage:
     warmup_steps: int = 200
     """Number of steps in which the learning rate rises to its peak."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """Shape of the fall of the learning rate."""
+    """Shape of the curve by which the learning rate falls."""
     decay: float = 0.3
     """Share of the steps, at the end, in which the learning rate falls."""
     final_rate: float = 0.0

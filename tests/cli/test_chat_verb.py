@@ -118,7 +118,7 @@ def test_control_c_keeps_the_text_so_far_and_exits_with_130(ask, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_control_c_in_a_process_of_its_own(taught_directory):
+def test_control_c_in_a_separate_process(taught_directory):
     """The reply has 256 tokens; on a busy machine it can be complete before the signal arrives. So its process has a low
     priority, and there are five tries."""
     command = ["nice", "-n", "19", sys.executable, "-m", "qwen2vl", "chat", "--model", str(taught_directory), "Loop"]

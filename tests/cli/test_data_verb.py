@@ -320,14 +320,14 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
     refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
 
 
-def test_a_recipe_has_a_seed_of_its_own_for_its_records(run, tmp_path, monkeypatch):
+def test_each_recipe_has_its_own_seed_for_records(run, tmp_path, monkeypatch):
     monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})
     draw = "data", "draw", tmp_path / "drawn", "--recipe", "sharp"
     assert [run(*draw).code, run(*draw, "--seed", 1).code] == [0, 0]
     refused(run(*draw, "--seed", 0), "choose another folder")
 
 
-def test_windows_by_the_browser_are_a_source_of_their_own(run, tmp_path, monkeypatch):
+def test_windows_by_the_browser_are_a_separate_source(run, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})
     monkeypatch.setattr(records, "draw_records", lambda out, sources, **more: asked.append(sources))

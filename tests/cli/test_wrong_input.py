@@ -226,7 +226,7 @@ def test_debug_shows_the_traceback(run, files):
     assert result.err.splitlines()[-1].startswith("qwen2vl cost: ")
 
 
-def test_a_process_of_its_own_has_the_same_exit_code_and_message(files):
+def test_a_separate_process_has_the_same_exit_code_and_message(files):
     command = [sys.executable, "-m", "qwen2vl", "chat", "--image", str(files / "notes.txt"), "What?"]
     model = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command[:4], "--draw", "a/b.png", *command[4:]], capture_output=True, text=True, env=model)

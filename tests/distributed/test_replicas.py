@@ -101,7 +101,7 @@ def test_two_processes_reduce_to_the_gradients_of_one(tmp_path, store):
         ([11, 1, 12, 2, 8, 1], [[11], [1], [12], [2, 8], [1]]),
     ],
 )
-def test_small_tensors_share_a_message_and_large_ones_travel_alone(sizes, expected, monkeypatch):
+def test_small_tensors_share_a_message_and_large_ones_are_sent_alone(sizes, expected, monkeypatch):
     monkeypatch.setattr(module, "MESSAGE_NUMBERS", 10)
     messages = module._messages(torch.zeros(size) for size in sizes)
     assert [[len(tensor) for tensor in message] for message in messages] == expected

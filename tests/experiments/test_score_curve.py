@@ -35,7 +35,7 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     assert asked == [("first", 10, "nano"), ("first", 20, "nano"), ("second", 30, "nano")]
     result = json.loads(out.read_text())
     more = [*map(str, runs), str(make_run(tmp_path / "third", [10], 10))]
-    assert score_curve.main([*more, "--most", "2", "--go-on", "--out", str(out), "--image", str(image)]) == 0
+    assert score_curve.main([*more, "--most", "2", "--resume", "--out", str(out), "--image", str(image)]) == 0
     assert asked[3:] == [("third", 10, "nano")]
     assert json.loads(out.read_text())["points"][:3] == result["points"]
     assert [point["conversations"] for point in result["points"]] == [100, 200, 500]

@@ -146,7 +146,7 @@ def test_a_run_with_adapters_resumes_bit_for_bit(checkpoint, records, monkeypatc
         (["--data", "nowhere.json"], "there is no file"),
         (["--data", "my.json", "--model", "nowhere"], "nowhere"),
         (["--data", "my.json", "--tokens", "8"], "raise --tokens"),
-        (["--data", "my.json", "--rate", "-1"], "none may be under 0"),
+        (["--data", "my.json", "--rate", "-1"], "none may be below 0"),
         (["--data", "my.json", "--bogus", "1"], "--bogus is not an option"),
     ],
 )

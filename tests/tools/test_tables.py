@@ -149,14 +149,14 @@ def test_the_scores_shown_are_those_of_the_shipped_weights(exam: str) -> None:
 
 
 def test_the_recipe_is_beside_the_earlier_loop(tmp_path: Path, results: Path) -> None:
-    scores = {"seen": (0.5, 0.4, 0.6), "read": (0.3, 0.2, 0.4), "told": (0.1, 0.05, 0.2)}
+    scores = {"seen": (0.5, 0.4, 0.6), "read": (0.3, 0.2, 0.4), "described": (0.1, 0.05, 0.2)}
     before = {task: dict(zip(("score", "low", "high"), each, strict=True)) for task, each in scores.items()}
     page = tmp_path / "README.md"
     page.write_text(PAGE.format(block="nano_run"))
     assert run(tmp_path, results) == 0
     assert "nano_run.json" in page.read_text()
     (results / "nano_loop.json").write_text(json.dumps({"exam": "nano", "tasks": before}))
-    ours = {"seen": {"score": 0.45}, "read": {"score": 0.1}, "told": {"score": 0.3}}
+    ours = {"seen": {"score": 0.45}, "read": {"score": 0.1}, "described": {"score": 0.3}}
     (results / "nano_run.json").write_text(json.dumps({"tasks": ours}))
     assert run(tmp_path, results) == 0
     text = page.read_text()

@@ -29,7 +29,7 @@ def test_impossible_settings_are_refused():
     for change, words in (({"steps": 0}, "steps is 0"), ({"decay": 1.5}, "decay is 1.5")):
         with pytest.raises(ConfigError, match=words):
             replace(stage_of(), **change)
-    with pytest.raises(ConfigError, match="one must be over it"):
+    with pytest.raises(ConfigError, match="one must be above 0"):
         Rates()
-    with pytest.raises(ConfigError, match="none may be under 0"):
+    with pytest.raises(ConfigError, match="none may be below 0"):
         Rates(tower=-1.0, decoder=1.0)

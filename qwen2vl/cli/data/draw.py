@@ -39,19 +39,20 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"--share is {options.share}: it must be over 0 and at most 1")
     require_at_least("--num-workers", options.num_workers, 1)
     require_at_least("--html-screens", options.html_screens, 0)
+    # Here, because the recipes need torch, which takes seconds and which the help does not need.
     from drawn_world.screens.html import HTML_SCREEN
     from drawn_world.write_records import draw_records
     from qwen2vl.recipes import drawn_items, load_recipe
     from qwen2vl.training.run_spec import StoredRecords
 
     spec = load_recipe(options.recipe)()
-    assert isinstance(spec.stages, tuple) and isinstance(spec.records, StoredRecords), "as in all recipes above"
+    assert isinstance(spec.stages, tuple) and isinstance(spec.records, StoredRecords), "no stages or store"
     sources = drawn_items.count_records(spec.stages, spec.processor, options.share)
     if options.html_screens:
         sources |= {f"{HTML_SCREEN}@0": options.html_screens}
     seed = spec.records.seed if options.seed is None else options.seed
-    with progress("drawing") as tell:
-        draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=tell)
+    with progress("drawing") as show:
+        draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=show)
     spec.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0

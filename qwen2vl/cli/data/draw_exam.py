@@ -32,8 +32,8 @@ class DrawExamOptions(CommonOptions):
 def run(argv: Sequence[str]) -> int:
     options = parse_options(DrawExamOptions, argv, "qwen2vl data draw-exam")
     drawers = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS
-    with progress("drawing") as tell:
-        sizes = write_items(options.out, draw_items(drawers, options.items, on_progress=tell))
+    with progress("drawing") as show:
+        sizes = write_items(options.out, draw_items(drawers, options.items, on_progress=show))
     print("\n".join(f"{task}: {size / 1e6:.2f} MB" for task, size in sizes.items()))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(options.out)}")
     return 0

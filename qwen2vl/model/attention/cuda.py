@@ -10,7 +10,7 @@ from qwen2vl.model.attention.layout import AttentionLayout
 
 def attend_varlen(q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: AttentionLayout) -> Tensor:
     """One call for a whole packed row, [T, N, K]; for bf16 and fp16 only, and not over a cache."""
-    from torch.nn.attention.varlen import varlen_attn  # loads kernels that a CPU machine has no use for
+    from torch.nn.attention.varlen import varlen_attn  # loads kernels that only a GPU can run
 
     assert layout.bounds is not None, "a row over a cache has no bounds"
     longest = max(segment.keys for segment in layout.segments)

@@ -1,4 +1,4 @@
-"""Which rows see each other in one forward pass.
+"""Layout of attention: the rows that see each other in one forward pass.
 
 A packed row holds many segments: frames in the tower, documents in the decoder, cached sequences while decoding. Their
 layout is made once per forward pass and shared by all layers. It gathers segments of similar length into buckets, and
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 MAX_PADDING = 0.3
-"""Share of a bucket's rows that may be padding: the shortest segment has at least 1 - this of the longest one's rows."""
+"""Largest share of padding: the shortest segment of a bucket has at least (1 - MAX_PADDING) times the rows of the longest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """`queries` rows from `query_start` on see `keys` rows from `key_start` on. The last of both are the same token."""
+    """`queries` rows from `query_start` on see `keys` rows from `key_start` on. The last row of both is the same token."""
 
     query_start: int
     queries: int
@@ -45,7 +45,7 @@ class Rows:
 
     @classmethod
     def of(cls, starts: Sequence[int], lengths: np.ndarray, device: torch.device, in_cache: bool = False) -> "Rows":
-        """Rows of segments, each as many as the longest has: shorter segments are padded.
+        """Rows of segments, all padded to the length of the longest one.
 
         In a cache, padding may be whatever follows a segment: every sequence has room for the longest, and a mask hides
         the rest, so even segments of unequal length are a view.
@@ -113,7 +113,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionLayout:
-    """Which rows see each other: the same for every layer of a forward pass."""
+    """The rows that see each other: the same for every layer of a forward pass."""
 
     segments: tuple[Segment, ...]
     causal: bool

@@ -116,7 +116,7 @@ OPEN_CLIP = ClipFormat(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerReport:
-    """What was done with the tensors of a CLIP checkpoint."""
+    """Use of the tensors of a CLIP checkpoint."""
 
     filled: tuple[str, ...]
     """Parameters of the model that were filled, "visual.blocks.0.norm1.weight" and so on."""
@@ -207,7 +207,7 @@ def tower_parameters(model: Qwen2VL, form: ClipFormat, prefix: str) -> list[Towe
 
 
 def refuse_other_tower(theirs: Mapping[str, Any], vision: VisionConfig, folder: Path) -> None:
-    """Raise CheckpointError if a setting differs that shapes of tensors do not show, or show less clearly."""
+    """Raise CheckpointError if a setting of the tower differs; the shapes of tensors would not show all of them."""
     ours = {
         "width": vision.embed_dim,
         "depth": vision.depth,

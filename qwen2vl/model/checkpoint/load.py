@@ -1,4 +1,4 @@
-"""From a checkpoint directory to a model: choose device and precision, check the memory, match tensors, fill."""
+"""Load a model from a checkpoint directory: choose device and precision, check the memory, match tensors, fill."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class UnreadModel:
     """A model whose config and tensor headers have been checked, and whose tensors are still in their files."""
 
     model: Qwen2VL
-    """On the meta device until `read` fills it."""
+    """The model, on the meta device until `read` fills it."""
     tensors: tuple[tuple[Entry, StoredTensor], ...]
     device: torch.device
     dtype: torch.dtype
@@ -61,14 +61,14 @@ def check_model(
 ) -> UnreadModel:
     """Everything that `load_model` does before it reads tensors; takes the same arguments and raises the same errors."""
     config = Qwen2VLConfig.load(source)
-    place = choose_device(device)
-    precision = choose_dtype(dtype, config, place, force_fp16)
-    refuse_too_large(config, precision, place)
+    chosen_device = choose_device(device)
+    precision = choose_dtype(dtype, config, chosen_device, force_fp16)
+    refuse_too_large(config, precision, chosen_device)
     with torch.device("meta"):
         model = Qwen2VL(config)
     stored, found = find_tensors(model, resolve_source(source))
     tensors = tuple((entry, stored[name]) for entry, name in found.tensors)
-    return UnreadModel(model=model, tensors=tensors, device=place, dtype=precision)
+    return UnreadModel(model=model, tensors=tensors, device=chosen_device, dtype=precision)
 
 
 def find_tensors(model: Qwen2VL, directory: Path) -> tuple[dict[str, StoredTensor], Match]:
@@ -95,12 +95,12 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if num_gpus else "cpu")
     try:
-        place = torch.device(device)
+        chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ConfigError(f'device "{device}" is unknown: give "cpu", "cuda" or "cuda:0"') from error
-    if place.type not in ("cpu", "cuda") or (place.type == "cuda" and (place.index or 0) >= num_gpus):
+    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and (chosen.index or 0) >= num_gpus):
         raise ConfigError(f'device "{device}" cannot be used, this machine has the CPU and {num_gpus} CUDA devices')
-    return place
+    return chosen
 
 
 def choose_dtype(

@@ -1,4 +1,4 @@
-"""Which tensor of a checkpoint is which parameter: names and shapes, in both published namings.
+"""Table of the tensors of a checkpoint and their parameters: names and shapes, in both published namings.
 
 Parameters here have the names of the original checkpoints (2024), so the table is short:
 
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Where the files of a checkpoint hold each parameter."""
+    """Place of each parameter in the files of a checkpoint."""
 
     tensors: tuple[tuple[Entry, str], ...]
     """Each parameter and the name of its tensor in the files."""

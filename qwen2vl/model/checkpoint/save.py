@@ -1,4 +1,4 @@
-"""From a model, or from another checkpoint, to a checkpoint directory in the hub layout."""
+"""Write a checkpoint directory in the hub layout, from a model or from another checkpoint."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ COPIED_FILES = (
 
 
 class Savable(Protocol):
-    """What `save_checkpoint` needs of a processor: it writes tokenizer, chat template and media files by itself."""
+    """A processor for `save_checkpoint`: it writes its tokenizer, chat template and media files."""
 
     def save(self, directory: str | Path) -> None: ...
 
