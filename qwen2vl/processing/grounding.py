@@ -102,16 +102,16 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
     points: list[Point] = []
     if not sizes:
         return Places(boxes=(), points=())
-    for segment in _segments(text):
-        image = segment.image
+    for markup in _markups(text):
+        image = markup.image
         index = image - 1 if image is not None and 0 < image <= len(sizes) else default_index % len(sizes)
-        size, pairs = sizes[index], segment.pairs
-        if segment.is_quad:
-            boxes += [segment.box(pairs, index, size)] if len(pairs) == 4 else []
+        size, pairs = sizes[index], markup.pairs
+        if markup.is_quad:
+            boxes += [markup.box(pairs, index, size)] if len(pairs) == 4 else []
         elif len(pairs) == 1:
-            points.append(segment.point(index, size))
+            points.append(markup.point(index, size))
         elif len(pairs) % 2 == 0:
-            boxes += [segment.box(pairs[i : i + 2], index, size) for i in range(0, len(pairs), 2)]
+            boxes += [markup.box(pairs[i : i + 2], index, size) for i in range(0, len(pairs), 2)]
     return Places(boxes=tuple(boxes), points=tuple(points))
 
 
@@ -122,7 +122,7 @@ _PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Segment:
+class _Markup:
     """The text of one box or quad, parsed."""
 
     label: str
@@ -151,7 +151,7 @@ class _Segment:
         )
 
 
-def _segments(text: str) -> Iterator[_Segment]:
+def _markups(text: str) -> Iterator[_Markup]:
     """Every well-formed box or quad of a text, in linear time."""
     label, image, opened, content, used = "", None, "", "", False
     for i, piece in enumerate(MARKERS.split(text)):
@@ -172,7 +172,7 @@ def _segments(text: str) -> Iterator[_Segment]:
                 pairs = _pairs(content)
                 if pairs:
                     used = True
-                    yield _Segment(label=label, image=image, pairs=pairs, is_quad=opened == QUAD_START)
+                    yield _Markup(label=label, image=image, pairs=pairs, is_quad=opened == QUAD_START)
             opened = ""
 
 
