@@ -8,5 +8,5 @@ Each `bench_*.py` answers one question and also runs alone. `agreement` has the 
 one set of weights, `synthetic_inputs` images and prompts, `photo_store` stores of conversations about photos, `other_packers` and
 `padded_loop` the peers of packing and training, `mixed_size_runs` our own training runs, `gpu/` the same on CUDA.
 
-Imports point one way: from here to `tools`, never to `experiments`. Figures without a peer, studies and probes are there.
+Imports go one way: from here to `tools`, never to `experiments`. Figures without a peer, studies and probes are there.
 """

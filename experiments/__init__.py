@@ -4,5 +4,5 @@
 the work of training, `which_is_meant` counts whose box an answer gives, `micro_on_gpu` trains the recipe `micro` in pieces,
 `drawing_speed` and `long_video` measure what docs/benchmarks.md shows without a peer.
 
-Imports point one way: from here to `tools`, never to `benchmarks`.
+Imports go one way: from here to `tools`, never to `benchmarks`.
 """

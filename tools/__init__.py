@@ -5,5 +5,5 @@ and child processes of every measuring script. `tables` renders the result files
 `benchmark_tables`, `exam_tables` and `study_tables`. `code_figures` counts lines and names, `traced_files` lists the files
 that an action executes, `drawn_digests` compares what two versions draw.
 
-Imports point one way: `benchmarks` and `experiments` import `tools`, never each other, and `tools` imports neither.
+Imports go one way: `benchmarks` and `experiments` import `tools`, never each other, and `tools` imports neither.
 """

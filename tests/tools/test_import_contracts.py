@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 CONTRACTS = {contract["name"]: contract for contract in SETTINGS["contracts"]}
-LAYERS = CONTRACTS["Imports point down the layers, and every package has a layer"]
+LAYERS = CONTRACTS["Imports go down the layers only, and every package has a layer"]
 
 
 def packages_in(folder: Path) -> set[str]:
@@ -23,9 +23,9 @@ def test_every_folder_of_code_has_a_root_package() -> None:
 
 def test_only_three_packages_may_import_the_drawn_world_and_it_imports_only_three() -> None:
     packages = packages_in(ROOT / "qwen2vl")
-    drawing = CONTRACTS["Only recipes, agent and cli draw"]["source_modules"]
+    drawing = CONTRACTS["Only recipes, agent and cli import the drawn world"]["source_modules"]
     assert set(drawing) == {f"qwen2vl.{name}" for name in packages - {"recipes", "agent", "cli"}}
-    upward = CONTRACTS["The drawn world knows processing, spec and common only"]["forbidden_modules"]
+    upward = CONTRACTS["The drawn world imports processing, spec and common only"]["forbidden_modules"]
     assert set(upward) == {f"qwen2vl.{name}" for name in packages - {"processing", "spec", "common"}}
 
 
