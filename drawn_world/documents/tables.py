@@ -38,7 +38,7 @@ SIDES = {"train": ("left", "centre"), "val": ("centre",), "test": ("right",)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableLayout:
-    """Where the cells of one table are drawn, in pixels, and what separates them."""
+    """Positions of the cells of one table, in pixels, and the rules between them."""
 
     rules: str
     """One of RULES."""

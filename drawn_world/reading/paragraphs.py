@@ -123,7 +123,7 @@ def _full_row(rng: Random, split: str, columns: int) -> str:
 
 
 def _fit_words(style: TextStyle, words: list[str], size: int, width: int = MAX_SIDE - 8) -> tuple[str, int]:
-    """The first words, as many as fit at MIN_TEXT_PX but at least one, and the largest size up to `size` at which they fit."""
+    """The longest list of first words (at least one) that fits at MIN_TEXT_PX, and the largest size up to `size` for it."""
     while True:
         text = " ".join(words)
         fits = min(size, style.face.fit_size(text, width, MAX_SIDE))

@@ -17,7 +17,7 @@ ROUNDS = 4
 
 
 def permuted(positions: Ints, size: int, key: int) -> Ints:
-    """Where the permutation of a key takes int64 positions from 0 to size - 1.
+    """Images of int64 positions from 0 to size - 1 under the permutation of a key.
 
     Applies the network under four times on average, because the power of two is under four times the size.
     """

@@ -28,7 +28,6 @@ GROUNDING_TOKENS = (REF_START, REF_END, BOX_START, BOX_END, QUAD_START, QUAD_END
 
 IGNORED = -100
 """Label of a token that is not supervised."""
-FIRST_PUBLISHED_ID = 151643
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,7 @@ def test_logits_are_equal(
 def test_positions_of_images_agree_without_being_given(
     pairs: dict[tuple[bool, str], tuple[Qwen2VL, torch.nn.Module]], seed: int
 ) -> None:
-    """With positions by its own rule, which is that of the paper unless a video is longer in time than in space."""
+    """Positions by the rule of transformers equal those of the paper, unless a video is longer in time than in space."""
     ours, theirs = pairs[False, "original"]
     parts: list[Part] = [3 + seed, ("image", 1, 56, 84), 2, ("video", 4, 84, 56), 1, ("image", 1, 28, 140), 4]
     inputs = make_inputs(parts, ours.config, seed)
