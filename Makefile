@@ -12,7 +12,7 @@ TORCH := torch>=2.11,<2.14
 
 help:
 	@echo "make demo    answer nine questions about images and videos (first run: about 3 minutes of installing)"
-	@echo "make test    all tests (about 6 minutes after installing)"
+	@echo "make test    all tests (about 8 minutes after installing)"
 	@echo "make check   lint, types, import layers"
 	@echo "make bench   side by side with transformers (about 23 minutes, needs a quiet machine)"
 	@echo "make tables  rewrite the generated tables of README and docs from their result files"
@@ -41,7 +41,7 @@ demo: $(VENV)/.core
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev
-	@echo "Running all tests (about 6 minutes on two cores)"
+	@echo "Running all tests (about 8 minutes on two cores)"
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.dev
