@@ -8,17 +8,16 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import cos, pi, sin, sqrt
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from experiments.plain_pictures.names import ASKED, COLOURS, DIRECTIONS, SHAPES, plural
+from experiments.plain_pictures.names import ASKED, COLOURS, DIRECTIONS, SHAPES, Names, plural
 from experiments.plain_pictures.painting import RGB, Figure, Ground, box_of, paint
 from qwen2vl.evaluation.items import ExamItem
 
-KINDS = ("colour", "shape", "count", "where", "motion")
 ITEMS = 40
 """Items of each kind."""
 FRAMES = 8
@@ -79,9 +78,8 @@ def draw_kind(kind: str) -> list[ExamItem]:
     questions = deal(rng, [Question(style, each) for style, listed in WORDINGS[kind].items() for each in listed])
     cards: dict[str, Sequence[Any]] = {"colour": list(COLOURS), "count": range(1, 5), "motion": list(DIRECTIONS)}
     answers = deal(rng, cards.get(kind, list(SHAPES)))
-    makers = {"colour": ask_colour, "shape": ask_shape, "count": ask_count, "where": ask_where, "motion": ask_motion}
     return [
-        makers[kind](Random(f"plain pictures/{kind}/{number}"), f"{kind}-{number:02d}", question, answer)
+        MAKERS[kind](Random(f"plain pictures/{kind}/{number}"), f"{kind}-{number:02d}", question, answer)
         for number, (question, answer) in enumerate(zip(questions, answers, strict=True))
     ]
 
@@ -161,7 +159,8 @@ def unlike(shape: str) -> list[str]:
     return [other for other in SHAPES if other != shape and not any({shape, other} <= group for group in LOOKALIKES)]
 
 
-def words_truth(value: str, names: Any) -> dict[str, Any]:
+def words_truth(value: str, names: Names) -> dict[str, Any]:
+    """Truth of a question that words answer."""
     return {"kind": "text", "value": value, "accept": list(names[value])}
 
 
@@ -182,6 +181,7 @@ def still(rng: Random, id: str, question: Question, looks: Sequence[Look], truth
 
 
 def facts(size: tuple[int, int], figure: Figure) -> dict[str, Any]:
+    """What a truth says about one shape."""
     box_px = list(box_of(size, figure))
     return {"shape": figure.shape, "colour": figure.colour, "rgb": list(figure.rgb), "box_px": box_px}
 
@@ -206,9 +206,9 @@ def draw_size(rng: Random, sides: tuple[int, int]) -> tuple[int, int]:
 
 
 def draw_ground(rng: Random, looks: Sequence[Look]) -> tuple[Ground, list[RGB]]:
-    """A ground, and a paint for every look, that can be told apart; a third of the grounds are gradients.
+    """A ground and a paint for every look, at least CONTRAST apart; equal colours get the same paint.
 
-    Equal colours get the same paint.
+    Up to a third of the grounds are gradients.
     """
     while True:
         tones = GROUNDS[rng.choice(list(GROUNDS))]
@@ -259,3 +259,14 @@ def digest(items: Sequence[ExamItem]) -> str:
             state.update(repr((image.mode, image.size)).encode() + image.tobytes())
         state.update(json.dumps([item.id, item.task, question["text"], item.truth], ensure_ascii=False).encode())
     return state.hexdigest()
+
+
+Maker = Callable[[Random, str, Question, Any], ExamItem]
+MAKERS: dict[str, Maker] = {
+    "colour": ask_colour,
+    "shape": ask_shape,
+    "count": ask_count,
+    "where": ask_where,
+    "motion": ask_motion,
+}
+KINDS = tuple(MAKERS)

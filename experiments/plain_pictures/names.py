@@ -72,4 +72,5 @@ def value_of(text: str, names: Names) -> str | None:
 
 
 def plural(name: str) -> str:
+    """Plural of the name of a shape."""
     return name + ("es" if name.endswith("s") else "s")

@@ -21,7 +21,7 @@ OVAL = (1.0, 0.6)
 RING_HOLE = 0.5
 """Radius of the hole."""
 HEART = 0.65, 0.6
-"""Unit of the heart's formula, and its height of the centre."""
+"""Length 1 in units of the heart's formula, and the height of the middle above the heart's tip in them."""
 
 
 def distance(shape: str, x: Field, y: Field) -> Field:
@@ -30,15 +30,18 @@ def distance(shape: str, x: Field, y: Field) -> Field:
 
 
 def circle(x: Field, y: Field) -> Field:
+    """Exact distance to the unit circle."""
     return np.sqrt(x * x + y * y) - 1
 
 
 def ring(x: Field, y: Field) -> Field:
+    """Exact distance to the unit disc without its hole."""
     half_width = (1 - RING_HOLE) / 2
     return np.abs(np.sqrt(x * x + y * y) - (RING_HOLE + half_width)) - half_width
 
 
 def oval(x: Field, y: Field) -> Field:
+    """Distance to a lying ellipse: first order, exact on the outline."""
     a, b = OVAL
     scaled = np.sqrt((x / a) * (x / a) + (y / b) * (y / b))
     slope = np.sqrt((x / (a * a)) * (x / (a * a)) + (y / (b * b)) * (y / (b * b)))
@@ -46,6 +49,7 @@ def oval(x: Field, y: Field) -> Field:
 
 
 def heart(x: Field, y: Field) -> Field:
+    """Exact distance to a heart of two half discs on a square that stands on its corner."""
     unit, middle = HEART
     u, v = np.abs(x) * unit, middle - y * unit
     lobe = np.sqrt((u - 0.25) * (u - 0.25) + (v - 0.75) * (v - 0.75)) - np.sqrt(2) / 4
@@ -80,6 +84,7 @@ def regular(count: int, inner: float | None = None) -> Corners:
 
 
 def box(half_width: float, half_height: float) -> Corners:
+    """Corners of an upright rectangle."""
     w, h = half_width, half_height
     return ((-w, -h), (w, -h), (w, h), (-w, h))
 
@@ -87,8 +92,7 @@ def box(half_width: float, half_height: float) -> Corners:
 def plus(half_width: float) -> Corners:
     """An upright cross with arms of this half width that end at 0.95."""
     w, end = half_width, 0.95
-    quarter = ((-w, -end), (w, -end), (w, -w))
-    turned = [quarter]
+    turned: list[Corners] = [((-w, -end), (w, -end), (w, -w))]
     for _ in range(3):
         turned.append(tuple((-y, x) for x, y in turned[-1]))
     return tuple(corner for corners in turned for corner in corners)

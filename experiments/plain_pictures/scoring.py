@@ -28,9 +28,9 @@ def score(model: Answerer, items: Sequence[ExamItem]) -> dict[str, Any]:
         {"id": item.id, "question": question_of(item), "text": reply.text, "right": is_right(item, reply)}
         for item, reply in zip(items, replies, strict=True)
     ]
-    kinds = {}
+    kinds: dict[str, dict[str, Any]] = {}
     for kind in dict.fromkeys(item.task for item in items):
-        right = [answer["right"] for item, answer in zip(items, answers, strict=True) if item.task == kind]
+        right = [bool(answer["right"]) for item, answer in zip(items, answers, strict=True) if item.task == kind]
         share, interval = fmean(right), wilson_interval(sum(right), len(right))
         kinds[kind] = {"right": sum(right), "items": len(right), "share": share, "interval": interval}
     return {"mean": fmean(kind["share"] for kind in kinds.values()), "kinds": kinds, "answers": answers}

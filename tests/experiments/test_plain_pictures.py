@@ -1,5 +1,6 @@
 """The set of plain pictures: the same pixels as before any training, truths that pixels confirm, and lenient reading of answers."""
 
+import hashlib
 import json
 from collections import Counter
 from itertools import pairwise
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from experiments.plain_pictures import __main__ as command
 from experiments.plain_pictures import asking, names, painting, scoring
 from experiments.plain_pictures.outlines import SHAPES
-from qwen2vl.evaluation.items import ExamItem, read_items, write_items
+from qwen2vl.evaluation.items import ExamItem, read_items
+from qwen2vl.processing.grounding import Places, parse_places
+from tools.results import RESULTS
 
 Mask = NDArray[np.bool_]
 STORED = json.loads((Path(asking.__file__).parent / "digest.json").read_text(encoding="utf-8"))
@@ -73,6 +76,7 @@ def components(mask: Mask) -> list[tuple[int, int, int, int]]:
 def test_the_set_is_the_one_whose_digest_was_committed(items: list[ExamItem]) -> None:
     assert asking.digest(items) == STORED["sha256"]
     assert len(items) == STORED["items"] == 200
+    assert set(SHAPES) == set(names.SHAPES)
     assert Counter(item.task for item in items) == dict.fromkeys(asking.KINDS, 40)
 
 
@@ -156,12 +160,6 @@ def test_shapes_fill_their_boxes_as_geometry_says(shape: str) -> None:
     assert edge > 0, "edges are anti-aliased"
 
 
-def test_the_archive_keeps_every_item(items: list[ExamItem], tmp_path: Path) -> None:
-    few = items[::33]
-    write_items(tmp_path / "plain.zip", few, exact=asking.KINDS)
-    assert asking.digest(list(read_items(tmp_path / "plain.zip"))) == asking.digest(few)
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
@@ -211,24 +209,24 @@ def test_a_place_is_a_box_or_where_no_box_is_asked_for_a_point(items: list[ExamI
         assert not scoring.is_right(item, reply(points=[(right + 9, bottom)]))
 
 
-class Knowing:
-    """A model that knows every answer but those to questions about motion."""
+def test_the_command_writes_scores_by_kind(
+    items: list[ExamItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Knowing:
+        """A model that knows every answer but those to questions about motion."""
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+        def __init__(self, source: str) -> None:
+            assert source == "runs/knowing"
 
-    def batch(self, conversations: Any, **settings: Any) -> list[SimpleNamespace]:
-        truths = [item.truth for item in asking.draw_items()]
-        assert len(truths) == len(conversations)
-        return [
-            reply(f"I see {'left or right' if truth.get('value') in names.DIRECTIONS else truth.get('value')}.", [box])
-            for truth in truths
-            for box in [truth.get("box_px", (0, 0, 1, 1))]
-        ]
+        def batch(self, conversations: Any, **settings: Any) -> list[SimpleNamespace]:
+            assert conversations == [item.messages for item in items]
+            assert settings["batch_size"] > 1
+            words = ["left or right" if item.task == "motion" else item.truth.get("value") for item in items]
+            boxes = [[item.truth["box_px"]] if item.task == "where" else [] for item in items]
+            return [reply(f"I see {word}.", box) for word, box in zip(words, boxes, strict=True)]
 
-
-def test_the_command_writes_scores_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "Chat", Knowing)
+    monkeypatch.setattr(command, "draw_items", lambda: items)
     out = tmp_path / "scores.json"
     assert command.main(["--model", "runs/knowing", "--out", str(out)]) == 0
     result = json.loads(out.read_text(encoding="utf-8"))
@@ -238,3 +236,32 @@ def test_the_command_writes_scores_by_kind(tmp_path: Path, monkeypatch: pytest.M
     assert len(result["answers"]) == 200
     with pytest.raises(SystemExit):
         command.main(["--model", "runs/knowing"])
+
+
+def test_the_command_writes_the_set_and_its_digests(
+    items: list[ExamItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "draw_items", lambda: items[::33])
+    assert command.main(["--archive", str(tmp_path / "plain.zip")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    kept = list(read_items(tmp_path / "plain.zip"))
+    assert printed["sha256"] == asking.digest(kept) == asking.digest(items[::33])
+    assert printed["archive_sha256"] == hashlib.sha256((tmp_path / "plain.zip").read_bytes()).hexdigest()
+    assert printed.keys() == STORED.keys()
+
+
+def test_the_stored_scores_are_of_this_set_and_follow_from_the_stored_answers(items: list[ExamItem]) -> None:
+    result = json.loads((RESULTS / "nano_plain.json").read_text(encoding="utf-8"))
+    assert result["sha256"] == STORED["sha256"]
+    for item, answer in zip(items, result["answers"], strict=True):
+        assert (answer["id"], answer["question"]) == (item.id, scoring.question_of(item))
+        size = frames_of(item)[0].shape[1::-1]
+        places = parse_places(answer["text"], [size])
+        assert answer["right"] == scoring.is_right(item, reply(answer["text"], *boxes_and_points(places)))
+    for kind, of in result["kinds"].items():
+        right = sum(answer["right"] for answer in result["answers"] if answer["id"].startswith(kind))
+        assert (of["right"], of["share"]) == (right, right / 40)
+
+
+def boxes_and_points(places: Places) -> tuple[list[Any], list[Any]]:
+    return [box.xyxy_px for box in places.boxes], [point.xy_px for point in places.points]
