@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from qwen2vl.evaluation.items import ExamItem, counted_media
 from qwen2vl.evaluation.metrics import IOU_HIT, anls, exact_match, iou, is_inside, number_match
 from qwen2vl.processing.agent_text import Call, parse_reply
+from qwen2vl.processing.call_arguments import read_point
 from qwen2vl.processing.grounding import to_pixels
 
 Metric = Literal["exact", "anls", "number", "iou", "point", "action"]
@@ -110,13 +111,8 @@ def _asked_image(item: ExamItem) -> int:
 def _point_of(call: Call, item: ExamItem) -> tuple[Place, ...]:
     """The argument "point" of a call, in thousandths, as a place on the last image; empty if it is not a point."""
     size = item.truth.get("size") or _size_of_last(counted_media(item.messages))
-    point = call.arguments.get("point")
-    if size is None or not isinstance(point, list) or len(point) != 2:
-        return ()
-    for value in point:  # JSON also has true, NaN and integers that no float holds
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
-            return ()
-    return ((_asked_image(item), to_pixels(point, size)),)
+    point = read_point(call.arguments.get("point"))
+    return ((_asked_image(item), to_pixels(point, size)),) if size and point else ()
 
 
 def _size_of_last(media: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
@@ -131,5 +127,5 @@ def _is_right_action(call: Call, places: Sequence[Place], truth: Mapping[str, An
     """Whether a call has the right name and, if the truth has them, a point inside the box and the same text."""
     box, text, written = truth.get("box_px"), truth.get("text"), call.arguments.get("text")
     has_point = box is None or (bool(places) and is_inside(places[0][1], box))
-    has_text = text is None or (isinstance(written, str) and written.strip() == text)
+    has_text = text is None or (isinstance(written, str | int) and str(written).strip() == text)  # 2013 may be a number
     return call.name == truth["name"] and has_point and has_text

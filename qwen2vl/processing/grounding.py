@@ -64,7 +64,7 @@ def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ..
     return tuple(min(max(value, 0), FRAME - 1) for value in scaled)
 
 
-def to_pixels(thousandths: Sequence[int], size: Size) -> tuple[float, ...]:
+def to_pixels(thousandths: Sequence[float], size: Size) -> tuple[float, ...]:
     """Coordinates (x, y, x, y, ...) in thousandths as pixels of an image of this size."""
     return tuple(value * size[axis % 2] / FRAME for axis, value in enumerate(thousandths))
 
