@@ -10,6 +10,8 @@ from qwen2vl.processing.agent_text import Call, parse_reply
 from qwen2vl.processing.call_arguments import read_point
 from qwen2vl.processing.grounding import to_pixels
 
+JUDGING = 2
+"""Number of the rules by which answers are scored, raised with every change of a score; files from before it have none."""
 Metric = Literal["exact", "anls", "number", "iou", "point", "action"]
 Place = tuple[int, tuple[float, ...]]
 """Index of an image, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
