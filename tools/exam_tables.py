@@ -1,6 +1,6 @@
 """Tables of exam scores: of the shipped model, of the runs that led to it, and of checkpoints during training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -58,6 +58,22 @@ def runs_in_a_row(results: Results) -> str:
         rows.append([task, describe_metric(line["metric"]), *(f"{run[task]['score']:.1%}" for run in runs), wanted])
     means = [f"{fmean(line['score'] for task, line in run.items() if '/' not in task):.1%}" for run in runs]
     return _markdown([*rows, ["mean", "", *means, ""]])
+
+
+def judging_change(results: Results) -> str:
+    """Scores of the same weights by the older and by today's judging: a row for every task."""
+    result = results.get("judging_change")
+    if result is None:
+        return NOT_YET.format(command="python -m experiments.judging_change OLD.json benchmarks/results/exam.json")
+    rows = [["task", "measure", "older judging", "today's judging", "points"], ["---"] * 5]
+    for task, line in result["tasks"].items():
+        rows.append([task, describe_metric(line["metric"]), *_old_and_new(line)])
+    return _markdown([*rows, [f"mean of {len(result['tasks'])}", "", *_old_and_new(result["mean"])]])
+
+
+def _old_and_new(line: Mapping[str, float]) -> list[str]:
+    change = 100 * (line["new"] - line["old"])
+    return [f"{line['old']:.1%}", f"{line['new']:.1%}", f"{change:+.1f}" if round(change, 1) else "0"]
 
 
 def recipe_beside_loop(results: Results) -> str:

@@ -7,9 +7,9 @@ A page holds pairs of marks; the text between two marks is replaced:
 
 `BLOCKS` lists the blocks by name: `summary` (every line that has a bound), `summary_short` and `exam_short` (the rows of the
 README), each benchmark (tower, first_token, ...), `nano` and `exam` (scores of the shipped model, from `qwen2vl eval exam
---out benchmarks/results/exam.json`), `exam_runs` (scores after each run that led to it), `nano_run` (the recipe `nano`
-beside the earlier loop), `score_curve_EXAM`, `runs` (cost of those runs), `which_is_meant` (boxes by the number of shapes),
-and `study_NAME` (from `experiments.studies`).
+--out benchmarks/results/exam.json`), `judging_change` (its scores by the older judging and by today's), `exam_runs` (scores
+after each run that led to it), `nano_run` (the recipe `nano` beside the earlier loop), `score_curve_EXAM`, `runs` (cost of
+those runs), `which_is_meant` (boxes by the number of shapes), and `study_NAME` (from `experiments.studies`).
 """
 
 import argparse
@@ -35,6 +35,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
         "exam_short": exam_tables.headlines,
         "exam_runs": exam_tables.runs_in_a_row,
         "runs": exam_tables.work_of_runs,
+        "judging_change": exam_tables.judging_change,
         "nano_run": exam_tables.recipe_beside_loop,
         "which_is_meant": study_tables.which_is_meant,
     }

@@ -9,12 +9,13 @@ that is shown at each time. In the older exam `nano` a video is a list of images
 The truth of an item has one of five kinds:
 
     {"kind": "text", "accept": ["red circle", ...]}              one of these texts; with "metric": "anls" a similar text
-    {"kind": "number", "value": 12.0, "tolerance": 0.05}         a number within this relative tolerance
+    {"kind": "number", "value": 12.0, "tolerance": 0.05}         ChartQA's relaxed accuracy; value may be a text: "5%", "blue"
     {"kind": "box", "box_px": [x1, y1, x2, y2], ...}             a box with an IoU of at least 0.5
     {"kind": "point", "box_px": [x1, y1, x2, y2], ...}           a point inside the box
     {"kind": "action", "name": "Tap", "box_px": ..., "text": ...}  an agent's call: its name, and its point and text if given
 
-Boxes are in pixels of the last image. How answers are scored: `judging`. Which exams exist: `exam`.
+Boxes are in pixels of the last image; a place on another image is wrong. How answers are scored: `judging`. Which exams
+exist: `exam`.
 """
 
 import hashlib
@@ -48,10 +49,11 @@ class ExamItem:
     """One of the kinds above; other keys inform readers only."""
 
 
-def images_of(messages: Sequence[Mapping[str, Any]]) -> list[Image.Image]:
-    """The images of a conversation in textual order, without the frames of videos."""
+def counted_media(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The parts that `image_index` of a place counts, in textual order: the images, or the videos if there are no images."""
     parts = [part for message in messages if not isinstance(message["content"], str) for part in message["content"]]
-    return [part["image"] for part in parts if part["type"] == "image"]
+    images, videos = ([part for part in parts if part["type"] == kind] for kind in ("image", "video"))
+    return images or videos
 
 
 def write_items(path: Path, items: Iterable[ExamItem], *, exact: Collection[str] = ()) -> dict[str, int]:

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from qwen2vl.evaluation.items import ExamItem, images_of
+from qwen2vl.evaluation.items import ExamItem, counted_media
 from qwen2vl.evaluation.metrics import IOU_HIT, anls, exact_match, iou, is_inside, number_match
 from qwen2vl.processing.agent_text import Call, parse_reply
+from qwen2vl.processing.call_arguments import read_point
 from qwen2vl.processing.grounding import to_pixels
 
+JUDGING = 2
+"""Number of the rules by which answers are scored, raised with every change of a score; files from before it have none."""
 Metric = Literal["exact", "anls", "number", "iou", "point", "action"]
 Place = tuple[int, tuple[float, ...]]
 """Index of an image, from 0, and x, y of a point or left, top, right, bottom of a box in its pixels."""
@@ -59,10 +62,12 @@ def judge(item: ExamItem, reply: ReplyLike) -> Judged:
     places += tuple((point.image_index, tuple(point.xy_px)) for point in reply.points)
     match metric:
         case "iou":
-            overlap = iou(reply.boxes[0].xyxy_px, truth["box_px"]) if reply.boxes else 0.0
+            box = _on_asked_image(reply.boxes, item)
+            overlap = iou(box.xyxy_px, truth["box_px"]) if box else 0.0
             score = float(overlap >= IOU_HIT)
         case "point":
-            score = float(bool(reply.points) and is_inside(reply.points[0].xy_px, truth["box_px"]))
+            point = _on_asked_image(reply.points, item)
+            score = float(point is not None and is_inside(point.xy_px, truth["box_px"]))
         case "number":
             score = float(number_match(reply.text, truth["value"], truth.get("tolerance", 0.05)))
         case "action":
@@ -94,22 +99,35 @@ def metric_of(truth: Mapping[str, Any]) -> Metric:
     return metrics[truth["kind"]]
 
 
+def _on_asked_image(found: Sequence[Any], item: ExamItem) -> Any | None:
+    """The first box or point of an answer; None without one, or if it is not on the image that the truth is about."""
+    first = found[0] if found else None
+    return first if first and first.image_index == _asked_image(item) else None
+
+
+def _asked_image(item: ExamItem) -> int:
+    """Index of the last image, or of the last video if there are only videos: the truth is about it."""
+    return max(0, len(counted_media(item.messages)) - 1)
+
+
 def _point_of(call: Call, item: ExamItem) -> tuple[Place, ...]:
     """The argument "point" of a call, in thousandths, as a place on the last image; empty if it is not a point."""
-    images = images_of(item.messages)
-    size = item.truth.get("size") or (images[-1].size if images else None)
-    point = call.arguments.get("point")
-    if size is None or not isinstance(point, list) or len(point) != 2:
-        return ()
-    for value in point:  # JSON also has true, NaN and integers that no float holds
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
-            return ()
-    return ((max(0, len(images) - 1), to_pixels(point, size)),)
+    size = item.truth.get("size") or _size_of_last(counted_media(item.messages))
+    point = read_point(call.arguments.get("point"))
+    return ((_asked_image(item), to_pixels(point, size)),) if size and point else ()
+
+
+def _size_of_last(media: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """Width and height of the last image or video; None without any."""
+    if not media:
+        return None
+    image = media[-1]["image"] if media[-1]["type"] == "image" else media[-1]["video"][0]
+    return int(image.width), int(image.height)
 
 
 def _is_right_action(call: Call, places: Sequence[Place], truth: Mapping[str, Any]) -> bool:
     """Whether a call has the right name and, if the truth has them, a point inside the box and the same text."""
     box, text, written = truth.get("box_px"), truth.get("text"), call.arguments.get("text")
     has_point = box is None or (bool(places) and is_inside(places[0][1], box))
-    has_text = text is None or (isinstance(written, str) and written.strip() == text)
+    has_text = text is None or (isinstance(written, str | int) and str(written).strip() == text)  # 2013 may be a number
     return call.name == truth["name"] and has_point and has_text

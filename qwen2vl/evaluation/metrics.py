@@ -3,7 +3,6 @@
 Which metric judges an item: `judging`. How certain a mean of scores is: `intervals`.
 """
 
-import re
 from collections.abc import Sequence
 
 IOU_HIT = 0.5
@@ -47,16 +46,28 @@ def levenshtein(a: str, b: str) -> int:
     return above[-1]
 
 
-def first_number(text: str) -> float | None:
-    """The first number in a text, with or without thousands separators: "about 1,250.5 m" gives 1250.5."""
-    found = re.search(r"(?:(?<!\w)[-−])?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?|(?:(?<!\w)[-−])?(?<!\w)\.\d+", text)
-    return float(found[0].replace(",", "").replace("−", "-")) if found else None
+def number_match(text: str, target: float | str, tolerance: float = 0.05) -> bool:
+    """Relaxed accuracy of one answer as ChartQA publishes it: a number within a relative `tolerance`, or an equal text.
+
+    The whole answer, without surrounding white space, is read as one number: "5%" is 0.05 and "1,250", "$5" and "about 5" are
+    no numbers. If either side is no number, or the target is 0, both texts must be equal but for letter case. A target given
+    as a number is the text "12" or "0.5", without trailing zeros. The bounds are included.
+    """
+    target = target.strip() if isinstance(target, str) else f"{target:.15g}"
+    answer = text.strip()
+    number, wanted = _number(answer), _number(target)
+    if number is None or not wanted:
+        return answer.lower() == target.lower()
+    # The tiny addend includes bounds that floats miss: 1.05 against 1.
+    return abs(number - wanted) <= (tolerance + 1e-9) * abs(wanted)
 
 
-def number_match(text: str, value: float, tolerance: float = 0.05) -> bool:
-    """Whether the first number of the answer is within a relative `tolerance` of the true one, bounds included."""
-    number = first_number(text)
-    return number is not None and abs(number - value) <= (tolerance + 1e-9) * abs(value)
+def _number(text: str) -> float | None:
+    """The number that a text is, percent as its hundredth part; None for any other text."""
+    try:
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
 
 
 def iou(a: Sequence[float], b: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from qwen2vl.evaluation.items import ExamItem
+from qwen2vl.evaluation.items import ExamItem, counted_media
 from qwen2vl.evaluation.judging import Judged
 from qwen2vl.evaluation.report import Report, describe_metric
 from qwen2vl.evaluation.runner import ExamRun
@@ -173,7 +173,8 @@ def describe_truth(truth: Mapping[str, Any]) -> str:
         case "text":
             return " | ".join(truth["accept"])
         case "number":
-            return f"{truth['value']:g} ± {truth.get('tolerance', 0.05):.0%}"
+            value = truth["value"] if isinstance(truth["value"], str) else f"{truth['value']:g}"
+            return f"{value} ± {truth.get('tolerance', 0.05):.0%}"
         case "action":
             text = json.dumps(truth["text"], ensure_ascii=False) if truth.get("text") is not None else ""
             return " ".join(filter(None, (truth["name"], place, text)))
@@ -184,7 +185,7 @@ def _media(item: ExamItem, result: Judged) -> Iterator[str]:
     """All images and videos with the places on them. Indices of places count images, or videos if there are no images."""
     parts = [p for message in item.messages if not isinstance(message["content"], str) for p in message["content"]]
     media = [part for part in parts if part["type"] in ("image", "video")]
-    counted = [part for part in media if part["type"] == "image"] or media
+    counted = counted_media(item.messages)
     truth: Any = item.truth.get("box_px")
     for part in media:
         index = next((i for i, other in enumerate(counted) if other is part), None)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.items import ExamItem, read_items
-from qwen2vl.evaluation.judging import Judged, ReplyLike, judge
+from qwen2vl.evaluation.judging import JUDGING, Judged, ReplyLike, judge
 from qwen2vl.evaluation.partial_answers import PartialAnswers
 from qwen2vl.spec import resolve_source
 
@@ -23,7 +23,7 @@ class Answerer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamRun:
-    """Model, exam and machine of a run: only runs in which they are equal have equal scores."""
+    """Model, exam, rules of judging and machine of a run: only runs in which they are equal have equal scores."""
 
     model: str
     """"nano" or a checkpoint directory, as the user named it."""
@@ -33,6 +33,7 @@ class ExamRun:
     digest: str
     """SHA-256 of the archive of the exam."""
     platform: str
+    judging: int = JUDGING
 
     @classmethod
     def of(cls, model: str, exam: str) -> "ExamRun":

@@ -51,7 +51,8 @@ class Answer:
     """Boxes that the text names, in pixels of the original image.
 
     `image_index` counts the images of the conversation from 0. Markup does not say which image it means:
-    "Picture 2" in the words before it decides, otherwise it is the last image. If there are only videos, they are counted.
+    "Picture 2" or "image 2" in the words before it decides, otherwise it is the last image. If there are only videos, they
+    are counted.
     """
     points: tuple[Point, ...]
     """Points that the text names, in the same form."""

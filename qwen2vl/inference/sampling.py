@@ -113,7 +113,7 @@ class Sampler:
         self._generator = torch.Generator()
         if params.seed is not None:
             self._generator.manual_seed(params.seed)
-        self._seen = set(prompt_ids.tolist()) if params.repetition_penalty != 1 else set()
+        self._seen = prompt_ids.cpu().unique() if params.repetition_penalty != 1 else prompt_ids[:0]
 
     def pick(self, logits_V: Tensor) -> int:
         """Choose one id from float32 logits [V] on the CPU."""
@@ -123,18 +123,20 @@ class Sampler:
         else:
             probabilities_V = truncated(logits_V / self.params.temperature, self.params.top_k, self.params.top_p)
             chosen = int(torch.multinomial(probabilities_V, 1, generator=self._generator))
-        if self.params.repetition_penalty != 1:
-            self._seen.add(chosen)
+        if self.params.repetition_penalty != 1 and not bool((self._seen == chosen).any()):
+            self._seen = torch.cat([self._seen, torch.tensor([chosen])])
         return chosen
 
 
-def penalise(logits_V: Tensor, seen: set[int], penalty: float) -> Tensor:
-    """Logits with lower values for tokens that occurred before, by the rule of the published generation settings."""
-    if penalty == 1 or not seen:
+def penalise(logits_V: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Logits with lower values for the ids in `seen`, each once, by the rule of the published generation settings.
+
+    Costs one pass over the ids that were seen, besides a copy of the logits.
+    """
+    if penalty == 1:
         return logits_V
-    where = torch.tensor(sorted(seen))
-    old = logits_V[where]
-    return logits_V.index_copy(0, where, torch.where(old > 0, old / penalty, old * penalty))
+    old = logits_V[seen]
+    return logits_V.index_copy(0, seen, torch.where(old > 0, old / penalty, old * penalty))
 
 
 def truncated(logits_V: Tensor, top_k: int | None, top_p: float | None) -> Tensor:

@@ -14,20 +14,23 @@
     ✿RESULT✿: <the next screenshot>
     ✿RETURN✿: It is open now. ...
 
-The flower strings are the published ones [paper 5.3]. Several calls may follow each other; then one result for each call
-follows, and one return. The model writes up to the first result, the program that runs the actions writes the results, and
-the model continues after the return (`STOPS`). Reading is tolerant, because models make mistakes: `ReplyReader`.
+The flower strings are the published ones; the paper prints asterisks, `*FUNCTION*: Tap`, which are read as well [paper 5.3].
+Several calls may follow each other; then one result for each call follows, and one return. The model writes up to the first
+result, the program that runs the actions writes the results, and the model continues after the return (`STOPS`). Reading is
+tolerant, because models make mistakes: `ReplyReader`, and `call_arguments` for the arguments.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qwen2vl.common.errors import MessageError
+from qwen2vl.processing.call_arguments import read_arguments
 
 FUNCTION, ARGS, RESULT, RETURN = "✿FUNCTION✿", "✿ARGS✿", "✿RESULT✿", "✿RETURN✿"
-STOPS = (RESULT, RETURN)
+STOPS = (RESULT, RETURN, "*RESULT*:", "*RETURN*:")
 """Strings at which the model must stop, because the program writes what follows."""
 
 
@@ -66,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class BadCall:
-    """A call whose arguments are not a JSON object, kept so that the agent can be informed."""
+    """A call whose arguments cannot be read, kept so that the agent can be informed."""
 
     name: str
     text: str
@@ -117,13 +120,28 @@ def parse_reply(text: str) -> AgentReply:
     return reader.finish()
 
 
+_STARS = "[*∗＊]{1,2}"
+_KEYWORD = re.compile(
+    rf"""(?: ✿(?=[A-Z]+✿)
+           | ^[ \t]*{_STARS}(?=[A-Z]+[:：]?{_STARS})
+           | {_STARS}(?=[A-Z]+(?:{_STARS}[ \t]{{0,2}}[:：]|[:：]{_STARS})) )
+        (FUNCTION|ARGS|RESULT|RETURN) [:：]?(?:✿|{_STARS}) [ \t]{{0,2}}[:：]?""",
+    re.VERBOSE | re.MULTILINE,
+)
+"""A keyword. With asterisks it begins a line or has a colon: "press the *RETURN* key" is text."""
+_UNFINISHED = re.compile(r"[✿*∗＊]{1,2}[A-Z]{0,8}[:：]?[✿*∗＊]{0,2}[ \t]{0,2}\Z")
+"""The end of a text that may become a keyword with the next characters."""
+_LONGEST = 16
+"""Characters of the longest keyword, more than `_UNFINISHED` can match."""
+
+
 @dataclass(slots=True)
 class ReplyReader:
     """Reads a reply while it is written.
 
     `feed` returns new text of the thought, never a part of a keyword. Tolerated: a missing colon or space after a keyword,
-    arguments in a code fence, words after the closing brace, missing arguments (for actions without any), and a turn
-    that ends inside a call.
+    keywords with asterisks, every form of arguments in `call_arguments`, words after the closing brace, missing arguments (for
+    actions without any), and a turn that ends inside a call.
     """
 
     text: str = ""
@@ -137,34 +155,39 @@ class ReplyReader:
         return fresh
 
     def _thought_end(self) -> int:
-        """End of the thought: at a keyword, or before text that may become one."""
-        found = [at for at in (self.text.find(word) for word in (FUNCTION, *STOPS)) if at >= 0]
-        if found:
-            return min(found)
-        for length in range(len(FUNCTION), 0, -1):  # the longest keyword
-            tail = self.text[-length:]
-            if any(word.startswith(tail) for word in (FUNCTION, *STOPS)):
-                return len(self.text) - len(tail)
-        return len(self.text)
+        """End of the text that can be shown: at a keyword, or before text that may become one."""
+        end = self._first_keyword()
+        if end < len(self.text):
+            return end
+        unfinished = _UNFINISHED.search(self.text, max(0, end - _LONGEST))
+        return unfinished.start() if unfinished else end
+
+    def _first_keyword(self) -> int:
+        """Start of the first keyword other than ARGS, which means nothing before a call; else the end of the text."""
+        starts = (keyword.start() for keyword in _KEYWORD.finditer(self.text) if keyword[1] != "ARGS")
+        return next(starts, len(self.text))
 
     def finish(self) -> AgentReply:
         """The complete reply after the last piece; results and the text after them are left out."""
-        written = self.text
-        for word in STOPS:
-            written = written.split(word, 1)[0]
-        thought, *calls = written.split(FUNCTION)
-        return AgentReply(thought=thought.strip(), calls=tuple(_read_call(call) for call in calls))
+        start = self._first_keyword()
+        pieces = _KEYWORD.split(self.text[start:])[1:]
+        calls: list[list[str]] = []  # texts after FUNCTION and ARGS
+        for keyword, content in zip(pieces[::2], pieces[1::2], strict=True):
+            if keyword in ("RESULT", "RETURN"):
+                break
+            if keyword == "FUNCTION":
+                calls.append([content])
+            else:
+                calls[-1].append(content)
+        return AgentReply(thought=self.text[:start].strip(), calls=tuple(_read_call(*texts[:2]) for texts in calls))
 
 
-def _read_call(text: str) -> Call | BadCall:
-    name, _, arguments = text.partition(ARGS)
-    name, arguments = (part.strip().removeprefix(":").strip() for part in (name, arguments))
-    if arguments.startswith("```"):
-        arguments = arguments.split("\n", 1)[-1].rsplit("```", 1)[0].strip()
-    if not arguments:
-        return Call(name, {})
-    try:
-        value, _ = json.JSONDecoder().raw_decode(arguments)
-    except ValueError:
-        return BadCall(name, arguments)
-    return Call(name, value) if isinstance(value, dict) else BadCall(name, arguments)
+def _read_call(name: str, arguments: str = "") -> Call | BadCall:
+    name, _, rest = name.strip(_AROUND_NAMES).partition("\n")
+    name, arguments = name.rstrip(_AROUND_NAMES), (arguments or rest).strip()
+    found = read_arguments(arguments)
+    return BadCall(name, arguments) if found is None else Call(name, found)
+
+
+_AROUND_NAMES = " \t\n`'\"*:;,."
+"""Characters that models put around the name of an action."""

@@ -64,7 +64,7 @@ def to_thousandths(coordinates_px: Sequence[float], size: Size) -> tuple[int, ..
     return tuple(min(max(value, 0), FRAME - 1) for value in scaled)
 
 
-def to_pixels(thousandths: Sequence[int], size: Size) -> tuple[float, ...]:
+def to_pixels(thousandths: Sequence[float], size: Size) -> tuple[float, ...]:
     """Coordinates (x, y, x, y, ...) in thousandths as pixels of an image of this size."""
     return tuple(value * size[axis % 2] / FRAME for axis, value in enumerate(thousandths))
 
@@ -94,7 +94,7 @@ def _ref(label: str) -> str:
 def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> Places:
     """Boxes and points in an answer, on images of these original sizes.
 
-    Markup does not name an image. "Picture 2" in the words before it decides, otherwise `default_index`, by default the
+    Markup does not name an image. "Picture 2" or "image 2" in the words before it decides, otherwise `default_index`, by default the
     last image. Several boxes may follow one label. Unfinished or malformed markup is ignored, because models can write
     anything; no text raises an error.
     """
@@ -119,6 +119,8 @@ MARKERS = re.compile("(" + "|".join(map(re.escape, GROUNDING_TOKENS)) + ")")
 """Finds the grounding tokens of a text; `MARKERS.split` gives texts at even places and tokens at odd ones."""
 
 _PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
+
+_NAMED = re.compile(r"\b(?:picture|image)\s?(\d{1,4})\b", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,7 @@ def _markups(text: str) -> Iterator[_Markup]:
         if i % 2 == 0:
             content = piece
             if not opened:
-                named = re.findall(r"\bPicture (\d{1,4})\b", piece)
+                named = _NAMED.findall(piece)
                 image = int(named[-1]) if named else image
                 if used and any(character.isalpha() for character in piece):
                     label = ""  # words after a box end the scope of its label, a comma does not

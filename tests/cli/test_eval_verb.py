@@ -11,9 +11,10 @@ from PIL import Image
 from drawn_world.item import image_item, place_truth, text_truth
 from qwen2vl.cli.data.draw_exam import draw_items, one_by_one
 from qwen2vl.common.files import sha256_of
-from qwen2vl.evaluation import runner
+from qwen2vl.evaluation import partial_answers, runner
 from qwen2vl.evaluation.exam import EXAMS, Aims
 from qwen2vl.evaluation.items import write_items
+from qwen2vl.evaluation.judging import JUDGING
 from tests.cli.test_cli_docs import documented_keys, keys_of
 from tests.cli.test_wrong_input import refused
 
@@ -129,6 +130,17 @@ def test_a_stopped_exam_resumes_and_scores_the_same(evaluate, tmp_path, monkeypa
     assert len(asked) == 6
     assert done.out == whole
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_answers_judged_by_other_rules_are_not_resumed(evaluate, tmp_path, monkeypatch):
+    out, partial_file = tmp_path / "scores.json", tmp_path / "scores.json.partial"
+    monkeypatch.setattr(partial_answers.PartialAnswers, "remove", lambda self: None)
+    evaluate("--out", out)
+    assert "resuming after 16 of 16" in evaluate("--out", out).err
+    stored = partial_file.read_text()
+    assert f'"judging": {JUDGING}' in stored
+    partial_file.write_text(stored.replace(f'"judging": {JUDGING}', f'"judging": {JUDGING - 1}'))
+    assert "resuming" not in evaluate("--out", out).err
 
 
 def test_answers_about_something_else_are_not_resumed(evaluate, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.inference import sampling
 from qwen2vl.inference.sampling import Sampler, SamplingParams, choose, penalise, truncated
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, -1.0, 3.0])
@@ -39,12 +40,41 @@ def test_samples_follow_the_probabilities():
 
 
 def test_repetition_penalty_divides_positive_and_multiplies_negative_logits():
-    assert penalise(LOGITS, {0, 3}, 2.0).tolist() == [1.0, 1.0, 0.5, -2.0, 3.0]
+    assert penalise(LOGITS, torch.tensor([0, 3]), 2.0).tolist() == [1.0, 1.0, 0.5, -2.0, 3.0]
     assert LOGITS[0] == 2.0, "the argument is not changed"
     one = sampler(prompt=[4], repetition_penalty=2.0)
     assert [one.pick(LOGITS) for _ in range(3)] == [0, 4, 4], (
         "both 3.0 of the prompt's and 2.0 of the reply's are halved"
     )
+
+
+def test_a_penalised_token_costs_no_sort(monkeypatch):
+    """Sorting the ids of a long prompt for every token took 7 of 8 ms."""
+    one = sampler(prompt=[4, 0, 4], repetition_penalty=2.0)
+
+    def refuse(*_, **__):
+        raise AssertionError("sorted for one token")
+
+    monkeypatch.setattr(sampling, "sorted", refuse, raising=False)
+    for name in ("sort", "argsort", "unique"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+        monkeypatch.setattr(torch, name, refuse)
+    assert [one.pick(LOGITS) for _ in range(3)] == [4, 4, 4]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 99), st.sampled_from([0.5, 1.3, 2.0]))
+def test_every_id_is_penalised_once_however_often_it_occurred(prompt, seed, penalty):
+    logits, seen = torch.randn(10, generator=torch.Generator().manual_seed(seed)), set(prompt)
+    one = sampler(prompt=prompt, repetition_penalty=penalty)
+    for _ in range(12):
+        expected = [
+            value * penalty ** (1 if value < 0 else -1) if id in seen else value
+            for id, value in enumerate(logits.tolist())
+        ]
+        chosen = one.pick(logits)
+        assert expected[chosen] == pytest.approx(max(expected))
+        seen.add(chosen)
 
 
 def test_top_k_and_top_p_keep_what_their_definitions_say():

@@ -12,6 +12,7 @@ from qwen2vl.processing.agent_text import (
     FUNCTION,
     RESULT,
     RETURN,
+    STOPS,
     Action,
     AgentReply,
     BadCall,
@@ -86,10 +87,57 @@ def test_a_written_reply_is_read_back_in_pieces_of_any_length(thought, called, l
         (f"{FUNCTION}: Home\n{ARGS}:", Call("Home", {})),
         (f"{FUNCTION}: Tap\n{ARGS}: " + '{"point": [1,', BadCall("Tap", '{"point": [1,')),
         (f"{FUNCTION}: Tap\n{ARGS}: [1, 2]", BadCall("Tap", "[1, 2]")),
+        (f"{FUNCTION}: Tap\n{ARGS}: " + '{"point": (348,291)}', Call("Tap", {"point": [348, 291]})),
+        (f"{FUNCTION}: Tap\n{ARGS}: " + "{'point': (348, 291)} done", Call("Tap", {"point": [348, 291]})),
+        (f"{FUNCTION}: Tap\n{ARGS}: " + '"{\\"point\\": [1, 2]}"', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: run\n{ARGS}:\n```py\nprint(1)\n```\nThat prints 1.", Call("run", {"code": "print(1)"})),
+        (f"{FUNCTION}: `Tap`.\n{ARGS}: " + '{"point": [1, 2]}', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: Tap\n" + '{"point": [1, 2]}', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}：Tap\n{ARGS}：" + '{"point": [1, 2]}', Call("Tap", {"point": [1, 2]})),
+        (f"{FUNCTION}: Turn left", Call("Turn left", {})),
     ],
 )
 def test_malformed_calls_are_corrected_or_kept_as_text(text, call):
     assert parse_reply(text).calls == (call,)
+
+
+STARRED = [
+    '*FUNCTION*: Tap\n*ARGS*: {"point": (348,291)}\n*RESULT*: an image\n*RETURN*: done',
+    '*FUNCTION*: Tap *ARGS*: {"point": (348,291)}; *RESULT*: an image',
+    '*FUNCTION* Tap\n*ARGS* {"point": (348,291)}',
+    '**FUNCTION**: Tap\n**ARGS**: {"point": (348,291)}\n**RETURN**: done',
+    '**FUNCTION:** Tap\n**ARGS:** {"point": (348,291)}',
+    '∗FUNCTION∗: Tap\n∗ARGS∗: {"point": (348,291)}',
+    '＊FUNCTION＊：Tap\n＊ARGS＊：{"point": (348,291)}',
+    '  *FUNCTION*: Tap\n ✿ARGS✿: ```json\n{"point": (348,291)}\n```\n*RESULT*:',
+]
+
+
+@pytest.mark.parametrize("text", STARRED)
+@pytest.mark.parametrize("thought", ["", "I press *RETURN* now, **then** tap.\n", "2 * 3 * 4\n"])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 1000])
+def test_keywords_with_asterisks_are_read_in_pieces_of_any_length(thought, text, length):
+    text = thought + text
+    reader = ReplyReader()
+    shown = "".join(reader.feed(text[at : at + length]) for at in range(0, len(text), length))
+    assert shown.strip() == thought.strip()
+    assert reader.finish() == AgentReply(thought=thought.strip(), calls=(Call("Tap", {"point": [348, 291]}),))
+
+
+def test_several_calls_with_asterisks_are_read_up_to_the_first_result():
+    text = "*FUNCTION*: Home *ARGS*: {}\n*FUNCTION*: Tap *ARGS*: {'point': (1, 2)}\n*RESULT*: x\n*FUNCTION*: Back"
+    assert parse_reply(text).calls == (Call("Home", {}), Call("Tap", {"point": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    "text", ["Press the *RETURN* key", "*function*: x", "a*FUNCTION*b", "*FUNCTIONS*: x", "*ARGS*: {}", "*RETURN"]
+)
+def test_asterisks_that_are_no_keyword_are_text(text):
+    assert parse_reply(text) == AgentReply(thought=text)
+
+
+def test_the_model_stops_at_results_in_both_spellings():
+    assert {RESULT, RETURN, "*RESULT*:", "*RETURN*:"} == set(STOPS)
 
 
 def test_a_flower_character_outside_a_keyword_is_text():

@@ -114,6 +114,16 @@ def test_every_truncation_of_an_answer_is_read_without_the_unfinished_part():
     assert (counts[0], counts[-2], counts[-1]) == (0, 1, 2)
 
 
+@pytest.mark.parametrize("words", ["Picture 1: ", "In picture 1", "image 1, left: ", "IMAGE1 "])
+def test_images_are_named_in_several_ways(words):
+    assert parse_places(words + box_markup((1, 2, 3, 4)), [SIZE, SIZE]).boxes[0].image_index == 0
+
+
+@pytest.mark.parametrize("words", ["Picture one: ", "images 1", "imagery 1", "the image", "1 "])
+def test_other_words_do_not_name_an_image(words):
+    assert parse_places(words + box_markup((1, 2, 3, 4)), [SIZE, SIZE]).boxes[0].image_index == 1
+
+
 def test_a_box_is_on_the_image_that_is_named_before_it():
     text = f"In Picture 1: {box_markup((1, 2, 3, 4))}, but in Picture 2 {point_markup((500, 500))}"
     places = parse_places(text, [(100, 100), (200, 400)])
