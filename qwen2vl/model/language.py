@@ -58,19 +58,15 @@ class SelfAttention(nn.Module):
         q_TNK = rotate(self.q_proj(x_TH).unflatten(1, (-1, self.head_dim)), rope)
         k_TMK = rotate(self.k_proj(x_TH).unflatten(1, (-1, self.head_dim)), rope)
         v_TMK = self.v_proj(x_TH).unflatten(1, (-1, self.head_dim))
-        return self.o_proj(self.mix(q_TNK, k_TMK, v_TMK, layout, step).flatten(1))
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def mix(
-        self, q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: AttentionLayout, step: CacheStep | None
-    ) -> Tensor:
-        """Store keys and values if there is a cache, then attend, [T, N, K].
-
-        Not part of compiled graphs, which would be one for each layer number.
-        """
         if step is not None:
-            k_TMK, v_TMK = step.write(self.layer, k_TMK, v_TMK)
-        return attend(q_TNK, k_TMK, v_TMK, layout)
+            k_TMK, v_TMK = self.write(step, k_TMK, v_TMK)
+        mixed_TNK = attend(q_TNK, k_TMK, v_TMK, layout)
+        return self.o_proj(mixed_TNK.flatten(1))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # compiled, each layer number would be a graph of its own
+    def write(self, step: CacheStep, k_TMK: Tensor, v_TMK: Tensor) -> tuple[Tensor, Tensor]:
+        """Store keys and values; return those of all tokens so far."""
+        return step.write(self.layer, k_TMK, v_TMK)
 
 
 class DecoderLayer(nn.Module):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qwen2vl.data.plan import Budgets
-from qwen2vl.model.attention.backends import longest_plain
+from qwen2vl.model.attention.layout import LONGEST_KEPT
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import FACTOR, TextConfig, VisionConfig
 from qwen2vl.spec.media_settings import MediaSettings
@@ -112,17 +112,22 @@ def activation_memory(
 def _layer_bytes(text: TextConfig, use: GradientUse, e: int, document: int, device: str) -> int:
     """Bytes per token that a decoder layer keeps."""
     width, heads, is_trained = text.hidden_size, text.num_attention_heads, use == "trained"
-    is_plain = device == "cpu" and document <= longest_plain(e)
     norm = 4 * width + is_trained * 2 * e * width
     rotated = e * (width + 2 * text.num_key_value_heads * text.head_dim)
-    result = e * width if is_trained or not is_plain else 0
-    scores = e * heads * document if is_plain else 4 * heads
-    return 2 * norm + rotated + result + scores + e * text.intermediate_size * (4 if is_trained else 3)
+    result = e * width if is_trained or device != "cpu" else 0
+    weights = _weight_bytes(heads, e, document, device)
+    return 2 * norm + rotated + result + weights + e * text.intermediate_size * (4 if is_trained else 3)
 
 
 def _block_bytes(vision: VisionConfig, e: int, frame: int, device: str) -> int:
     """Bytes per patch that a tower block keeps. The values are a view of the fused qkv tensor, so all of it is kept."""
     width, heads = vision.embed_dim, vision.num_heads
-    is_plain = device == "cpu" and frame <= longest_plain(e)
-    scores = e * heads * frame if is_plain else 4 * heads
-    return 2 * 2 * e * width + 6 * e * width + scores + 3 * e * int(width * vision.mlp_ratio)
+    weights = _weight_bytes(heads, e, frame, device)
+    return 2 * 2 * e * width + 6 * e * width + weights + 3 * e * int(width * vision.mlp_ratio)
+
+
+def _weight_bytes(heads: int, e: int, segment: int, device: str) -> int:
+    """Bytes per row of the softmax weights that attention keeps, or of the fused kernel's sums in their place."""
+    if device != "cpu":
+        return 4 * heads
+    return e * heads * segment if segment <= LONGEST_KEPT else 0

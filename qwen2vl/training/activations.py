@@ -24,6 +24,7 @@ KEPT_OPERATIONS = frozenset(
         "aten::_scaled_dot_product_efficient_attention",
         "aten::_scaled_dot_product_flash_attention_for_cpu",
         "torch_attn::_varlen_attn",
+        "qwen2vl::attend_packed",
     }
 )
 """Operations whose results selective recomputing keeps: they are slow, and everything between them is fast and large."""

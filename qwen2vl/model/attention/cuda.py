@@ -3,11 +3,13 @@
 Shape legend: T = rows, N = query heads, M = key/value heads, K = head size.
 """
 
+import torch
 from torch import Tensor
 
 from qwen2vl.model.attention.layout import AttentionLayout
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # the length of the longest segment would be part of the graph
 def attend_varlen(q_TNK: Tensor, k_TMK: Tensor, v_TMK: Tensor, layout: AttentionLayout) -> Tensor:
     """One call for a whole packed row, [T, N, K]; for bf16 and fp16 only, and not over a cache."""
     from torch.nn.attention.varlen import varlen_attn  # loads kernels that only a GPU can run

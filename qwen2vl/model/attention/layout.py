@@ -10,6 +10,7 @@ Shape legend: B = segments in a bucket, Q and L = longest query and key segment 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,6 +18,12 @@ from torch import Tensor
 
 MAX_PADDING = 0.3
 """Largest share of padding: the shortest segment of a bucket has at least (1 - MAX_PADDING) times the rows of the longest."""
+LONGEST_KEPT = 512
+"""Longest segment, in rows, whose softmax weights are kept for the backward pass on a CPU.
+
+Longer ones are computed twice by torch's fused kernel, because their weights would take more memory than all else that a
+layer keeps. Below it the kernel is slow: its bf16 backward pass takes 5 to 9 times as long at 36 to 64 rows.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,12 @@ class Bucket:
     kept: Tensor | None
     """int64: which of the B * Q rows are not padding; None = all."""
 
+    @property
+    def kept_weights(self) -> int:
+        """Number of softmax weights of a head that are kept for the backward pass."""
+        length = self.queries.length
+        return self.queries.count * length * length if length <= LONGEST_KEPT else 0
+
     @classmethod
     def of(cls, group: Sequence[Segment], causal: bool, device: torch.device) -> "Bucket":
         """The bucket of some segments, as `group_by_length` puts them together."""
@@ -120,8 +133,12 @@ class AttentionLayout:
     buckets: tuple[Bucket, ...]
     order: Tensor | None
     """int64: where each row's result is in the joined results of the buckets; None = already in order."""
+    is_packed: bool = False
+    """Whether the segments follow each other and see themselves."""
     bounds: Tensor | None = None
-    """int32 [segments + 1] on a GPU where segments follow each other and see themselves; None = elsewhere."""
+    """int32 [segments + 1] of a packed row, on the device."""
+    kept_weights: int = 0
+    """Number of softmax weights of a head that are kept for the backward pass, of all buckets together."""
 
     @classmethod
     def packed(cls, boundaries: Sequence[int], *, causal: bool, device: torch.device) -> "AttentionLayout":
@@ -129,16 +146,7 @@ class AttentionLayout:
 
         Empty segments are left out.
         """
-        segments = [
-            Segment(query_start=int(a), queries=int(b - a), key_start=int(a), keys=int(b - a))
-            for a, b in itertools.pairwise(boundaries)
-            if b > a
-        ]
-        layout = cls.of(segments, causal=causal, device=device)
-        if device.type != "cuda":
-            return layout
-        ends = [s.query_start + s.queries for s in segments]
-        return replace(layout, bounds=torch.tensor([0, *ends], dtype=torch.int32, device=device))
+        return _packed(tuple(boundaries), causal, device)
 
     @classmethod
     def of(cls, segments: Sequence[Segment], *, causal: bool, device: torch.device) -> "AttentionLayout":
@@ -157,6 +165,28 @@ class AttentionLayout:
             buckets=tuple(Bucket.of([segments[i] for i in group], causal, device) for group in groups),
             order=None if in_order else torch.from_numpy(np.argsort(joined)).to(device),
         )
+
+    def join(self, results: Sequence[Tensor]) -> Tensor:
+        """Results of all buckets, [B, Q, N, K] each, as one row without padding, [T, N, K]."""
+        pieces = [x.flatten(0, 1) for x in results]
+        kept = [x if b.kept is None else x.index_select(0, b.kept) for x, b in zip(pieces, self.buckets, strict=True)]
+        joined = kept[0] if len(kept) == 1 else torch.cat(kept)
+        return joined if self.order is None else joined.index_select(0, self.order)
+
+
+@lru_cache(maxsize=4)  # the tower's and the decoder's; training looks them up again in every layer
+def _packed(boundaries: tuple[int, ...], causal: bool, device: torch.device) -> AttentionLayout:
+    segments = [
+        Segment(query_start=a, queries=b - a, key_start=a, keys=b - a)
+        for a, b in itertools.pairwise(boundaries)
+        if b > a
+    ]
+    with torch.inference_mode(False):  # training may look up what inference has made, and must be able to save it
+        layout = AttentionLayout.of(segments, causal=causal, device=device)
+        ends = [s.query_start + s.queries for s in segments]
+        bounds = torch.tensor([0, *ends], dtype=torch.int32, device=device)
+    kept_weights = sum(bucket.kept_weights for bucket in layout.buckets)
+    return replace(layout, is_packed=True, bounds=bounds, kept_weights=kept_weights)
 
 
 def group_by_length(segments: Sequence[Segment]) -> list[list[int]]:

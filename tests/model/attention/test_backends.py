@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen2vl.model.attention import AttentionLayout, Segment, attend, backends
+from qwen2vl.model.attention import layout as layouts
 from tests.model.attention.conftest import CPU, packed, rows
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=7)
@@ -25,7 +26,7 @@ def test_packed_segments_equal_the_reference_in_inference(
         torch.testing.assert_close(attend(q, k, v, layout), attend(q, k, v, layout, "reference"), atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("longest", [0, 256])  # the fused kernel's gradients, and those of the plain products
+@pytest.mark.parametrize("longest", [0, 512])  # the fused kernel's gradients, and those of the kept weights
 @settings(deadline=None, max_examples=40)
 @given(lengths=LENGTHS, heads=HEADS, causal=st.booleans())
 def test_packed_segments_equal_the_reference_in_training(
@@ -33,23 +34,25 @@ def test_packed_segments_equal_the_reference_in_training(
 ) -> None:
     if sum(lengths) == 0:
         lengths = [3]
-    layout, total = packed(lengths, causal), sum(lengths)
-    results = []
+    total, results = sum(lengths), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backends, "longest_plain", lambda element: longest)
-        for backend in ("reference", "sdpa"):
+        patch.setattr(layouts, "LONGEST_KEPT", longest)
+        layouts._packed.cache_clear()
+        layout = packed(lengths, causal)
+        for backend in ("reference", "packed"):
             inputs = rows(total, heads[0], 1, True), rows(total, heads[1], 2, True), rows(total, heads[1], 3, True)
             out = attend(*inputs, layout, backend)
             results.append((out.detach(), *torch.autograd.grad((out * rows(total, heads[0], 4)).sum(), inputs)))
+    layouts._packed.cache_clear()
     for reference, other in zip(results[0], results[1], strict=True):
         torch.testing.assert_close(other, reference, atol=5e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_long_segments_equal_the_reference_in_bf16_training(causal: bool) -> None:
-    layout, total = packed([300, 20], causal), 320
+    layout, total = packed([600, 20], causal), 620
     results = []
-    for backend in ("reference", "sdpa"):
+    for backend in ("reference", "packed"):
         inputs = [rows(total, 2, seed).bfloat16().requires_grad_() for seed in (1, 2, 3)]
         out = attend(*inputs, layout, backend)
         results.append((out.detach(), *torch.autograd.grad((out * rows(total, 2, 4)).sum(), inputs)))
@@ -67,12 +70,9 @@ def test_frames_equal_the_reference_in_bf16_inference(lengths: list[int]) -> Non
         torch.testing.assert_close(attend(q, k, v, layout).float(), exact, atol=2e-2, rtol=2e-2)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "length", "scores"),
-    [(torch.float32, 64, True), (torch.float32, 65, False), (torch.bfloat16, 256, True), (torch.bfloat16, 257, False)],
-)
-def test_plain_products_keep_scores_up_to_a_length_only(dtype: torch.dtype, length: int, scores: bool) -> None:
-    inputs = [rows(length, 2, seed).to(dtype).requires_grad_() for seed in (1, 2, 3)]
+@pytest.mark.parametrize(("length", "is_kept"), [(512, True), (513, False)])
+def test_training_keeps_softmax_weights_up_to_a_length_only(length: int, is_kept: bool) -> None:
+    inputs = [rows(length, 2, seed).requires_grad_() for seed in (1, 2, 3)]
     kept: list[int] = []
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -80,8 +80,8 @@ def test_plain_products_keep_scores_up_to_a_length_only(dtype: torch.dtype, leng
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        attend(*inputs, packed([length], causal=True), "sdpa")
-    assert (2 * length * length in kept) == scores
+        attend(*inputs, packed([length], causal=True))
+    assert max(kept) == (2 * length * length if is_kept else 2 * length * 8)
 
 
 @settings(deadline=None, max_examples=80)
@@ -138,4 +138,6 @@ def test_variable_length_attention_equals_the_reference_on_a_gpu(causal: bool) -
 
 
 def test_a_cpu_never_chooses_the_back_end_for_gpus() -> None:
-    assert backends.choose_backend(rows(8, 2, 1).bfloat16(), packed([8], causal=True)) == "sdpa"
+    assert backends.choose_backend(rows(8, 2, 1).bfloat16(), packed([8], causal=True)) == "packed"
+    with torch.no_grad():
+        assert backends.choose_backend(rows(8, 2, 1).bfloat16(), packed([8], causal=True)) == "sdpa"
