@@ -207,11 +207,12 @@ def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
 
 
 @lru_cache(maxsize=64)
-def faces_with(split: str, letters: str) -> tuple[Face, ...]:
+def faces_with(split: str, letters: str, *, latin: bool) -> tuple[Face, ...]:
     """The faces of a split that have all of some letters; those of training if the split has none.
 
+    latin: False also takes LANGUAGE_FACES; their Latin, Greek and Cyrillic letters are as wide as Chinese ones in many.
     Raises Qwen2VLError when a font file is not installed.
     """
-    for face in (known := FACES[split] + LANGUAGE_FACES[split]):
+    for face in (known := FACES[split] + (() if latin else LANGUAGE_FACES[split])):
         font_file(face.file)
-    return tuple(face for face in known if face.has(letters)) or faces_with("train", letters)
+    return tuple(face for face in known if face.has(letters)) or faces_with("train", letters, latin=latin)

@@ -17,7 +17,7 @@ from drawn_world.reading.line_questions import line_turns
 from drawn_world.reading.line_stacks import on_paper, sample_size
 from drawn_world.reading.pictures import draw_picture, ink_over
 from drawn_world.reading.right_to_left import joined_forms, shaped
-from drawn_world.reading.text_blocks import LARGEST_SIDE, RIGHT, make_block, place_block
+from drawn_world.reading.text_blocks import LARGEST_SIDE, LONGEST_LINE, RIGHT, make_block, place_block
 from drawn_world.task import Task
 from drawn_world.typesetting import TextStyle, choose_style, with_scene
 from drawn_world.wording import FILES, ask
@@ -65,7 +65,7 @@ def language_faces(split: str, language: str) -> tuple[Face, ...]:
     letters = characters_of(language)
     if language == "Arabic":
         letters = "".join(form for letter in letters for form in joined_forms().get(letter, {}).values())
-    return faces_with(split, letters)
+    return faces_with(split, letters, latin=language not in RIGHT_TO_LEFT + DENSE)
 
 
 @lru_cache(maxsize=64)
@@ -127,9 +127,9 @@ def _draw(
     style = LanguageStyle(base=base, language=language)
     low, high = (18 if language in DENSE else 13) + round(5 * ease), 46 - round(14 * ease)
     size = sample_size(rng, low, high)
-    lines = [_line(rng, split, style, size, rng.randint(1, most_words)) for _ in range(count)]
-    while count * 1.5 * size > LARGEST_SIDE - 16:
-        count, lines = count - 1, lines[:-1]
+    count = min(count, int((LARGEST_SIDE - 16) / (1.5 * size)))
+    used: set[str] = set()
+    lines = [_line(rng, split, style, size, rng.randint(1, most_words), used) for _ in range(count)]
     masks = [style.line_mask(size, line) for line in lines]
     layout = RIGHT if language in RIGHT_TO_LEFT else rng.choice(("left", "left", "centre"))
     turn = rng.choice((0, 0, 2, 4)) * (1 - ease) if form == "full" else 0.0
@@ -146,16 +146,18 @@ def _draw(
     return image, lines, scene | made
 
 
-def _line(rng: Random, split: str, style: LanguageStyle, size: int, words: int) -> str:
-    """At most some words, as many as fit an image."""
-    line = pick_language_word(rng, split, style.language)
+def _line(rng: Random, split: str, style: LanguageStyle, size: int, most_words: int, used: set[str]) -> str:
+    """As many words as fit an image, at most some, and none of those used before."""
     font, between = style.base.face.at(size), "" if style.language in ("Japanese", "Chinese") else " "
-    for _ in range(words - 1):
-        longer = line + between + pick_language_word(rng, split, style.language)
-        if font.getlength(longer) > min(LARGEST_SIDE - 24, 14 * size):
+    words: list[str] = []
+    while len(words) < most_words:
+        word = pick_language_word(rng, split, style.language)
+        if words and font.getlength(between.join([*words, word])) > min(LONGEST_LINE, 14 * size):
             break
-        line = longer
-    return line
+        if word not in used:
+            words.append(word)
+            used.add(word)
+    return between.join(words)
 
 
 EXAM_LANGUAGES = ("Greek", "Russian", "Arabic", "Hebrew", "Japanese", "Korean", "Chinese", "Vietnamese")

@@ -16,7 +16,7 @@ from drawn_world.fonts import SIZES
 from drawn_world.item import Item, dialogue_item
 from drawn_world.reading.line_questions import line_turns
 from drawn_world.reading.pictures import draw_picture, ink_over
-from drawn_world.reading.text_blocks import ALIGNED, LARGEST_SIDE, LAYOUTS, Block, make_block, place_block
+from drawn_world.reading.text_blocks import ALIGNED, LARGEST_SIDE, LAYOUTS, LONGEST_LINE, Block, make_block, place_block
 from drawn_world.task import Task
 from drawn_world.typesetting import Sheet, TextStyle, choose_form, choose_style, with_scene
 from drawn_world.words import pick_letters, pick_written
@@ -68,7 +68,7 @@ def draw_lines(
         return [_full_row(rng, split, columns) for _ in range(count)], FACTOR
     low, high = SMALLEST + round(6 * ease), LARGEST - round(24 * ease)
     size = sample_size(rng, low, high)
-    width = rng.randint(max(84, 5 * size), max(168, min(LARGEST_SIDE - 8, 16 * size)))
+    width = rng.randint(max(84, 5 * size), max(168, min(LONGEST_LINE, 32 * size)))
     count = min(rng.randint(1, most), max(1, int((LARGEST_SIDE - 8) / (1.6 * size))))
     dress = 0.0 if style.form != "full" else rng.choice((0.0, 0.3, 0.6))
     words, even = rng.randint(1, 8), rng.random() < 0.6
@@ -88,7 +88,7 @@ def sample_size(rng: Random, low: int, high: int) -> int:
 def _line(rng: Random, style: TextStyle, size: int, width: int, words: int, written: Callable[[], str]) -> str:
     """One to `words` words, as many as fit the width."""
     font, line = style.face.at(size), written()
-    while font.getlength(line) > LARGEST_SIDE - 16:
+    while font.getlength(line) > LONGEST_LINE:
         line = written()
     for _ in range(words - 1):
         longer = f"{line} {written()}"

@@ -30,13 +30,13 @@ PHOTOS: dict[str, tuple[tuple[tuple[str, str], str], ...]] = {
     "train": (
         (_SKIMAGE, "coins.png"),
         (_SKIMAGE, "motorcycle_left.png"),
-        (_SKIMAGE, "retina.jpg"),
+        (_SKIMAGE, "motorcycle_right.png"),
         (_SKIMAGE, "ihc.png"),
         (_SKIMAGE, "cell.png"),
         (_MATPLOTLIB, "grace_hopper.jpg"),
     ),
     "val": ((_SKIMAGE, "moon.png"),),
-    "test": ((_SKIMAGE, "motorcycle_right.png"),),
+    "test": ((_SKIMAGE, "retina.jpg"),),
 }
 """Package and folder, and file, of the photographs of every split."""
 LEAST_GAP = 90

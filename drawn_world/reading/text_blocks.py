@@ -16,6 +16,8 @@ from qwen2vl.spec.config import FACTOR
 
 LARGEST_SIDE = 448
 """Largest width and height of an image, in pixels: 16 visual tokens."""
+LONGEST_LINE = 416
+"""Largest width of a line of text: edges of letters, damage and a picture need room beside it."""
 ALIGNED, RIGHT = "aligned", "right"
 LAYOUTS = {"train": ("left", "left", "centre", "indent", "loose"), "val": (RIGHT,), "test": ("left",)}
 """How lines are aligned: "indent" moves the first line in, "loose" puts every line anywhere. Only read_paragraph has test's own."""
@@ -40,9 +42,10 @@ class Block:
 def stack_masks(rng: Random, masks: Sequence[Image.Image], layout: str, gap: int) -> Image.Image:
     """One mask of all lines, `gap` pixels below each other."""
     width = max(mask.width for mask in masks)
-    indent = rng.randint(4, 1 + masks[0].height) if layout == "indent" else 0
+    room = max(0, LONGEST_LINE + 8 - width)
+    indent = min(room, rng.randint(4, 1 + masks[0].height)) if layout == "indent" else 0
     if layout == "loose":
-        width += rng.randint(0, max(0, min(2 * masks[0].height, LARGEST_SIDE - 8 - width)))
+        width += min(room, rng.randint(0, 2 * masks[0].height))
     block = Image.new("L", (width + indent, sum(mask.height for mask in masks) + gap * (len(masks) - 1)))
     top = 0
     for row, mask in enumerate(masks):
@@ -58,14 +61,14 @@ def make_block(rng: Random, masks: Sequence[Image.Image], layout: str, *, turn: 
     """The lines with a random distance, turned by at most `turn` degrees where the image has room for it."""
     if layout == ALIGNED:
         return Block(mask=stack_masks(rng, masks, layout, 0), layout=layout, angle=0.0)
-    room = (LARGEST_SIDE - 8 - sum(mask.height for mask in masks)) // max(1, len(masks) - 1)
+    room = (LARGEST_SIDE - 16 - sum(mask.height for mask in masks)) // max(1, len(masks) - 1)
     gap = max(0, min(room, int(masks[0].height * rng.choice((0.05, 0.2, 0.2, 0.5, 1.2)) * rng.random()) + 1))
     mask = stack_masks(rng, masks, layout, gap)
     angle = round(rng.uniform(-turn, turn), 1)
     if angle:
         turned = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
         turned = turned.crop(turned.getbbox())
-        if max(turned.size) <= LARGEST_SIDE - 4:
+        if max(turned.size) <= LARGEST_SIDE - 16:
             return Block(mask=turned, layout=layout, angle=angle)
     return Block(mask=mask.crop(mask.getbbox()), layout=layout, angle=0.0)
 

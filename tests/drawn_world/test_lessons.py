@@ -37,7 +37,7 @@ def test_a_lesson_drawn_twice_is_equal_and_answers_every_question(task):
         assert all(question and answer for question, answer in turns_of(one))
 
 
-@pytest.mark.parametrize("task", ALL_LESSONS)
+@pytest.mark.parametrize("task", [task for task in ALL_LESSONS if task not in ("picture_stack", "language_lines")])
 def test_the_easiest_form_has_one_size(task):
     items = [draw(task, seed, "train", 1.0) for seed in range(30)]
     sizes = {(media_of(item)[0].size, len(media_of(item))) for item in items}

@@ -30,13 +30,13 @@ class DrawExamOptions(CommonOptions):
     exam: Literal["exam", "languages"] = "exam"
     """The exam to draw."""
     items: int | None = None
-    """Number of items of every task: 300 unless given, 36 for languages."""
+    """Number of items of every task: 300 unless given, 40 for languages."""
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(DrawExamOptions, argv, "qwen2vl data draw-exam")
     if options.exam == "languages":
-        drawers, count = {task: one_by_one(maker) for task, maker in EXAM_MAKERS.items()}, options.items or 36
+        drawers, count = {task: one_by_one(maker) for task, maker in EXAM_MAKERS.items()}, options.items or 40
     else:
         drawers, count = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS, options.items or 300
     with progress("drawing") as show:
