@@ -17,7 +17,7 @@ from drawn_world.reading.line_questions import line_turns
 from drawn_world.reading.line_stacks import on_paper, sample_size
 from drawn_world.reading.pictures import draw_picture, ink_over
 from drawn_world.reading.right_to_left import joined_forms, shaped
-from drawn_world.reading.text_blocks import LARGEST_SIDE, LONGEST_LINE, RIGHT, make_block, place_block
+from drawn_world.reading.text_blocks import LARGEST_SIDE, LONGEST_LINE, RIGHT, make_block, place_block, smooth_masks
 from drawn_world.task import Task
 from drawn_world.typesetting import TextStyle, choose_style, with_scene
 from drawn_world.wording import FILES, ask
@@ -130,7 +130,10 @@ def _draw(
     count = min(count, int((LARGEST_SIDE - 16) / (1.5 * size)))
     used: set[str] = set()
     lines = [_line(rng, split, style, size, rng.randint(1, most_words), used) for _ in range(count)]
-    masks = [style.line_mask(size, line) for line in lines]
+    if split == "train" and form == "full" and rng.random() < 0.4:
+        masks = smooth_masks(rng, style, size, lines)
+    else:
+        masks = [style.line_mask(size, line) for line in lines]
     layout = RIGHT if language in RIGHT_TO_LEFT else rng.choice(("left", "left", "centre"))
     turn = rng.choice((0, 0, 2, 4)) * (1 - ease) if form == "full" else 0.0
     block = make_block(rng, masks, layout, turn=turn)

@@ -16,7 +16,16 @@ from drawn_world.fonts import SIZES
 from drawn_world.item import Item, dialogue_item
 from drawn_world.reading.line_questions import line_turns
 from drawn_world.reading.pictures import draw_picture, ink_over
-from drawn_world.reading.text_blocks import ALIGNED, LARGEST_SIDE, LAYOUTS, LONGEST_LINE, Block, make_block, place_block
+from drawn_world.reading.text_blocks import (
+    ALIGNED,
+    LARGEST_SIDE,
+    LAYOUTS,
+    LONGEST_LINE,
+    Block,
+    make_block,
+    place_block,
+    smooth_masks,
+)
 from drawn_world.task import Task
 from drawn_world.typesetting import Sheet, TextStyle, choose_form, choose_style, with_scene
 from drawn_world.words import pick_letters, pick_written
@@ -37,14 +46,15 @@ def line_stack(rng: Random, split: str, ease: float) -> Item:
     block = block_of(rng, style, lines, size, split, ease)
     image, scene = on_paper(rng, style, block, size, ease)
     scene |= {"lines": lines, "size": size}
-    turns = line_turns(rng, split, ease, lines, read="read_line" if len(lines) == 1 else "read_paragraph")
+    turns = line_turns(rng, split, ease, lines, read=_whole_question(rng, lines))
     return with_scene(dialogue_item("line_stack", image, turns), scene)
 
 
 def picture_stack(rng: Random, split: str, ease: float) -> Item:
     """Read one to four lines on a photograph or a texture, or parts of them. Ease 1 gives faint textures."""
     style = choose_style(rng, split, "full" if rng.random() >= ease else "plain")
-    lines, size = draw_lines(rng, style, max(ease, 0.3), lambda dress: pick_written(rng, split, dress), split, most=4)
+    most = rng.choice((1, 2, 4))
+    lines, size = draw_lines(rng, style, max(ease, 0.3), lambda dress: pick_written(rng, split, dress), split, most)
     block = block_of(rng, style, lines, size, split, ease)
     sides, corner = place_block(rng, (block.mask.width + 8, block.mask.height + 8), block.layout, ease)
     image, behind = draw_picture(rng, split, sides, ease)
@@ -54,8 +64,15 @@ def picture_stack(rng: Random, split: str, ease: float) -> Item:
     box = (*corner, corner[0] + block.mask.width, corner[1] + block.mask.height)
     scene = {"lines": lines, "size": size, "behind": behind, "edge": edge, "box_px": list(box), "damage": damage}
     scene |= {"form": style.form, "family": style.face.family, **block.scene}
-    turns = line_turns(rng, split, ease, lines, read="read_line" if len(lines) == 1 else "read_paragraph")
+    turns = line_turns(rng, split, ease, lines, read=_whole_question(rng, lines))
     return with_scene(dialogue_item("picture_stack", image, turns), scene)
+
+
+def _whole_question(rng: Random, lines: list[str]) -> str:
+    """Name of the question for the whole text."""
+    if len(lines) > 1:
+        return "read_paragraph"
+    return "read_word" if " " not in lines[0] and rng.random() < 0.5 else "read_line"
 
 
 def draw_lines(
@@ -111,7 +128,10 @@ def _full_row(rng: Random, split: str, columns: int) -> str:
 
 def block_of(rng: Random, style: TextStyle, lines: list[str], size: int, split: str, ease: float) -> Block:
     """The lines as a block in a layout of the split, in the full form turned by up to five degrees."""
-    masks = [style.line_mask(size, line) for line in lines]
+    if style.form == "full" and rng.random() < 0.5:
+        masks = smooth_masks(rng, style, size, lines)
+    else:
+        masks = [style.line_mask(size, line) for line in lines]
     layout = ALIGNED if style.form == ALIGNED else "left" if rng.random() < ease / 2 else rng.choice(LAYOUTS[split])
     turn = rng.choice((0, 0, 2, 5)) * (1 - ease) if style.form == "full" else 0.0
     return make_block(rng, masks, layout, turn=turn)

@@ -6,7 +6,7 @@ Here: geometry from ranges, for any letters. Not here: which text is written, an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -21,6 +21,10 @@ LONGEST_LINE = 416
 ALIGNED, RIGHT = "aligned", "right"
 LAYOUTS = {"train": ("left", "left", "centre", "indent", "loose"), "val": (RIGHT,), "test": ("left",)}
 """How lines are aligned: "indent" moves the first line in, "loose" puts every line anywhere. Only read_paragraph has test's own."""
+
+REDUCING = (Image.Resampling.BOX, Image.Resampling.HAMMING, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
+WEIGHTS = [[round(255 * (value / 255) ** power) for value in range(256)] for power in (0.7, 0.85, 1.0, 1.0, 1.2)]
+"""Tables from coverage to coverage: below 1 strokes look bolder, above 1 thinner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,27 @@ class Block:
     def scene(self) -> dict[str, Any]:
         """Description for JSON."""
         return {"layout": self.layout, "angle": self.angle}
+
+
+class LineStyle(Protocol):
+    """What draws lines: TextStyle, or a style of one language."""
+
+    def line_mask(self, size: int, text: str) -> Image.Image: ...
+
+
+def smooth_masks(rng: Random, style: LineStyle, size: int, lines: Sequence[str]) -> list[Image.Image]:
+    """The lines as renderers without hinting draw them: of any size between whole pixels, slightly wide or narrow, thin or bold.
+
+    They are drawn larger and reduced: Pillow fits letters to whole pixels, which PDF viewers and browsers do not.
+    """
+    nominal = next((each for each in (32, 64, 96) if each >= 1.5 * size), 96)
+    masks = [style.line_mask(nominal, line) for line in lines]
+    scale = size / nominal * rng.uniform(0.94, 1.06)
+    longest = LONGEST_LINE / max(mask.width for mask in masks)
+    across, down = min(scale * rng.uniform(0.88, 1.14), longest), min(scale, 1.1 * longest)
+    way, table = rng.choice(REDUCING), rng.choice(WEIGHTS)
+    sizes = [(max(1, round(mask.width * across)), max(1, round(mask.height * down))) for mask in masks]
+    return [mask.resize(to, way).point(table) for mask, to in zip(masks, sizes, strict=True)]
 
 
 def stack_masks(rng: Random, masks: Sequence[Image.Image], layout: str, gap: int) -> Image.Image:

@@ -40,14 +40,14 @@ draw = partial(drawn, ALL)
 needs_photos = needs(pictures.photo_folder, lambda: pictures.photo_folder("matplotlib"))
 READ = {"read_line", "read_paragraph", "read_language"}
 ASKED = {name: QUESTIONS[name] for name in (
-    "read_line", "read_paragraph", "line_at", "last_line", "word_after", "word_before", "last_word", "first_word",
+    "read_word", "read_line", "read_paragraph", "line_at", "last_line", "word_after", "word_before", "last_word", "first_word",
     "words_in_line", "line_count",
 )}  # fmt: skip
 
 
 def answer_to(question: str, lines: list[str]) -> str:
     """The answer as a reader of the lines finds it; not the rules of the drawing code, which are under test."""
-    if any(question in QUESTIONS[name] for name in ("read_line", "read_paragraph")):
+    if any(question in QUESTIONS[name] for name in ("read_word", "read_line", "read_paragraph")):
         return "\n".join(lines)
     key, parts = asked(ASKED, question)
     if key == "line_count":
