@@ -21,7 +21,9 @@ INSTALL_LINE = (
     "fonts-dejavu-core fonts-liberation fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-roboto-slab "
     "fonts-lato fonts-crosextra-carlito fonts-crosextra-caladea fonts-quicksand fonts-linuxlibertine fonts-comfortaa "
     "fonts-hack fonts-inconsolata fonts-inter fonts-dosis fonts-oxygen fonts-tuffy fonts-cabin fonts-sil-gentium-basic "
-    "fonts-firacode fonts-cantarell fonts-ebgaramond fonts-karla fonts-b612 fonts-noto-color-emoji"
+    "fonts-firacode fonts-cantarell fonts-ebgaramond fonts-karla fonts-b612 fonts-noto-color-emoji "
+    "fonts-kacst fonts-hosny-amiri culmus fonts-vlgothic fonts-ipafont-mincho fonts-ipafont-gothic fonts-baekmuk "
+    "fonts-wqy-microhei fonts-arphic-gbsn00lp fonts-wqy-zenhei"
 )
 SIZES = (*range(8, 20), *range(20, 64, 2))
 """Letter sizes in pixels. They are few, so that the cache of loaded fonts stays small."""
@@ -52,6 +54,12 @@ class Face:
         """Top and bottom edge of a line below the drawing origin. They hold every letter and do not depend on the text."""
         box = self.at(size).getbbox("Agbdpy")
         return int(box[1]), int(box[3])
+
+    def has(self, letters: str) -> bool:
+        """Whether the font has a glyph for every letter: a missing one is drawn like U+FFFF, which no font has."""
+        font = self.at(24)
+        missing = bytes(font.getmask("\uffff"))
+        return all(bytes(font.getmask(letter)) not in (missing, b"") for letter in letters)
 
     def ink_size(self, size: int, text: str) -> tuple[int, int]:
         """Width of the ink, and height of a line."""
@@ -133,11 +141,46 @@ FACES: dict[str, tuple[Face, ...]] = {
     ),
 }
 
+LANGUAGE_FACES: dict[str, tuple[Face, ...]] = {
+    "train": (
+        *_faces("Kacst Book", "KacstBook.ttf"),
+        *_faces("Kacst Naskh", "KacstNaskh.ttf"),
+        *_faces("Kacst Title", "KacstTitle.ttf"),
+        *_faces("Kacst Poster", "KacstPoster.ttf"),
+        *_faces("Kacst Screen", "KacstScreen.ttf"),
+        *_faces("Kacst Pen", "KacstPen.ttf"),
+        *_faces("Miriam", "MiriamCLM-Book.ttf", "MiriamCLM-Bold.ttf"),
+        *_faces("Nachlieli", "NachlieliCLM-Light.otf", "NachlieliCLM-Bold.otf"),
+        *_faces("Hadasim", "HadasimCLM-Regular.ttf", "HadasimCLM-Bold.ttf"),
+        *_faces("Simple", "SimpleCLM-Medium.ttf", "SimpleCLM-Bold.ttf"),
+        *_faces("VL Gothic", "VL-PGothic-Regular.ttf"),
+        *_faces("IPA Mincho", "ipamp.ttf"),
+        *_faces("Baekmuk Batang", "batang.ttf"),
+        *_faces("Baekmuk Dotum", "dotum.ttf"),
+        *_faces("Baekmuk Headline", "hline.ttf"),
+        *_faces("WenQuanYi Micro Hei", "wqy-microhei.ttc"),
+        *_faces("AR PL SungtiL", "gbsn00lp.ttf"),
+    ),
+    "val": (
+        *_faces("Kacst Office", "KacstOffice.ttf"),
+        *_faces("Keter YG", "KeterYG-Medium.ttf", "KeterYG-Bold.ttf"),
+    ),
+    "test": (
+        *_faces("Amiri", "Amiri-Regular.ttf", "Amiri-Bold.ttf"),
+        *_faces("Frank Ruehl", "FrankRuehlCLM-Medium.ttf", "FrankRuehlCLM-Bold.ttf"),
+        *_faces("David", "DavidCLM-Medium.otf", "DavidCLM-Bold.otf"),
+        *_faces("IPA Gothic", "ipagp.ttf"),
+        *_faces("Baekmuk Gulim", "gulim.ttf"),
+        *_faces("WenQuanYi Zen Hei", "wqy-zenhei.ttc"),
+    ),
+}
+"""Faces for languages that few of FACES have. Few families of Japanese, Korean and Chinese are small: val has none of its own."""
+
 
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, Path]:
     """File name to path of every installed font."""
-    return {path.name: path for path in sorted(FONT_ROOT.rglob("*")) if path.suffix in (".ttf", ".otf")}
+    return {path.name: path for path in sorted(FONT_ROOT.rglob("*")) if path.suffix in (".ttf", ".otf", ".ttc")}
 
 
 def font_file(name: str) -> Path:
@@ -161,3 +204,15 @@ def faces(split: str, mono: bool | None = None) -> tuple[Face, ...]:
     for face in wanted:
         font_file(face.file)
     return wanted
+
+
+@lru_cache(maxsize=64)
+def faces_with(split: str, letters: str, *, latin: bool) -> tuple[Face, ...]:
+    """The faces of a split that have all of some letters; those of training if the split has none.
+
+    latin: False also takes LANGUAGE_FACES; their Latin, Greek and Cyrillic letters are as wide as Chinese ones in many.
+    Raises Qwen2VLError when a font file is not installed.
+    """
+    for face in (known := FACES[split] + (() if latin else LANGUAGE_FACES[split])):
+        font_file(face.file)
+    return tuple(face for face in known if face.has(letters)) or faces_with("train", letters, latin=latin)

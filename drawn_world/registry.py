@@ -9,7 +9,7 @@ from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, pages, receipts, tables
 from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
 from drawn_world.item import Item
-from drawn_world.reading import paragraphs, placed_words, scripts, textures, word_tasks
+from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
 from drawn_world.screens import actions, window_lessons, windows
 from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scenes, shape_tasks
 from drawn_world.task import Task
@@ -28,6 +28,8 @@ ALL_TASKS: dict[str, Task] = {
         overlaps.TASKS,
         word_tasks.TASKS,
         paragraphs.TASKS,
+        line_stacks.TASKS,
+        languages.TASKS,
         placed_words.TASKS,
         scripts.TASKS,
         textures.TASKS,

@@ -20,6 +20,12 @@ UNFIT = re.compile(
 )
 """Beginnings of words that no image should show; the word list contains such words."""
 
+SHORT_WORDS = (
+    "a", "am", "an", "as", "at", "be", "by", "do", "go", "he", "hi", "if", "in", "is", "it", "me", "my", "no", "of", "oh", "ok",
+    "on", "or", "ox", "so", "to", "up", "us", "we",
+)  # fmt: skip
+"""Words of one or two letters; the word list has hundreds of abbreviations of that length."""
+
 
 def split_of(word: str) -> str:
     """The split of a word: 80 % train, 10 % val, 10 % test, by a hash that never changes."""
@@ -30,12 +36,17 @@ def split_of(word: str) -> str:
 @lru_cache(maxsize=3)
 def words(split: str) -> tuple[str, ...]:
     """All words of a split with three to seven letters, sorted. Raises Qwen2VLError when no word list is installed."""
+    return _listed(split, "[a-z]{3,7}")
+
+
+def _listed(split: str, pattern: str) -> tuple[str, ...]:
+    """The words of the list that match a pattern and whose hash is in the split, sorted."""
     if not WORD_LIST.is_file():
         raise Qwen2VLError(
             f"word list {WORD_LIST} was not found: drawing words for training needs it; install it with: {INSTALL_LINE}"
         )
     lines = set(WORD_LIST.read_text(encoding="utf-8").splitlines())
-    fit = (line for line in lines if re.fullmatch("[a-z]{3,7}", line) and not UNFIT.match(line))
+    fit = (line for line in lines if re.fullmatch(pattern, line) and not UNFIT.match(line))
     return tuple(sorted(word for word in fit if split_of(word) == split))
 
 
@@ -62,3 +73,55 @@ def pick_digits(rng: Random, low: int = 1, high: int = 6) -> str:
     """A string of low to high digits; longer ones do not start with zero."""
     length = rng.randint(low, high)
     return rng.choice(digits[1:] if length > 1 else digits) + "".join(rng.choices(digits, k=length - 1))
+
+
+def pick_written(rng: Random, split: str, dress: float) -> str:
+    """One word as real text has it: a listed word of one to twelve letters, random letters or a number.
+
+    dress: probability of capitals or punctuation. Words of the test split stay lower-case and without punctuation.
+    """
+    roll = rng.random()
+    if roll < 0.1:
+        return _number(rng, dress)
+    if roll < 0.2:
+        word = pick_letters(rng, split)
+    elif roll < 0.26 and split == "train":
+        word = rng.choice(_short_words(split))
+    elif roll < 0.38 and split == "train":
+        word = rng.choice(_long_words(split))
+    else:
+        word = pick_word(rng, split)
+    if split == "test" or rng.random() >= dress:
+        return word
+    return _with_marks(rng, rng.choice((word.capitalize, word.capitalize, word.upper, word.lower))())
+
+
+@lru_cache(maxsize=3)
+def _long_words(split: str) -> tuple[str, ...]:
+    return _listed(split, "[a-z]{8,12}")
+
+
+@lru_cache(maxsize=3)
+def _short_words(split: str) -> tuple[str, ...]:
+    return tuple(word for word in SHORT_WORDS if split_of(word) == split)
+
+
+def _number(rng: Random, dress: float) -> str:
+    """A number; when dressed, one as prices, dates, times and shares are written."""
+    whole = pick_digits(rng, 1, 4)
+    if rng.random() >= dress:
+        return whole
+    cents, small = f"{rng.randint(0, 99):02}", rng.randint(1, 12)
+    forms = (
+        f"{whole}.{cents}", f"{whole},{cents}", f"${whole}.{cents}", f"{small}:{rng.randint(0, 59):02}", f"{small}%",
+        f"{rng.randint(1, 28)}/{small}/{rng.randint(1990, 2035)}", f"{rng.randint(1990, 2035)}-{small:02}-{cents}",
+        f"#{whole}", f"{small},{rng.randint(0, 999):03}", f"+{whole}", f"-{small}", f"{small}/{small + 1}", f"{small}x",
+        f"{rng.choice(ascii_lowercase).upper()}{whole}", f"{whole}{rng.choice(('kg', 'cm', 'ml', 'km', 'am', 'pm'))}",
+    )  # fmt: skip
+    return rng.choice(forms)
+
+
+def _with_marks(rng: Random, word: str) -> str:
+    """The word, in half of all cases with punctuation."""
+    forms = ("{},", "{}.", "{}!", "{}?", "{}:", "{};", "({})", '"{}"', "{}'s", "{}...", "{}-", "&{}", "@{}", "{}_")
+    return rng.choice(forms[:5] if rng.random() < 0.6 else forms).format(word) if rng.random() < 0.5 else word

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.item import Item, dialogue_item, image_item, text_truth
+from drawn_world.item import Item, image_item, text_truth
 from drawn_world.reading.word_tasks import dress
 from drawn_world.task import Task
 from drawn_world.typesetting import (
@@ -23,7 +23,6 @@ from drawn_world.typesetting import (
     choose_style,
     random_start,
     whole_tokens,
-    with_scene,
 )
 from drawn_world.wording import ask
 from drawn_world.words import pick_digits, pick_letters, pick_word
@@ -75,35 +74,6 @@ def read_paragraph(rng: Random, split: str, ease: float) -> Item:
     truth = text_truth(answer, " ".join(lines), read=answer.split(), metric="anls", scene=scene)
     question = ask(rng, "read_paragraph", ease, split)
     return image_item("read_paragraph", [image], question, answer, truth)
-
-
-def line_stack(rng: Random, split: str, ease: float) -> Item:
-    """Read three to six lines in one style, each at a random place in its own row: many letters for the cost of one image.
-
-    Ease 1 gives four aligned rows that fill twelve columns.
-    """
-    style = choose_style(rng, split, choose_form(rng, ease))
-    count = 4 if rng.random() < ease else rng.randint(3, 6)
-    columns = COLUMNS if rng.random() < ease else rng.randint(8, 15)
-    width = whole_tokens(columns * FACTOR // 2)
-    size = choose_size(rng, *((16, 20) if style.form == "plain" else (MIN_TEXT_PX, 22)))
-    if style.form == "aligned":
-        lines = [_full_row(rng, split, columns) for _ in range(count)]
-    else:
-        lines = [_fit_words(style, _few_words(rng, split), size, width - 4)[0] for _ in range(count)]
-        size = min(_fit_words(style, [line], size, width - 4)[1] for line in lines)
-    step = FACTOR if style.form == "aligned" or rng.random() < ease else rng.randint(size + 6, 36)
-    sheet = Sheet(rng, style, (width, whole_tokens(step * count)))
-    loose = rng.random() >= ease
-    for row, line in enumerate(lines):
-        mask = style.line_mask(size, line)
-        spare = max(0, step - mask.height)
-        down = rng.randint(0, spare) if loose else spare // 2
-        across = 0 if style.form == "aligned" else random_start(rng, width, mask.width)
-        sheet.put(mask, (across, row * step + down))
-    image, made = sheet.finish(rng, size)
-    turns = [(ask(rng, "read_paragraph", ease, split), "\n".join(lines))]
-    return with_scene(dialogue_item("line_stack", image, turns), {"lines": lines, "size": size, **made})
 
 
 def _word(rng: Random, split: str) -> str:
@@ -181,5 +151,4 @@ def _placed(
 TASKS = (
     Task("read_line", read_line, "ocr", exams=("exam",)),
     Task("read_paragraph", read_paragraph, "ocr"),
-    Task("line_stack", line_stack, "ocr", lesson=True),
 )

@@ -111,9 +111,10 @@ def words_in_boxes(rng: Random, split: str, ease: float) -> Item:
 
 
 def draw_words(rng: Random, split: str, ease: float) -> WordImage:
-    """Draw an image of different words: one to four at ease 1, three to six at ease 0."""
+    """Draw an image of different words: one to four at ease 1, three to six, in training one to eight, at ease 0."""
     style = choose_style(rng, split, choose_form(rng, ease))
-    count = rng.randint(1, 4) if rng.random() < ease else rng.randint(3, 6)
+    most = (1, 8) if split == "train" and style.form != "aligned" and rng.random() < 0.5 else (3, 6)
+    count = rng.randint(1, 4) if rng.random() < ease else rng.randint(*most)
     if style.form == "aligned":
         sheet, placed, size = _in_cells(rng, split, style, count)
     else:
@@ -138,16 +139,23 @@ def _in_cells(rng: Random, split: str, style: TextStyle, count: int) -> tuple[Sh
 def _scattered(
     rng: Random, split: str, style: TextStyle, count: int, ease: float
 ) -> tuple[Sheet, list[PlacedWord], int]:
-    """Words of 12 to 26 pixels at random places, without those that find no room. Returns the smallest letter size too."""
+    """Words at random places, without those that find no room. Returns the smallest letter size too.
+
+    Letters have 12 to 26 pixels; in training those of half the images have 10 to 48, and the images up to 448 a side.
+    """
+    wide = split == "train" and rng.random() < 0.5
     size = (168, 112) if rng.random() < ease else (rng.randint(5, 7) * FACTOR, rng.randint(3, 6) * FACTOR)
+    if wide and rng.random() >= ease:
+        size = rng.randint(4, 16) * FACTOR, rng.randint(2, 12) * FACTOR
+    low, high = (10, 48) if wide else (12, 26)
     sheet = Sheet(rng, style, size)
     mixed = style.form == "full" and rng.random() < 0.5
     placed: list[PlacedWord] = []
     sizes = []
-    letters = choose_size(rng, 12, 22)
+    letters = choose_size(rng, low, high if wide else 22)
     for text in _different_texts(rng, split, count, 7):
         own = _other_style(rng, split, style) if mixed else style
-        letters = choose_size(rng, 12, 26) if mixed else letters
+        letters = choose_size(rng, low, high) if mixed else letters
         letters = min(letters, own.face.fit_size(text, size[0] - 8, size[1] - 8))
         mask = own.line_mask(letters, text)
         corner = _free_corner(rng, size, mask.size, [word.box_px for word in placed])

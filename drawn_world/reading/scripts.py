@@ -8,6 +8,7 @@ from PIL import Image
 
 from drawn_world.fonts import Face, faces
 from drawn_world.item import Item, dialogue_item, image_item, text_truth
+from drawn_world.reading.line_questions import line_turns
 from drawn_world.task import Task
 from drawn_world.typesetting import (
     Sheet,
@@ -74,21 +75,22 @@ def pick_script_word(rng: Random, split: str, script: str, length: int | None = 
 def read_script(rng: Random, split: str, ease: float) -> Item:
     """Read one or two words of one alphabet, one below the other."""
     count = 1 if rng.random() < ease else rng.choice((1, 1, 2))
-    image, question, scene = _make(rng, split, ease, count)
-    answer = "\n".join(scene["lines"])
+    image, scene = _make(rng, split, ease, count)
+    question, answer = ask(rng, "read_script", ease, split, script=scene["script"]), "\n".join(scene["lines"])
     truth = text_truth(answer, " ".join(scene["lines"]), metric="anls", scene=scene)
     return image_item("read_script", [image], question, answer, truth)
 
 
 def script_lines(rng: Random, split: str, ease: float) -> Item:
-    """Read two to four words of one alphabet, one below the other: many letters for the cost of one image."""
-    count = 3 if rng.random() < ease else rng.choice((2, 3, 3, 4))
-    image, question, scene = _make(rng, split, ease, count)
-    return with_scene(dialogue_item("script_lines", image, [(question, "\n".join(scene["lines"]))]), scene)
+    """Read two to six words of one alphabet, one below the other, or some of them: many letters for the cost of one image."""
+    count = 3 if rng.random() < ease else rng.randint(2, 6)
+    image, scene = _make(rng, split, ease, count)
+    turns = line_turns(rng, split, ease, scene["lines"], read="read_script", script=scene["script"])
+    return with_scene(dialogue_item("script_lines", image, turns), scene)
 
 
-def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, str, dict[str, Any]]:
-    """Image, question and scene of `count` words, each at a random place in its own row."""
+def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image, dict[str, Any]]:
+    """Image and scene of `count` words, each at a random place in its own row."""
     script = rng.choice(tuple(LETTERS))
     style = choose_style(rng, split, choose_form(rng, ease), among=script_faces(split))
     lines = [pick_script_word(rng, split, script, 8 if style.form == "aligned" else None) for _ in range(count)]
@@ -103,8 +105,7 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
         x, y = random_start(rng, wide, mask.width), random_start(rng, tall, mask.height)
         boxes.append(list(sheet.put(mask, (x, row * tall + y))))
     image, made = sheet.finish(rng, size)
-    question = ask(rng, "read_script", ease, split, script=script)
-    return image, question, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
+    return image, {"script": script, "lines": lines, "size": size, "boxes_px": boxes, **made}
 
 
 """Names in questions, and the letters, each of which takes two bytes."""

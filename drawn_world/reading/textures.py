@@ -1,6 +1,6 @@
 """Words over pictures: letters that stand out from what is behind them, on synthetic textures.
 
-Photographs are used only in the exam (transfer.words_on_photos).
+Photographs, and several lines on one picture: pictures and line_stacks. The exam's photographs: transfer.words_on_photos.
 """
 
 from random import Random
@@ -16,8 +16,6 @@ from drawn_world.task import Task
 from drawn_world.wording import ask
 from drawn_world.words import pick_letters, pick_word
 from qwen2vl.spec.config import FACTOR
-
-PATTERNS = ("clouds", "waves", "cells", "things")
 
 
 def word_on_texture(rng: Random, split: str, ease: float) -> Item:
@@ -45,8 +43,7 @@ def texture(rng: Random, size: tuple[int, int], pattern: str, strength: float) -
     strength: from 0 (one colour) to 1 (full difference between the colours).
     """
     source = np.random.default_rng(rng.getrandbits(32))
-    draw = {"clouds": _clouds, "waves": _waves, "cells": _cells, "things": _things}[pattern]
-    share = draw(source, size)[:, :, None]
+    share = _DRAW[pattern](source, size)[:, :, None]
     first, second, third = source.uniform(0, 255, (3, 3))
     if rng.random() < 0.3:
         first, second, third = (colour.mean() for colour in (first, second, third))
@@ -95,6 +92,84 @@ def _things(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.fl
         else:
             pen.polygon([(int(a), int(b)) for a, b in source.uniform(-0.1, 1.1, (3, 2)) * size], fill=shade)
     return np.asarray(image.filter(ImageFilter.GaussianBlur(float(source.uniform(0.3, 3))))) / 255
+
+
+def _slope(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+    """An even change of shade in one direction, or from a point outwards, sometimes with a horizon."""
+    y, x = np.mgrid[: size[1], : size[0]] / max(size)
+    angle = source.uniform(0, 2 * np.pi)
+    middle = source.uniform(-0.2, 1.2, 2)
+    even, round_ = x * np.cos(angle) + y * np.sin(angle), np.hypot(x - middle[0], y - middle[1])
+    shades = even if source.random() < 0.5 else round_
+    if source.random() < 0.3:
+        shades = np.where(y > source.uniform(0.2, 0.8) * y.max(), shades + source.uniform(-1, 1), shades)
+    return _scaled(shades)
+
+
+def _bricks(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Rows of rectangles of slightly different shades with joints between them, like walls, tiles or boards."""
+    high, long = source.integers(8, 40), source.integers(16, 160)
+    joint, shift = source.integers(1, 4), source.uniform(0, 1) if source.random() < 0.3 else 0.5
+    y, x = np.mgrid[: size[1], : size[0]] + source.integers(0, 40, (2, 1, 1))
+    row = y // high
+    along = x + (row * shift * long).astype(int) % long
+    shade = source.uniform(0.3, 1, (row.max() + 1, along.max() // long + 1))[row, along // long]
+    in_joint = (y % high < joint) | (along % long < joint)
+    grain = _clouds(source, size) * source.uniform(0, 0.4)
+    return _scaled(np.where(in_joint, source.uniform(0, 1.2), shade) + grain)
+
+
+def _leaves(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Many small strokes over each other in nearby shades and a common direction, like grass, leaves or fur."""
+    image = Image.new("L", size, int(source.integers(40, 120)))
+    pen = ImageDraw.Draw(image)
+    count, angle, spread = int(source.integers(150, 500)), source.uniform(0, np.pi), source.uniform(0.1, 1.5)
+    starts, turns = source.uniform(0, 1, (count, 2)) * size, source.normal(angle, spread, count)
+    lengths, shades = source.uniform(3, 22, count), source.integers(20, 256, count)
+    width = int(source.integers(1, 5))
+    for (x, y), turn, length, shade in zip(starts, turns, lengths, shades, strict=True):
+        end = x + length * np.cos(turn), y + length * np.sin(turn)
+        pen.line((float(x), float(y), float(end[0]), float(end[1])), fill=int(shade), width=width)
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(float(source.uniform(0, 1.2))))) / 255
+
+
+def _lights(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Soft discs on a soft ground, like lights out of focus."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    total = _clouds(source, size) * source.uniform(0, 1)
+    for _ in range(int(source.integers(3, 14))):
+        middle, radius = source.uniform(0, 1, 2) * size, source.uniform(0.05, 0.4) * max(size)
+        edge = source.uniform(1, radius)
+        away = np.hypot(x - middle[0], y - middle[1])
+        total += source.uniform(-0.6, 1) * ((radius - away) / edge).clip(0, 1)
+    return _scaled(total)
+
+
+def _squares(source: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+    """A chequered, striped or dotted ground, turned by any angle."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    angle, step = source.uniform(0, np.pi), source.uniform(5, 40)
+    across, along = (x * np.cos(angle) + y * np.sin(angle)) / step, (y * np.cos(angle) - x * np.sin(angle)) / step
+    kind = source.integers(3)
+    if kind == 0:
+        return ((np.floor(across) + np.floor(along)) % 2).astype(np.float64)
+    if kind == 1:
+        return (across % 1 < source.uniform(0.2, 0.8)).astype(np.float64)
+    return (np.hypot(across % 1 - 0.5, along % 1 - 0.5) < source.uniform(0.15, 0.45)).astype(np.float64)
+
+
+_DRAW = {
+    "clouds": _clouds,
+    "waves": _waves,
+    "cells": _cells,
+    "things": _things,
+    "slope": _slope,
+    "bricks": _bricks,
+    "leaves": _leaves,
+    "lights": _lights,
+    "squares": _squares,
+}
+PATTERNS = tuple(_DRAW)
 
 
 def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:

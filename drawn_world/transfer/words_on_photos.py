@@ -17,18 +17,16 @@ dependencies are not needed. Fonts, words and wording are those of the test spli
 """
 
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from random import Random
 
 from PIL import Image
 
 from drawn_world.fonts import faces
 from drawn_world.item import Box, Item, image_item, text_truth
+from drawn_world.reading.pictures import photo_folder
 from drawn_world.reading.textures import write_over
 from drawn_world.wording import ask
 from drawn_world.words import pick_word
-from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.spec.config import FACTOR
 
 PHOTOS = (
@@ -61,18 +59,6 @@ def transfer_photo(rng: Random) -> Item:
     scene = {"photo": name, "cut": list(cut), "word": word, "box_px": list(box), "family": face.family, "edge": edge}
     question = ask(rng, "read_word", 0.0, SPLIT)
     return image_item("transfer_photo", [image], question, word, text_truth(word, read=[word], scene=scene))
-
-
-def photo_folder() -> Path:
-    """The folder of the photographs. Raises Qwen2VLError with the install line."""
-    found = find_spec("skimage")
-    folders = found.submodule_search_locations if found else None
-    if not folders:
-        raise Qwen2VLError(
-            "scikit-image was not found: drawing words on photographs needs its photographs; install it with: "
-            "pip install --no-deps scikit-image"
-        )
-    return Path(folders[0]) / "data"
 
 
 @lru_cache(maxsize=len(PHOTOS))

@@ -60,6 +60,7 @@ EXAMS = {
         ),
         max_new_tokens=192,
     ),
+    "languages": Exam(path=PACKAGED_NANO.parent / "exams" / "languages.zip", aims=Aims(floors={}), max_new_tokens=96),
     "nano": Exam(
         path=PACKAGED_NANO.parent / "exams" / "nano.zip",
         aims=Aims(

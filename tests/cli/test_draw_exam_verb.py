@@ -63,3 +63,9 @@ def test_the_archive_is_written_and_its_size_printed(run, tmp_path, monkeypatch)
     assert done.out.startswith("coloured: 0.00 MB\n")
     assert "exam.zip: 0.0 MB, sha256 " in done.out
     assert [item.id for item in read_items(tmp_path / "exam.zip")] == ["coloured-0", "coloured-1", "coloured-2"]
+
+
+def test_the_exam_of_languages_has_drawers_of_its_own(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(draw_exam, "EXAM_MAKERS", {"read_any": coloured})
+    assert run("data", "draw-exam", tmp_path / "languages.zip", "--exam", "languages", "--items", "2").code == 0
+    assert [item.id for item in read_items(tmp_path / "languages.zip")] == ["read_any-0", "read_any-1"]

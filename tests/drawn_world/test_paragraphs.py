@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from drawn_world import SPLITS, Item, fonts, typesetting, words
 from drawn_world.documents import forms, receipts, tables
-from drawn_world.reading import paragraphs, placed_words, scripts
+from drawn_world.reading import line_stacks, paragraphs, placed_words, scripts
 from drawn_world.wording import LABELS
 from qwen2vl.processing.grounding import parse_places, to_pixels
 from qwen2vl.processing.messages import parse_messages
@@ -32,7 +32,7 @@ from .checks import (
 )
 
 ALL = makers_of(paragraphs, placed_words, scripts)
-IN_COLUMNS = ALL | makers_of(receipts, forms, tables)
+IN_COLUMNS = ALL | makers_of(line_stacks, receipts, forms, tables)
 draw = partial(drawn, IN_COLUMNS)
 
 
@@ -52,12 +52,14 @@ def test_items_of_every_ease_have_small_images_and_answers(task: str, split: str
     for seed in range(15):
         item = draw(task, seed, split, seed / 14)
         width, height = image_of(item).size
-        assert 28 <= width <= 224 and 28 <= height <= 224 and image_of(item).mode == "RGB"
+        widest = 448 if split == "train" and task in makers_of(placed_words) else 224
+        assert 28 <= width <= widest and 28 <= height <= widest and image_of(item).mode == "RGB"
         assert item.task == task and item.answer and item.messages[-1]["role"] == "user"
         json.dumps(item.truth)
         parse_messages(item.messages)
         for parts, answer in parts_of(item):
-            assert answer and parts[-1]["type"] == "text" and "{" not in str([p.get("text") for p in parts])
+            assert answer and parts[-1]["type"] == "text" and parts[-1]["text"]
+            assert "{" not in str([part.get("text") for part in parts])
         assert item.truth["scene"]["family"] in {face.family for face in fonts.FACES[split]}
 
 
@@ -73,14 +75,14 @@ def test_the_easiest_form_has_one_size_and_one_wording():
 @needs_text
 def test_lower_ease_gives_harder_forms():
     forms = {
-        ease: {draw("line_stack", s, ease=ease).truth["scene"]["form"] for s in range(40)} for ease in (0.75, 0.25)
+        ease: {draw("read_paragraph", s, ease=ease).truth["scene"]["form"] for s in range(40)} for ease in (0.75, 0.25)
     }
     assert forms == {0.75: {"aligned", "plain"}, 0.25: {"plain", "full"}}
 
 
 @needs_text
 def test_lines_are_answered_as_they_are_written():
-    for task in ("read_line", "read_paragraph", "line_stack", "read_script", "script_lines"):
+    for task in ("read_line", "read_paragraph", "read_script"):
         for seed in range(30):
             item = draw(task, seed, SPLITS[seed % 3], seed % 5 / 4)
             scene = item.truth["scene"]
@@ -130,7 +132,7 @@ def test_places_and_words_follow_from_the_description(split: str):
         item = draw("find_word", seed, split, ease)
         scene = item.truth["scene"]
         boxes = {word["text"]: word["box_px"] for word in scene["words"]}
-        assert len(boxes) == len(scene["words"]) <= 6
+        assert len(boxes) == len(scene["words"]) <= (8 if split == "train" else 6)
         assert are_apart(boxes.values())
         assert item.truth["box_px"] == boxes[scene["asked"]["word"]]
         assert scene["asked"]["word"] in parts_of(item)[0][0][0]["text"]
@@ -154,7 +156,7 @@ def word_at(item: Item, parts: list[dict]) -> str:
 
 
 @needs_text
-def test_dialogues_ask_for_every_word_once():
+def test_dialogues_ask_for_up_to_six_words_once():
     for seed in range(60):
         item = draw("words_in_boxes", seed, SPLITS[seed % 3], seed % 5 / 4)
         boxes = {word["text"]: word["box_px"] for word in item.truth["scene"]["words"]}
@@ -167,7 +169,7 @@ def test_dialogues_ask_for_every_word_once():
             else:
                 named.append(answer)
                 assert answer == word_at(item, parts)
-        assert sorted(named) == sorted(boxes)
+        assert len(set(named)) == len(named) == min(6, len(boxes)) and set(named) <= set(boxes)
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from drawn_world import Item, browser, exam_tasks, fonts, words
 from drawn_world.documents import forms
+from drawn_world.reading import pictures
 from drawn_world.transfer import browser_pages as pages
 from drawn_world.transfer import words_on_photos as photos
 from drawn_world.wording import LABELS, QUESTIONS
@@ -29,7 +30,7 @@ def find_poppler() -> None:
 
 exam_faces = partial(fonts.faces, "test")
 needs_browser = needs(browser.find_browser, exam_faces, word_list, find_poppler)
-needs_photos = needs(photos.photo_folder, exam_faces, word_list)
+needs_photos = needs(pictures.photo_folder, exam_faces, word_list)
 TASKS = [
     *(pytest.param(task, marks=needs_browser) for task in exam_tasks.DRAWERS),
     pytest.param("transfer_photo", marks=needs_photos),
@@ -165,6 +166,6 @@ def test_words_on_photographs_are_inside_their_box() -> None:
 
 
 def test_missing_photographs_name_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "find_spec", lambda name: None)
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
     with pytest.raises(Qwen2VLError, match="pip install"):
-        photos.photo_folder()
+        pictures.photo_folder()

@@ -2,14 +2,19 @@
 
 import pytest
 
-from drawn_world.exam_tasks import EXAM_TASKS
+from drawn_world.exam_tasks import EXAM_TASKS, LANGUAGE_TASKS
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.items import MOST_BYTES, count_items, read_items
 
-FROZEN = {"exam": "dbb21c93fe372380", "nano": "180072d0a3906c45"}
+FROZEN = {"exam": "dbb21c93fe372380", "languages": "32caa44cf6637d9d", "nano": "180072d0a3906c45"}
 """Exam -> first digits of the archive's SHA-256; scores of another archive do not compare with the published ones."""
 KINDS = {"text", "number", "box", "point", "action"}
+
+
+def test_the_exam_and_its_languages_fit_the_package():
+    assert sum(EXAMS[name].path.stat().st_size for name in ("exam", "languages")) <= 24_000_000
+    assert tuple(count_items(EXAMS["languages"].path)) == LANGUAGE_TASKS
 
 
 def with_floors(aims):

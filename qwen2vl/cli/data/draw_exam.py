@@ -1,18 +1,20 @@
-"""`qwen2vl data draw-exam`: draw the items of the packaged exam again into an archive.
+"""`qwen2vl data draw-exam`: draw the items of a packaged exam again into an archive.
 
-Needs fonts and words (scripts/install-fonts.sh), Chromium, Poppler, matplotlib and the photographs of scikit-image.
+Needs fonts and words (scripts/install-fonts.sh), matplotlib and the photographs of scikit-image, and for the exam "exam" also
+Chromium and Poppler.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from drawn_world.exam_tasks import DRAWERS, makers
 from drawn_world.item import Item
+from drawn_world.reading.languages import EXAM_MAKERS
 from qwen2vl.cli.options import CommonOptions, parse_options
 from qwen2vl.cli.terminal import progress
 from qwen2vl.common.files import sha256_of
@@ -21,19 +23,24 @@ from qwen2vl.evaluation.items import ExamItem, write_items
 
 @dataclass(frozen=True, kw_only=True)
 class DrawExamOptions(CommonOptions):
-    """Draw the items of the packaged exam again, all from the test split."""
+    """Draw the items of a packaged exam again, all from the test split."""
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT.zip")]
     """The archive to write; it appears whole or not at all."""
-    items: int = 300
-    """Number of items of every task."""
+    exam: Literal["exam", "languages"] = "exam"
+    """The exam to draw."""
+    items: int | None = None
+    """Number of items of every task: 300 unless given, 40 for languages."""
 
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(DrawExamOptions, argv, "qwen2vl data draw-exam")
-    drawers = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS
+    if options.exam == "languages":
+        drawers, count = {task: one_by_one(maker) for task, maker in EXAM_MAKERS.items()}, options.items or 40
+    else:
+        drawers, count = {task: one_by_one(maker) for task, maker in makers().items()} | DRAWERS, options.items or 300
     with progress("drawing") as show:
-        sizes = write_items(options.out, draw_items(drawers, options.items, on_progress=show))
+        sizes = write_items(options.out, draw_items(drawers, count, on_progress=show))
     print("\n".join(f"{task}: {size / 1e6:.2f} MB" for task, size in sizes.items()))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(options.out)}")
     return 0
