@@ -151,6 +151,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "packs_per_row", "save_every", "validate_every", "keep_checkpoints")
+        if not self.spike > 1:
+            raise ConfigError(
+                f"spike is {self.spike}: it is a multiple of the usual gradient norm, so it must be over 1"
+            )
         if self.profile_steps < 0:
             raise ConfigError(f"profile_steps is {self.profile_steps}: it must be 0, for no trace, or more")
 
