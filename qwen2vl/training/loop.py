@@ -146,7 +146,7 @@ class Trainer:
         batch = self.loader(self.state.stage).step(cursor)
         line = self.update(batch, self.add_up(batch), is_repeat=True)
         kept = ("loss", "gradient_norm", "plan_digest", "skipped")
-        return {"stage_step": batch.step} | {name: line[name] for name in kept if name in line}
+        return {"stage_step": batch.step + 1} | {name: line[name] for name in kept if name in line}
 
     def add_up(self, batch: StepData) -> StepTotals:
         """Collect the gradients of a batch and its totals, over all processes."""
