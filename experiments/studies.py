@@ -162,7 +162,7 @@ def train_and_ask(study: Study, name: str, folder: Path, options: argparse.Names
     """Train a run or resume it, ask it the items of all columns, and write its scores."""
     spec, run_dir = spec_of(study, name, folder, options.share), folder / name
     planned = forecast_run(spec, run_dir)
-    done = train_run(spec, run_dir, progress_of(name, options.parent), num_workers=0)
+    done = train_run(spec, run_dir, progress_of(name, options.parent), num_workers=0).steps
     if done < planned.steps:
         return STOPPED
     if not (run_dir / "export").exists():

@@ -26,8 +26,7 @@ from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 WORK = 6e13
 """FLOPs of a variant at full size: 12 to 15 minutes of one idle core that trains nano."""
 NO_SPIKE = 1e6
-"""Limit of the spike guard that no loss reaches. When tasks join one whose loss is nearly 0, the loss jumps by more than a
-spike; skipping those steps, as in a long run, would keep the task from being learnt again."""
+"""A multiple that no gradient norm reaches, so that no variant skips a step."""
 PROBED_STEPS = 8
 """Steps of every mixture from which the work of one step is measured."""
 

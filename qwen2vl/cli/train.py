@@ -44,10 +44,10 @@ def run(argv: Sequence[str]) -> int:
             show(line["step"], line["steps"], f"{summary(line)}  {minutes:.1f} min")
 
         on_step = stopping_at(began + 60 * options.max_minutes, show_step)
-        done = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
+        end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
     if leads():
         print(
-            f"{done} steps done, in {run_dir}; curves: qwen2vl report {run_dir}; "
+            f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run_dir}; "
             f"weights: qwen2vl convert {run_dir} --out DIR",
             file=sys.stderr,
         )

@@ -89,12 +89,21 @@ class StepLoader:
                     return
                 yield self._receive(planned.popleft(), workers)
 
+    def step(self, cursor: Cursor) -> StepData:
+        """The step at a cursor alone, read in this process."""
+        planned, began = self._planned(cursor), time.perf_counter()
+        return self._step_data(planned, [self.reader.pack(request) for request in planned.requests], began)
+
     def _plan(self, cursor: Cursor, count: int) -> Iterator[PlannedStep]:
         for _ in range(count):
-            step = cursor.step
-            packs, cursor = self.plan.step(cursor)
-            own = deal(packs, self.size)[self.rank]
-            yield PlannedStep(step, packs, [self._request(step, packs[pack]) for pack in own], cursor)
+            planned = self._planned(cursor)
+            cursor = planned.cursor
+            yield planned
+
+    def _planned(self, cursor: Cursor) -> PlannedStep:
+        packs, after = self.plan.step(cursor)
+        own = deal(packs, self.size)[self.rank]
+        return PlannedStep(cursor.step, packs, [self._request(cursor.step, packs[pack]) for pack in own], after)
 
     def _request(self, step: int, pack: Pack) -> PackRequest:
         rows = tuple(row for _, row in pack.samples)
@@ -103,7 +112,10 @@ class StepLoader:
 
     def _receive(self, planned: PlannedStep, workers: PackWorkers) -> StepData:
         began = time.perf_counter()
-        loaded = [workers.next_pack() for _ in planned.requests]
+        return self._step_data(planned, [workers.next_pack() for _ in planned.requests], began)
+
+    def _step_data(self, planned: PlannedStep, loaded: list[LoadedPack], began: float) -> StepData:
+        """The data of a step. began: when this process began to wait for its packs."""
         waited_s = time.perf_counter() - began
         failures = [failure for pack in loaded for failure in pack.failures]
         self.quarantine.add(failures)

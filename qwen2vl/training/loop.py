@@ -22,12 +22,13 @@ import torch
 
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.data.loader import StepData, StepLoader
-from qwen2vl.data.plan import Plan, stream_of
+from qwen2vl.data.plan import Cursor, Plan
 from qwen2vl.data.quarantine import Quarantine
 from qwen2vl.data.samples import LoadedPack, SampleReader
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.inputs import pack
+from qwen2vl.training.guard import Fault
 from qwen2vl.training.loss import token_loss
 from qwen2vl.training.machine import peak_flops, peak_memory_bytes
 from qwen2vl.training.monitoring import Monitor
@@ -111,32 +112,48 @@ class Trainer:
         """Train to the end of the current stage, or until this start of the run ends."""
         stage = self.state.stage
         self.state.enter_stage(stage)
-        for batch in self.batches(stage):
+        count = min(stage.steps - self.state.stage_step, self.end - self.state.global_step)
+        for batch in self.loader(stage).steps(self.state.cursor, count):
             self.train_step(batch)
             if self.is_stopping:
                 return
 
-    def batches(self, stage: Stage) -> Iterator[StepData]:
-        """The batches of this process, from the next step of the stage on."""
+    def loader(self, stage: Stage) -> StepLoader:
+        """Reader of the batches of this process."""
         data, rank = self.data(stage), self.replicas.rank
         quarantine = Quarantine(self.run_directory.path / "quarantine" / stage.name, rank)
-        loader = StepLoader(
+        return StepLoader(
             data.plan, data.reader, quarantine, rank=rank, size=self.replicas.size, num_workers=self.num_workers
         )
-        count = min(stage.steps - self.state.stage_step, self.end - self.state.global_step)
-        return loader.steps(self.state.cursor, count)
 
     def train_step(self, batch: StepData) -> Line:
-        """Train on one batch; return the metrics of the step."""
+        """Train on one batch, then on skipped ones that are due; return the metrics of the step."""
         began = time.perf_counter()
-        totals = self.new_totals(batch)
-        self.forward_backward(rows_of(batch.packs, self.config.packs_per_row), totals)
-        self.reduce(totals)
+        totals = self.add_up(batch)
         line = self.update(batch, totals)
         line |= self.measure(batch, totals, time.perf_counter() - began + batch.waited_s)
+        if due := self.state.take_due(batch.cursor):
+            line["repeats"] = [self.repeat_step(cursor) for cursor in due]
         self.state.advance(batch.cursor)
         self.report(line)
         return line
+
+    def repeat_step(self, cursor: Cursor) -> Line:
+        """Train on a step that was skipped, as a part of the current step; return its metrics.
+
+        Its learning rate is that of its own place in the schedule: at the end of a stage the rate is near zero.
+        """
+        batch = self.loader(self.state.stage).step(cursor)
+        line = self.update(batch, self.add_up(batch), is_repeat=True)
+        kept = ("loss", "gradient_norm", "plan_digest", "skipped")
+        return {"stage_step": batch.step + 1} | {name: line[name] for name in kept if name in line}
+
+    def add_up(self, batch: StepData) -> StepTotals:
+        """Collect the gradients of a batch and its totals, over all processes."""
+        totals = self.new_totals(batch)
+        self.forward_backward(rows_of(batch.packs, self.config.packs_per_row), totals)
+        self.reduce(totals)
+        return totals
 
     def new_totals(self, batch: StepData) -> StepTotals:
         """Totals of a step, with what is known before its first row."""
@@ -174,9 +191,13 @@ class Trainer:
                 f'the list is in "{self.run_directory.path / "quarantine"}"'
             )
 
-    def update(self, batch: StepData, totals: StepTotals) -> Line:
-        """Update the weights, or skip the step when the guard says so; return loss, rates and norms of gradients."""
-        stage, optimizer = self.state.stage, self.state.optimizer
+    def update(self, batch: StepData, totals: StepTotals, *, is_repeat: bool = False) -> Line:
+        """Update the weights, or skip the step when the guard says so; return loss, rates and norms of gradients.
+
+        is_repeat: whether the step was skipped before: then a spike is clipped to its limit, and only figures that are not
+        finite are skipped.
+        """
+        stage, optimizer, guard = self.state.stage, self.state.optimizer, self.state.guard
         count = max(totals["supervised"], 1.0)
         loss, rates, norms = totals["loss"] / count, stage.learning_rates(batch.step), optimizer.norms(count)
         norm = sum(norm**2 for norm in norms.values()) ** 0.5
@@ -191,23 +212,38 @@ class Trainer:
             "gradient_norm": norm,
             "gradient_norm_by_part": dict(norms),
         }
-        mixture = stream_of(stage.plan_config(0).mixture_at(batch.step))
-        guard = self.state.guard
-        reason = guard.judge(loss, norm, mixture) if totals["supervised"] else "no token of the step is supervised"
-        if reason is not None:
-            return line | self.skip(batch, reason)
-        optimizer.step(rates, divisor=count)
-        return line
+        mixture = stage.stream_at(batch.step)
+        limit = guard.limit(mixture)
+        fault = guard.judge(loss, norm, mixture, supervised=totals["supervised"])
+        if fault is None or (is_repeat and fault.is_finite):
+            optimizer.step(rates, divisor=count, max_norm=limit)
+            guard.done_later += is_repeat
+            return line
+        return line | self.skip(batch, fault, is_repeat=is_repeat)
 
-    def skip(self, batch: StepData, reason: str) -> Line:
-        """Leave the weights as they are and warn. Raises Qwen2VLError when too many steps in a row were skipped."""
-        optimizer, global_step = self.state.optimizer, self.state.global_step + 1
-        parameter = optimizer.first_not_finite()
-        log.warning("step %d skipped: %s%s", global_step, reason, f" in {parameter}" if parameter else "")
-        optimizer.clear()
+    def skip(self, batch: StepData, fault: Fault, *, is_repeat: bool = False) -> Line:
+        """Leave the weights as they are and warn; the step is done again later, once.
+
+        Raises Qwen2VLError when too many of the last steps were skipped.
+        """
+        state, global_step = self.state, self.state.global_step + 1
+        parameter = state.optimizer.first_not_finite()
+        will_repeat = not (is_repeat or fault.is_of_the_data)
+        log.warning(
+            "step %d%s skipped: %s%s%s",
+            global_step,
+            f", repeat of step {batch.step + 1} of the stage," if is_repeat else "",
+            fault.text,
+            f" in {parameter}" if parameter else "",
+            "; it is done again later" if will_repeat else "",
+        )
+        state.optimizer.clear()
         samples = [f"{document.source}:{document.row}" for each in batch.packs for document in each.documents]
-        self.state.guard.refuse_too_many(global_step, reason, parameter, samples)
-        return {"skipped": reason, "skipped_samples": samples}
+        state.guard.note_skipped(global_step, fault, is_repeat=is_repeat)
+        state.guard.refuse_too_many(global_step, fault, parameter, samples)
+        if will_repeat:
+            state.postpone(batch.cursor)
+        return {"skipped": fault.text, "skipped_samples": samples}
 
     def measure(self, batch: StepData, totals: StepTotals, seconds: float) -> Line:
         """Losses by group, counts, speeds and memory. seconds: length of the step with the wait for its batch."""

@@ -4,6 +4,7 @@ The order of calls in a step: `collect` after each backward pass, `reduce` over 
 How gradients and optimizer states are divided among processes is decided here alone; the loop only makes these calls.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -86,11 +87,14 @@ class MasterOptimizer:
         """Name of the first parameter whose gradient is not finite."""
         return next((name for name, gradient in self.gradients().items() if not gradient.isfinite().all()), None)
 
-    def step(self, rates: Mapping[Part, float], divisor: float) -> None:
-        """Divide the gradients, which belong to a sum of losses, clip them, update the masters and copy them to the model."""
+    def step(self, rates: Mapping[Part, float], divisor: float, max_norm: float = math.inf) -> None:
+        """Divide the gradients, which belong to a sum of losses, clip them, update the masters and copy them to the model.
+
+        max_norm: largest norm of all gradients together, when it is smaller than that of the settings.
+        """
         for gradient in self.gradients().values():
             gradient /= divisor
-        nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
+        nn.utils.clip_grad_norm_(self.masters.values(), min(self.clip_norm, max_norm))
         for group in self.adamw.param_groups:
             group["lr"] = rates[group["part"]]
         self.adamw.step()

@@ -4,7 +4,7 @@ import json
 import platform
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +31,24 @@ from qwen2vl.training.run_spec import RunSpec
 from qwen2vl.training.train_config import Stage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """Where a run stopped."""
+
+    steps: int
+    """Number of steps done."""
+    skips: str
+    """Skipped steps by reason, in words."""
+
+
 def train_run(
     spec: RunSpec,
     run_dir: Path,
     on_step: Callable[[Line], None],
     num_workers: int = 1,
     max_steps: int | None = None,
-) -> int:
-    """Start a run, or resume the one in `run_dir`; returns the number of steps done.
+) -> RunEnd:
+    """Start a run, or resume the one in `run_dir`; return where it stopped.
 
     Args:
         spec: what a recipe returned.
@@ -73,7 +83,7 @@ def train_run(
         if spec.adapter is not None and replicas.leads:
             shutil.rmtree(run.path / "adapter", ignore_errors=True)  # written when the run stopped before
             save_adapter(model, run.path / "adapter")
-        return steps_done
+        return RunEnd(steps=steps_done, skips=trainer.state.guard.summary)
     finally:
         replicas.leave()
 

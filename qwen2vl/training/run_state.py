@@ -1,7 +1,8 @@
 """The state of a run: everything that decides how it continues, which part of it a checkpoint holds, and how it is restored."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,34 @@ from qwen2vl.training.parts import is_adapter, set_trained
 from qwen2vl.training.train_config import Stage, TrainConfig
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedStep:
+    """A step of the current stage that the guard skipped, and that is done again before the stage ends.
+
+    It waits until the window of its stream is used up: in a fine-tune of up to 2,048 records that is the end of the epoch.
+    Then the gradients have changed, and the learning rate of long runs is still what it was.
+    """
+
+    cursor: Cursor
+    """Position of the step, from which the plan gives its packs."""
+    stream: str
+    window: int
+    """Number of the window of the stream that was open after the step."""
+
+    def is_due(self, after: Cursor) -> bool:
+        """Whether the step is done again, when the stage has come to this cursor."""
+        return after.windows[self.stream].number > self.window
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as plain data for JSON."""
+        return {"cursor": self.cursor.to_dict(), "stream": self.stream, "window": self.window}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "SkippedStep":
+        """The step that `to_dict` describes."""
+        return cls(Cursor.from_dict(raw["cursor"]), raw["stream"], raw["window"])
 
 
 class RunState:
@@ -36,6 +65,8 @@ class RunState:
         self.samples = self.failures = 0
         """Number of samples that the plan named, and of those among them that could not be read."""
         self.guard = StepGuard(config.spike, config.max_skipped)
+        self.skipped: list[SkippedStep] = []
+        """Steps of the stage that are still to be done again, in the order of the plan."""
         set_trained(model, self.stage.rates)
         self.optimizer = MasterOptimizer(model, config)
 
@@ -48,6 +79,18 @@ class RunState:
     def stage_step(self) -> int:
         """Number of steps done in that stage."""
         return self.cursor.step
+
+    def postpone(self, after: Cursor) -> None:
+        """Leave the current step for later. after: cursor of the step that follows it."""
+        stream = self.stage.stream_at(self.stage_step)
+        self.skipped.append(SkippedStep(self.cursor, stream, after.windows[stream].number))
+
+    def take_due(self, after: Cursor) -> list[Cursor]:
+        """Cursors of the skipped steps that are to be done again before the step at this cursor; they are skipped no more."""
+        is_end = after.step == self.stage.steps
+        due = [skipped for skipped in self.skipped if is_end or skipped.is_due(after)]
+        self.skipped = [skipped for skipped in self.skipped if skipped not in due]
+        return [skipped.cursor for skipped in due]
 
     def enter_stage(self, stage: Stage) -> None:
         """Freeze and unfreeze for a stage. Parameters that stay trained keep their masters and moments."""
@@ -69,6 +112,7 @@ class RunState:
             "samples": self.samples,
             "failures": self.failures,
             "guard": self.guard.state(),
+            "skipped": [skipped.to_dict() for skipped in self.skipped],
         }
         checkpoints.save(self.global_step, self.tensors(), facts)
 
@@ -104,6 +148,7 @@ class RunState:
         self.global_step, self.stage_number, self.cursor = step, stage_number, cursor
         self.samples, self.failures = facts["samples"], facts["failures"]
         self.guard.restore(facts["guard"])
+        self.skipped = [SkippedStep.from_dict(raw) for raw in facts["skipped"]]
 
     def tensors(self) -> Tensors:
         """Tensors of a checkpoint: weights, as float32 masters where they are trained; moments; random state of torch.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data.plan import Budgets, Phase, PlanConfig
+from qwen2vl.data.plan import Budgets, Phase, PlanConfig, stream_of
 
 Part = Literal["tower", "merger", "decoder"]
 PARTS: tuple[Part, ...] = ("tower", "merger", "decoder")
@@ -101,6 +101,10 @@ class Stage:
             window=self.window,
         )
 
+    def stream_at(self, step: int) -> str:
+        """Stream of the plan that a step of the stage reads, counted from 0."""
+        return stream_of(self.plan_config(seed=0).mixture_at(step))
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Every source that some phase samples from."""
@@ -128,10 +132,10 @@ class TrainConfig:
     """Activation checkpointing: full keeps only the input of every layer, selective also the results of its products."""
     compile: bool = False
     """Compile every layer: needs a compiler, and some minutes at the start."""
-    max_skipped: int = 5
-    """Number of steps in a row that may be skipped for a spike or a value that is not finite; one more ends the run."""
+    max_skipped: float = 0.02
+    """Share of the last 200 steps that may be skipped for a spike or a value that is not finite; a larger share ends the run."""
     spike: float = 10.0
-    """A spike is a loss over this many times the median of the last 100 steps of the same mixture."""
+    """A spike is a gradient norm over 100 that is over this many times the largest one of late in the same mixture."""
     max_quarantined: float = 0.05
     """Share of samples that may be unreadable; a larger share ends the run."""
     save_every: int = 500
@@ -147,6 +151,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "packs_per_row", "save_every", "validate_every", "keep_checkpoints")
+        if not self.spike > 1:
+            raise ConfigError(
+                f"spike is {self.spike}: it is a multiple of the usual gradient norm, so it must be over 1"
+            )
         if self.profile_steps < 0:
             raise ConfigError(f"profile_steps is {self.profile_steps}: it must be 0, for no trace, or more")
 

@@ -47,7 +47,7 @@ def test_a_study_from_scratch_to_its_result_and_again(
     options = studies.parse(words)
     studies.draw_and_build(slight, folder, options)
     spec = studies.spec_of(slight, "1d-8-0", folder, SHARE)
-    assert train_run(spec, folder / "1d-8-0", lambda line: None, num_workers=0, max_steps=1) == 1
+    assert train_run(spec, folder / "1d-8-0", lambda line: None, num_workers=0, max_steps=1).steps == 1
 
     assert studies.main(words) == 0
     result = json.loads((folder / "study_length.json").read_text())

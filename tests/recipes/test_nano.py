@@ -104,8 +104,8 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     train = TrainConfig(validate_every=3, save_every=3)
     spec = nano(store=tmp_path / "store", validation_items=1, train=train)
     lines = []
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=4) == 4
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0) == 6
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=4).steps == 4
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0).steps == 6
     assert [line["stage"] for line in lines] == [stage.name for stage in STAGES for _ in range(2)]
     checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
     assert [check["step"] for check in checks] == [3, 6]

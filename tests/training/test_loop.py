@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.data.quarantine import read_failures
 from qwen2vl.model.init import new_model
+from qwen2vl.training import guard as guard_module
 from qwen2vl.training import loop as module
+from qwen2vl.training.guard import Fault, StepGuard
 from qwen2vl.training.run_directory import RunDirectory
 from tests.data.conftest import build_store
 
@@ -52,22 +55,92 @@ def test_a_line_of_metrics_describes_its_step(tmp_path, store, small_model):
     assert line["peak_memory_bytes"] > 10**7
 
 
-def test_bad_steps_are_skipped_and_too_many_end_the_run(tmp_path, store, small_model, caplog):
+def test_steps_that_are_not_finite_are_skipped_and_too_many_end_the_run(tmp_path, store, small_model, caplog):
     model = small_model()
     with torch.no_grad():
         model.visual.merger.mlp[0].weight[0, 0] = torch.nan
     before = weights_of(model)
-    config = replace(CONFIG, max_skipped=2)
-    with pytest.raises(
-        Qwen2VLError, match=r"step 3: the loss is nan in \S+, 3 skipped steps in a row; samples \w+:\d+"
-    ):
+    config = replace(CONFIG, max_skipped=0.01)
+    message = r"step 3: 3 of the last 200 steps were skipped \(loss not finite 3\), .* the loss is nan in \S+; samples \w+:\d+"
+    with pytest.raises(Qwen2VLError, match=message):
         trainer_of(tmp_path, store, model, config=config).train()
-    assert "step 1 skipped" in caplog.text
+    assert "step 1 skipped: the loss is nan in visual.patch_embed.proj.weight; it is done again later" in caplog.text
     line = lines_of(tmp_path)[0]
     assert line["skipped"] == "the loss is nan"
     assert line["skipped_samples"]
     for name, weight in weights_of(model).items():
         assert torch.equal(weight.nan_to_num(), before[name].nan_to_num())
+
+
+def test_a_skipped_step_is_done_again_with_its_packs_and_its_learning_rate(tmp_path, store, small_model, monkeypatch):
+    """A step of four packs; steps 3 and 12 are skipped. A window holds three to four steps."""
+    judged, rates = [], []
+
+    def judge(guard, loss, norm, mixture, *, supervised):
+        judged.append(norm)
+        return Fault("gradient norm too large", "the test says so") if len(judged) in (3, 13) else None
+
+    def update(optimizer, rates_of_step, divisor, max_norm):
+        rates.append(rates_of_step["decoder"])
+        optimizer.clear()
+
+    trainer = trainer_of(tmp_path, store, small_model(), [stage_of(steps=12)])
+    monkeypatch.setattr(StepGuard, "judge", judge)
+    monkeypatch.setattr(type(trainer.state.optimizer), "step", update)
+    trainer.train()
+    lines = lines_of(tmp_path)
+    assert [line["step"] for line in lines if "skipped" in line] == [3, 12]
+    repeats = {line["step"]: line["repeats"] for line in lines if "repeats" in line}
+    later = min(repeats)
+    assert 3 < later < 10 and set(repeats) == {later, 12}, "the windows end between, and the stage ends"
+    for step, line in ((later, lines[2]), (12, lines[11])):
+        (repeat,) = repeats[step]
+        assert repeat["plan_digest"] == line["plan_digest"]
+        assert repeat["loss"] == pytest.approx(line["loss"], abs=1e-6), "no weight was changed"
+    order = [
+        stage_of(steps=12).learning_rates(step)["decoder"]
+        for step in (0, 1, *range(3, later), 2, *range(later, 11), 11)
+    ]
+    assert rates == order
+    assert trainer.state.guard.summary == "2 steps skipped (gradient norm too large 2), 2 of them trained on later"
+
+
+def test_a_step_that_spikes_again_is_taken_with_its_gradient_clipped(tmp_path, store, small_model, monkeypatch):
+    monkeypatch.setattr(guard_module, "FLOOR", 0.0)
+    monkeypatch.setattr(guard_module, "MIN_STEPS", 1)
+    config, stage = replace(CONFIG, spike=2.0, clip_norm=1e9), stage_of(steps=3)
+    trainer = trainer_of(tmp_path, store, small_model(), [stage], config)
+    trainer.state.guard.scales[stage.stream_at(0)] = (1e-3, 1)
+    norms = []
+
+    def note_norms(adamw, *_):
+        norms.append(sum(float(p.grad.square().sum()) for group in adamw.param_groups for p in group["params"]) ** 0.5)
+
+    handle = register_optimizer_step_pre_hook(note_norms)
+    trainer.train()
+    handle.remove()
+    lines = lines_of(tmp_path)
+    assert all(line["gradient_norm"] > 1.0 and "skipped" in line for line in lines)
+    assert trainer.state.guard.done_later == len(norms) == 3
+    # The limit doubles with every spike, from 0.002, and there are at most five before the last one.
+    assert all(0.0039 < norm < 0.0641 for norm in norms)
+
+
+def test_a_step_that_is_not_finite_again_is_left_out(tmp_path, store, small_model, monkeypatch):
+    """The last step of the stage, so that its repeat follows at once."""
+    judged = []
+
+    def judge(guard, loss, norm, mixture, *, supervised):
+        judged.append(norm)
+        return Fault("gradients not finite", "the test says so") if len(judged) > 1 else None
+
+    monkeypatch.setattr(StepGuard, "judge", judge)
+    trainer = trainer_of(tmp_path, store, small_model(), [stage_of(steps=2)])
+    trainer.train()
+    assert len(judged) == 3
+    assert lines_of(tmp_path)[-1]["repeats"][0]["skipped"] == "the test says so"
+    assert trainer.state.skipped == []
+    assert trainer.state.guard.summary == "1 step skipped (gradients not finite 1), 0 of them trained on later"
 
 
 def test_too_many_unreadable_samples_end_the_run(tmp_path, processor, small_model, monkeypatch):
@@ -89,12 +162,13 @@ from dataclasses import replace
 from qwen2vl.data.store import Store
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.init import new_model
+from qwen2vl.training import guard
 from qwen2vl.training.loop import Events
 from tests.training.conftest import CONFIG, SMALL, stage_of, trainer_of
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    path, store, steps, save_every, workers, stop_at = sys.argv[1:]
+    path, store, steps, save_every, workers, stop_at, spike = sys.argv[1:]
     length = max(12, int(steps))
     replicas = Replicas.join()
     def on_step(line):
@@ -104,6 +178,9 @@ if __name__ == "__main__":
 
     events = Events(on_step=on_step, validate=lambda model: {})
     config = replace(CONFIG, save_every=int(save_every))
+    if float(spike):
+        guard.FLOOR, guard.MIN_STEPS = 0.0, 1
+        config = replace(config, spike=float(spike), max_skipped=1.0)
     model, stages = new_model(SMALL, 0), [stage_of(steps=length)]
     trainer = trainer_of(Path(path), Store(store), model, stages, config, events, int(workers), replicas)
     trainer.train(int(steps))
@@ -111,13 +188,15 @@ if __name__ == "__main__":
 """
 
 
-def start(run: Path, store, steps: int, *, save_every=1, workers=0, processes=1, stop_at=0) -> subprocess.Popen[str]:
+def start(
+    run: Path, store, steps: int, *, save_every=1, workers=0, processes=1, stop_at=0, spike=0.0
+) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[2]
     script = run.parent / "script.py"
     script.write_text(SCRIPT)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), str(script)]
-    command += [str(run), str(store.path), str(steps), str(save_every), str(workers), str(stop_at)]
+    command += [str(run), str(store.path), str(steps), str(save_every), str(workers), str(stop_at), str(spike)]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -143,6 +222,28 @@ def test_a_run_may_change_its_number_of_processes(tmp_path, store, uninterrupted
     ]
     assert [loss for _, loss, _ in curve_of(run)] == pytest.approx([loss for _, loss, _ in uninterrupted], rel=2e-5)
     assert curve_of(run)[:3] == uninterrupted[:3]
+
+
+def test_processes_agree_on_skipped_steps_and_do_them_again_together(tmp_path, store, monkeypatch):
+    """One process is interrupted while a skipped step waits; two continue."""
+    monkeypatch.setattr(guard_module, "FLOOR", 0.0)
+    monkeypatch.setattr(guard_module, "MIN_STEPS", 1)
+    config = replace(CONFIG, spike=1.1, max_skipped=1.0, save_every=100)
+    trainer_of(tmp_path / "alone", store, new_model(SMALL, 0), [stage_of(steps=12)], config).train()
+    trainer_of(tmp_path / "run", store, new_model(SMALL, 0), [stage_of(steps=12)], config).train(7)
+    process = start(tmp_path / "run", store, 12, save_every=100, processes=2, spike=1.1)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    alone, together = lines_of(tmp_path / "alone"), lines_of(tmp_path / "run")
+    assert [line["step"] for line in alone if "skipped" in line] == [
+        line["step"] for line in together if "skipped" in line
+    ]
+    assert "skipped" in alone[6], "the run is interrupted while this step waits"
+    for one, two in zip(alone, together, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=5e-5)
+        for repeat, other in zip(one.get("repeats", ()), two.get("repeats", ()), strict=True):
+            assert repeat["plan_digest"] == other["plan_digest"]
+            assert repeat["loss"] == pytest.approx(other["loss"], rel=5e-5)
 
 
 def test_a_run_killed_at_any_step_resumes_bit_for_bit(tmp_path, store, uninterrupted):

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from qwen2vl.common.errors import CheckpointError
+from qwen2vl.training import guard
 from qwen2vl.training.parts import part_of
+from qwen2vl.training.train_config import Rates
 
-from .conftest import CONFIG, THREE_STAGES, curve_of, lines_of, trainer_of, weights_of
+from .conftest import CONFIG, THREE_STAGES, curve_of, lines_of, stage_of, trainer_of, weights_of
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -23,6 +25,29 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, store, 
         trainer_of(tmp_path / "parts", store, model, THREE_STAGES, config, num_workers=workers).train(steps)
     assert curve_of(tmp_path / "parts") == curve_of(tmp_path / "whole")
     assert len(curve_of(tmp_path / "whole")) == 9
+    other = weights_of(model)
+    for name, weight in weights_of(whole).items():
+        assert torch.equal(weight, other[name]), name
+
+
+def test_a_resumed_run_with_skipped_steps_equals_an_uninterrupted_one(tmp_path, store, small_model, monkeypatch):
+    """Interrupted at every kind of place: before a skip, while steps wait, and where they are done again."""
+    monkeypatch.setattr(guard, "FLOOR", 0.0)
+    monkeypatch.setattr(guard, "MIN_STEPS", 1)
+    config, whole = replace(CONFIG, spike=1.1, max_skipped=1.0, save_every=100), small_model()
+    stages = (stage_of("one", 9), stage_of("two", 3, Rates(decoder=1e-3)))
+    trainer_of(tmp_path / "whole", store, whole, stages, config).train()
+    waiting = []
+    for steps in (2, 7, 9, 10, None):
+        model = small_model()
+        trainer = trainer_of(tmp_path / "parts", store, model, stages, config, num_workers=steps == 7)
+        trainer.train(steps)
+        waiting.append(len(trainer.state.skipped))
+    assert max(waiting) > 0 == waiting[-1], "some steps waited over an interruption"
+    names = ("step", "loss", "gradient_norm", "plan_digest", "skipped", "repeats")
+    lines = [[[line.get(name) for name in names] for line in lines_of(tmp_path / run)] for run in ("whole", "parts")]
+    assert lines[0] == lines[1]
+    assert any(line[-1] for line in lines[0])
     other = weights_of(model)
     for name, weight in weights_of(whole).items():
         assert torch.equal(weight, other[name]), name
