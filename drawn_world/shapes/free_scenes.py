@@ -121,7 +121,8 @@ def _ground(rng: Random) -> Rgb:
 
 def colours_on(paper: Paper) -> list[str]:
     """Names of the colours that stand out from all of a background."""
-    return [name for name in palette.colours_on(paper.top) if name in palette.colours_on(paper.bottom)]
+    below = palette.colours_on(paper.bottom)
+    return [name for name in palette.colours_on(paper.top) if name in below]
 
 
 def look_of(rng: Random, shape: Placed, paper: Paper, ease: float) -> Placed:
@@ -161,16 +162,17 @@ def _in_cells(rng: Random, size: Size, names: Sequence[Name], paper: Paper, ease
 def _anywhere(rng: Random, size: Size, names: Sequence[Name], paper: Paper, ease: float) -> list[Placed]:
     """Shapes that do not touch, at random places; they shrink until they fit."""
     low = max(12 + round(12 * ease), min(size) // 20)
-    high = min(200, round(min(size) * (0.75 if len(names) < 3 else 0.55)))
-    even = rng.random() < 0.3
-    share = rng.random()
+    high = min(200, round(min(size) * min(0.75, 1.2 / len(names) ** 0.5)))
+    shares = [rng.random()] * len(names) if rng.random() < 0.3 else [rng.random() for _ in names]
     while True:
         made = []
-        for colour, kind in names:
-            share = share if even else rng.random()
-            side = round(low * (high / low) ** share)  # small ones as often as large ones
+        for (colour, kind), share in zip(names, shares, strict=True):
+            side = round(low * max(1, high / low) ** share)  # small ones as often as large ones
             made.append(look_of(rng, make_shape(rng, kind, colour, side), paper, ease))
-        placed = try_place(rng, size, made)
+        order = sorted(
+            range(len(made)), key=lambda index: -made[index].side
+        )  # large ones find a place while there is room
+        placed = try_place(rng, size, [made[index] for index in order])
         if placed is not None:
-            return placed
-        low, high = max(12, round(low * 0.9)), max(12, round(high * 0.85))
+            return [placed[order.index(index)] for index in range(len(made))]
+        low, high = max(12, round(low * 0.9)), max(12, round(high * 0.8))

@@ -109,9 +109,12 @@ def _place_talk(rng: Random, split: str, ease: float, scene: Scene) -> list[Turn
     return [ask_where(rng, split, ease, scene, shape) for shape in some]
 
 
-def ask_where(rng: Random, split: str, ease: float, scene: Scene, shape: Placed) -> Turn:
-    """A question for the box of a shape, or in two of five cases for its centre."""
-    label = f"the {shape.name}"
+def ask_where(rng: Random, split: str, ease: float, scene: Scene, shape: Placed, label: str = "") -> Turn:
+    """A question for the box of a shape, or in two of five cases for its centre.
+
+    label: what the question and the box call it; "" gives colour and kind.
+    """
+    label = label or f"the {shape.name}"
     if rng.random() < 0.6:
         return ask(rng, "where", ease, split, label=label), box_answer(label, shape.box_px, scene.size)
     return ask(rng, "point_to", ease, split, label=label), point_answer(shape.box_px, scene.size)

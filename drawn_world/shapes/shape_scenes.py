@@ -173,13 +173,15 @@ def apart(a: Box, b: Box, gap: int = 2) -> bool:
 def try_place(rng: Random, size: Size, made: list[Placed]) -> list[Placed] | None:
     """The shapes at random free places, or None if twenty tries found no place for one of them."""
     placed: list[Placed] = []
+    taken: list[Box] = []
     for shape in made:
         width, height = shape.mask.size
         for _ in range(20):
             x, y = rng.randint(0, size[0] - width), rng.randint(0, size[1] - height)
             box = (x, y, x + width, y + height)
-            if all(apart(box, other.box_px) for other in placed):
+            if all(apart(box, other) for other in taken):
                 placed.append(moved(shape, x, y))
+                taken.append(box)
                 break
         else:
             return None
