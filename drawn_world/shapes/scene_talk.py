@@ -24,8 +24,7 @@ def scene_talk(rng: Random, split: str, ease: float) -> Item:
 
     Ease 1: one or two plain shapes, each in a visual token.
     """
-    low = rng.choice((1, 2, 2))
-    scene = free_scene(rng, ease, low, low + 4)
+    scene = free_scene(rng, ease, *((1, 1) if rng.random() < 0.2 else (2, 6)))
     about = About(rng=rng, split=split, ease=ease, scene=scene)
     skipped = rng.choice((about_names, about_presence)) if len(scene.shapes) == 1 else None
     by_group = [(number, turn) for number, group in enumerate(GROUPS) if group is not skipped for turn in group(about)]

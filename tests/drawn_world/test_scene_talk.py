@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drawn_world import draw, palette
-from drawn_world.shapes import kinds, looks, scene_questions, scene_talk
+from drawn_world.shapes import kinds, looks, pair_talk, scene_questions, scene_talk
 from drawn_world.shapes.looks import Look
 from drawn_world.wording import FILES
 from qwen2vl.processing.grounding import parse_places
@@ -24,6 +24,7 @@ from .checks import (
     every_split,
     image_of,
     makers_of,
+    media_of,
     of_every_ease,
     taught_words,
     turns_of,
@@ -31,11 +32,13 @@ from .checks import (
 
 pytest.importorskip("aggdraw", reason="pip install aggdraw")
 
-ALL = makers_of(scene_talk)
+ALL = makers_of(scene_talk, pair_talk)
 EVERY = pytest.mark.parametrize("task", ALL)
+ONE_IMAGE = pytest.mark.parametrize("task", makers_of(scene_talk))
+ORDINALS = ("first", "second")
 PLACES = FILES["places"]["questions"]
 QUESTIONS = FILES["scenes"]["questions"] | {key: PLACES[key] for key in ("where", "point_to")}
-ANY = ("shapes", "objects", "things")
+PAIRS = FILES["pair_talk"]["questions"]
 items = partial(of_every_ease, ALL)
 
 
@@ -122,7 +125,7 @@ def answer_of(key: str, parts: dict[str, str], seen: list[Seen], size: list[int]
     return yes(best is among[0]) if key == "is_larger" else best.name
 
 
-@EVERY
+@ONE_IMAGE
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
     for item in items(task, 120, split):
@@ -141,16 +144,75 @@ def test_answers_follow_from_the_description(task: str, split: str) -> None:
                 assert answer_of(key, parts, seen, scene["size"]) == answer, (question, answer, scene)
 
 
+def answer_about_two(key: str, parts: dict[str, str], images: list[list[Seen]]) -> str:
+    """The answer to a question about two images."""
+    names = [Counter(shape.name for shape in seen) for seen in images]
+    places = [sorted((shape.name, shape.box) for shape in seen) for seen in images]
+    if key == "two_same":
+        return yes(places[0] == places[1])
+    if key in ("what_changed", "which_changed"):
+        gone, came = (list((names[a] - names[b]).elements()) for a, b in ((0, 1), (1, 0)))
+        assert len(gone) <= 1 >= len(came)
+        if key == "which_changed":
+            return (gone or came)[0]
+        if not gone or not came:
+            return f"the {(gone or came)[0]} is {'missing' if gone else 'new'}"
+        (colour, kind), (new_colour, new_kind) = gone[0].split(), came[0].split()
+        assert (colour == new_colour) != (kind == new_kind)
+        return f"the {gone[0]} is now {new_colour if kind == new_kind else f'a {new_kind}'}"
+    if key in ("number_in_one", "colour_in_one"):
+        seen = images[ORDINALS.index(parts["which"])]
+        return str(len(seen)) if key == "number_in_one" else called(seen, parts["kind"]).colour
+    kind = re.sub("^an? ", "", parts.get("kind") or parts.get("thing") or "")
+    have = [any(shape.kind == kind for shape in seen) for seen in images]
+    if key == "kind_in_both":
+        return yes(all(have))
+    if key == "which_holds":
+        assert sum(have) == 1
+        return ORDINALS[have.index(True)]
+    sizes = [len(seen) if key == "which_fuller" else called(seen, kind).area for seen in images]
+    assert sizes[0] != sizes[1]
+    return ORDINALS[(sizes[1] > sizes[0]) != (parts.get("larger") == "smaller")]
+
+
+@every_split
+def test_answers_about_two_images_follow_from_both_descriptions(split: str) -> None:
+    keys = set()
+    for item in items("pair_talk", 240, split):
+        images = item.truth["scene"]["images"]
+        assert [list(image.size) for image in media_of(item)] == [image["size"] for image in images]
+        assert sum(-(-image.width // 28) * -(-image.height // 28) for image in media_of(item)) <= 256
+        seen = [[Seen(shape) for shape in image["shapes"]] for image in images]
+        for question, answer in turns_of(item):
+            key, parts = asked(PAIRS, question)
+            assert answer_about_two(key, parts, seen) == answer, (question, answer, images)
+            keys.add(key)
+    assert keys == set(PAIRS)
+
+
+def test_equal_pairs_are_the_same_pixels_but_for_noise() -> None:
+    equal = 0
+    for seed in range(150):
+        item = draw("pair_talk", seed, ease=0.3)
+        key, _ = asked(PAIRS, turns_of(item)[0][0])
+        one, two = (np.asarray(image).astype(int) for image in media_of(item))
+        if key == "two_same":
+            differing = one.shape != two.shape or (abs(one - two).max(axis=2) > 24).sum() > 20
+            assert differing == (turns_of(item)[0][1] == "no")
+            equal += not differing
+    assert equal > 20
+
+
 def test_counts_reach_twelve_and_yes_is_half_of_the_answers() -> None:
-    counted = Counter(answer for seed in range(400) for _, answer in turns_of(draw("count_talk", seed)))
+    counted = Counter(answer for seed in range(250) for _, answer in turns_of(draw("count_talk", seed)))
     assert set(counted) == {str(number) for number in range(13)}
     assert max(counted.values()) < 0.33 * counted.total()
-    given = Counter(answer for seed in range(500) for _, answer in turns_of(draw("scene_talk", seed)))
+    given = Counter(answer for seed in range(300) for _, answer in turns_of(draw("scene_talk", seed)))
     assert 0.4 < given["yes"] / (given["yes"] + given["no"]) < 0.6
 
 
 def test_every_group_is_asked_and_most_dialogues_have_four_to_six_turns() -> None:
-    drawn = [draw("scene_talk", seed) for seed in range(400)]
+    drawn = [draw("scene_talk", seed) for seed in range(250)]
     keys = {asked(QUESTIONS, question)[0] for item in drawn for question, _ in turns_of(item)}
     assert keys == set(QUESTIONS)
     lengths = Counter(len(turns_of(item)) for item in drawn)
@@ -192,7 +254,7 @@ def test_parts_are_ninths_of_the_image() -> None:
 
 def test_one_wording_has_one_form_of_answer() -> None:
     """No two questions of these files share a wording, with any names filled in."""
-    groups = PLACES | FILES["scenes"]["questions"]
+    groups = PLACES | FILES["scenes"]["questions"] | PAIRS
     plain = Counter(re.sub(r"\{\w+\}", "{}", each) for group in groups.values() for each in group)
     assert [each for each, count in plain.items() if count > 1] == []
 
@@ -200,10 +262,10 @@ def test_one_wording_has_one_form_of_answer() -> None:
 @EVERY
 @every_split
 def test_questions_are_worded_for_their_split(task: str, split: str) -> None:
-    check_wordings(items(task, 20, split), QUESTIONS, split)
+    check_wordings(items(task, 20, split), PAIRS if task == "pair_talk" else QUESTIONS, split)
 
 
-@pytest.mark.parametrize("file", ["places", "scenes"])
+@pytest.mark.parametrize("file", ["places", "scenes", "pair_talk"])
 def test_training_says_no_wording_that_another_file_holds_out(file: str) -> None:
     held_out = {
         each for name in ("pairs", "overlaps") for group in FILES[name]["questions"].values() for each in group[-2:]
@@ -215,7 +277,7 @@ def test_training_says_no_wording_that_another_file_holds_out(file: str) -> None
 @EVERY
 def test_words_are_known_to_the_tokenizer(task: str) -> None:
     markup = {"object", "ref", "start", "end", "box"}
-    check_taught(items(task, 60), taught_words("scenes") | taught_words("places") | markup)
+    check_taught(items(task, 60), taught_words("scenes") | taught_words("places") | taught_words("pair_talk") | markup)
 
 
 def digest() -> str:
