@@ -9,12 +9,15 @@ from dataclasses import replace
 from itertools import product
 from random import Random
 
+from PIL import Image
+
 from drawn_world import palette
+from drawn_world.damage import damaged
 from drawn_world.item import Size
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.looks import Paper, random_look
-from drawn_world.shapes.shape_scenes import Placed, Scene, in_cell, make_shape, moved, try_place
+from drawn_world.shapes.shape_scenes import Placed, Scene, in_cell, make_shape, moved, render, try_place
 from qwen2vl.spec.config import FACTOR
 
 COMMON_SIZES = (
@@ -62,6 +65,14 @@ def named_scene(
         placed = _anywhere(rng, size, names, paper, ease)
     plain = paper.top == paper.bottom and not paper.noise
     return Scene(size=size, ground=paper.top, shapes=tuple(placed), paper=None if plain else paper)
+
+
+def render_free(rng: Random, scene: Scene, ease: float) -> Image.Image:
+    """The image of a scene; some have light noise, some are blurred, scaled or went through JPEG."""
+    image = render(rng, scene)
+    if rng.random() < ease or rng.random() < 0.8:
+        return image
+    return damaged(rng, image, rng.randint(12, 20))[0]  # as strongly as small letters would stand it
 
 
 def distinct_names(rng: Random, colours: Sequence[str], count: int, ease: float) -> list[Name]:

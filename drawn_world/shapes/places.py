@@ -10,8 +10,8 @@ from math import dist
 from random import Random
 
 from drawn_world.item import MAX_TURNS, Item, Turn, box_answer, images_part, point_answer, talk
-from drawn_world.shapes.free_scenes import free_scene
-from drawn_world.shapes.shape_scenes import Placed, Scene, render
+from drawn_world.shapes.free_scenes import free_scene, render_free
+from drawn_world.shapes.shape_scenes import Placed, Scene
 from drawn_world.task import Task
 from drawn_world.wording import ask
 from qwen2vl.processing.grounding import point_markup, to_thousandths
@@ -36,8 +36,12 @@ def reading_order(shapes: Sequence[Placed]) -> list[Placed]:
 
 def _list_boxes(rng: Random, split: str, ease: float, scene: Scene) -> list[Turn]:
     """The labels and boxes of all shapes in reading order."""
-    lines = [box_answer(shape.name, shape.box_px, scene.size) for shape in reading_order(scene.shapes)]
-    return [(ask(rng, "list_boxes", ease, split), "\n".join(lines))]
+    return [(ask(rng, "list_boxes", ease, split), box_lines(scene.shapes, scene))]
+
+
+def box_lines(shapes: Sequence[Placed], scene: Scene) -> str:
+    """A label and a box for each of some shapes, one a line, in reading order."""
+    return "\n".join(box_answer(shape.name, shape.box_px, scene.size) for shape in reading_order(shapes))
 
 
 def _list_points(rng: Random, split: str, ease: float, scene: Scene) -> list[Turn]:
@@ -132,7 +136,7 @@ def _lesson(name: str, make_turns: Ask, low: int, high: int) -> Task:
     def make(rng: Random, split: str, ease: float) -> Item:
         scene = free_scene(rng, ease, low, high)
         turns = make_turns(rng, split, ease, scene)
-        return talk(name, images_part([render(rng, scene)]), turns, scene=scene.described())
+        return talk(name, images_part([render_free(rng, scene, ease)]), turns, scene=scene.described())
 
     return Task(name, make, "grounding", lesson=True, needs_fonts=False)
 

@@ -15,7 +15,7 @@ from PIL import ImageStat
 from drawn_world import palette
 from drawn_world.item import Turn
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.places import ask_where
+from drawn_world.shapes.places import ask_where, box_lines
 from drawn_world.shapes.shape_scenes import OPPOSITE_RELATION, RELATIONS, Placed, Scene, article
 from drawn_world.shapes.shape_tasks import holds
 from drawn_world.wording import LABELS, ask
@@ -221,11 +221,20 @@ def part_words(shape: Placed, scene: Scene) -> str:
 
 
 def about_place(about: About) -> list[Turn]:
-    """Boxes and centres; of a single shape seldom, because its box is that of all that is drawn."""
-    if len(about.shapes) == 1 and about.rng.random() < 0.7:
+    """Boxes and centres; of a single shape seldom, because its box is that of all that is drawn.
+
+    Of a kind that several shapes have, sometimes all boxes at once.
+    """
+    rng, scene = about.rng, about.scene
+    if len(about.shapes) == 1 and rng.random() < 0.7:
         return []
-    some = about.rng.sample(about.shapes, min(3, len(about.shapes)))
-    return [ask_where(about.rng, about.split, about.ease, about.scene, s, f"the {about.label(s)}") for s in some]
+    asked = rng.sample(about.shapes, min(3, len(about.shapes)))
+    turns = [ask_where(rng, about.split, about.ease, scene, shape, f"the {about.label(shape)}") for shape in asked]
+    several = [shape for shape in about.shapes if shape.kind == asked[0].kind]
+    if len(several) > 1 and rng.random() < 0.4:
+        turns = [turn for shape, turn in zip(asked, turns, strict=True) if shape not in several]
+        turns.append((about.ask("where_all", things=shapes.PLURALS[asked[0].kind]), box_lines(several, scene)))
+    return turns
 
 
 def about_all(about: About) -> list[Turn]:

@@ -10,9 +10,9 @@ from random import Random
 from drawn_world import palette
 from drawn_world.item import Item, Turn, images_part, talk
 from drawn_world.shapes import kinds as shapes
-from drawn_world.shapes.free_scenes import Name, free_scene, named_scene
+from drawn_world.shapes.free_scenes import Name, free_scene, named_scene, render_free
 from drawn_world.shapes.scene_questions import GROUPS, About, about_names, about_presence
-from drawn_world.shapes.shape_scenes import Scene, render
+from drawn_world.shapes.shape_scenes import Scene
 from drawn_world.task import Task
 from drawn_world.wording import ask
 
@@ -31,7 +31,7 @@ def scene_talk(rng: Random, split: str, ease: float) -> Item:
     wanted = 1 if rng.random() < 1 / 6 else rng.randint(4, 6)
     chosen = sorted(rng.sample(by_group, min(wanted, len(by_group))), key=lambda each: each[0])
     turns = [turn for _, turn in chosen]
-    return talk("scene_talk", images_part([render(rng, scene)]), turns, scene=scene.described())
+    return talk("scene_talk", images_part([render_free(rng, scene, ease)]), turns, scene=scene.described())
 
 
 def count_talk(rng: Random, split: str, ease: float) -> Item:
@@ -42,7 +42,7 @@ def count_talk(rng: Random, split: str, ease: float) -> Item:
     number = rng.randint(1, 4 + round((MOST_COUNTED - 4) * (1 - ease)))
     scene = named_scene(rng, ease, lambda colours: _crowd(rng, colours, number, ease))
     turns = _counts(rng, split, ease, scene)
-    return talk("count_talk", images_part([render(rng, scene)]), turns, scene=scene.described())
+    return talk("count_talk", images_part([render_free(rng, scene, ease)]), turns, scene=scene.described())
 
 
 def _crowd(rng: Random, colours: Sequence[str], number: int, ease: float) -> list[Name]:

@@ -37,7 +37,7 @@ EVERY = pytest.mark.parametrize("task", ALL)
 ONE_IMAGE = pytest.mark.parametrize("task", makers_of(scene_talk))
 ORDINALS = ("first", "second")
 PLACES = FILES["places"]["questions"]
-QUESTIONS = FILES["scenes"]["questions"] | {key: PLACES[key] for key in ("where", "point_to")}
+QUESTIONS = FILES["scenes"]["questions"] | {key: PLACES[key] for key in ("where", "where_all", "point_to")}
 PAIRS = FILES["pair_talk"]["questions"]
 items = partial(of_every_ease, ALL)
 
@@ -133,7 +133,10 @@ def test_answers_follow_from_the_description(task: str, split: str) -> None:
         seen = [Seen(shape) for shape in scene["shapes"]]
         for question, answer in turns_of(item):
             key, parts = asked(QUESTIONS, question)
-            if key in ("where", "point_to"):
+            if key == "where_all":
+                wanted = sorted(shape.name for shape in seen if shape.is_called(parts["things"]))
+                assert sorted(box.label for box in parse_places(answer, [image_of(item).size]).boxes) == wanted
+            elif key in ("where", "point_to"):
                 x1, y1, x2, y2 = called(seen, parts["label"]).box
                 places = parse_places(answer, [image_of(item).size])
                 found = [p.xy_px for p in places.points]
