@@ -27,7 +27,7 @@ PROPORTIONS = {
     "cross": (0.22, 0.42),
     "star": (0.36, 0.55),
     "diamond": (0.6, 0.95),
-    "triangle": (-0.5, 0.5),
+    "triangle": (-1.0, 1.0),
 }
 """Range of the one number that the form of a kind depends on: the band of a ring and the arm of a cross as shares of the
 side, the inner radius of a star, the width of a diamond, and how far the tip of a triangle lies off the middle."""

@@ -116,6 +116,19 @@ def about_presence(about: About) -> list[Turn]:
     return [(about.ask("is_there", thing=article(thing)), "yes" if yes else "no")] if thing else []
 
 
+def about_absent(about: About) -> list[Turn]:
+    """Seldom, the colour or the place of a shape that is not there; the answer says so."""
+    rng, kinds = about.rng, {shape.kind for shape in about.shapes}
+    absent = [kind for kind in shapes.KINDS if kind not in kinds]
+    if not absent or rng.random() < 0.7:
+        return []
+    kind, reply = rng.choice(absent), LABELS["absent_shape"][0]
+    if rng.random() < 0.4:
+        return [(about.ask("colour_of", kind=kind), reply)]
+    label = rng.choice((kind, f"{rng.choice(about.shapes).colour} {kind}"))
+    return [(about.ask(rng.choice(("where", "point_to")), label=f"the {label}"), reply)]
+
+
 def about_relation(about: About) -> list[Turn]:
     """How two shapes lie to each other, in one of four forms; at most one question about a pair."""
     rng, turns = about.rng, []
@@ -251,6 +264,7 @@ GROUPS: tuple[Callable[[About], list[Turn]], ...] = (
     about_number,
     about_names,
     about_presence,
+    about_absent,
     about_side,
     about_size,
     about_relation,

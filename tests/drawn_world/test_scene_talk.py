@@ -12,7 +12,7 @@ import pytest
 from drawn_world import draw, palette
 from drawn_world.shapes import kinds, looks, pair_talk, scene_questions, scene_talk
 from drawn_world.shapes.looks import Look
-from drawn_world.wording import FILES
+from drawn_world.wording import FILES, LABELS
 from qwen2vl.processing.grounding import parse_places
 
 from .checks import (
@@ -133,7 +133,10 @@ def test_answers_follow_from_the_description(task: str, split: str) -> None:
         seen = [Seen(shape) for shape in scene["shapes"]]
         for question, answer in turns_of(item):
             key, parts = asked(QUESTIONS, question)
-            if key == "where_all":
+            if answer == LABELS["absent_shape"][0]:
+                assert key in ("colour_of", "where", "point_to")
+                assert not any(shape.is_called(parts.get("kind") or parts["label"]) for shape in seen)
+            elif key == "where_all":
                 wanted = sorted(shape.name for shape in seen if shape.is_called(parts["things"]))
                 assert sorted(box.label for box in parse_places(answer, [image_of(item).size]).boxes) == wanted
             elif key in ("where", "point_to"):
