@@ -37,7 +37,7 @@ Primitive = tuple[str, list[float], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class ShapeLook:
     """The form and the filling of one shape."""
 
     renderer: str
@@ -79,7 +79,7 @@ class Paper:
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def random_look(rng: Random, kind: str, side: int, rgb: Rgb, paper: Paper) -> Look:
+def random_look(rng: Random, kind: str, side: int, rgb: Rgb, paper: Paper) -> ShapeLook:
     """A look for a shape of this kind, longer side in pixels, and colour; its border stands out from the background.
 
     An outlined circle would be a ring: it has a line only where it is large, and then a thinner one than any ring.
@@ -99,11 +99,13 @@ def random_look(rng: Random, kind: str, side: int, rgb: Rgb, paper: Paper) -> Lo
     elif style < 0.36:
         second = _blend(rgb, rng.choice((BLACK, WHITE)), 0.18)  # with more, red turns brown or pink
     renderer = rng.choice(RENDERERS)
-    return Look(renderer=renderer, turn=turn, proportion=round(proportion, 2), line=line, border=border, second=second)
+    return ShapeLook(
+        renderer=renderer, turn=turn, proportion=round(proportion, 2), line=line, border=border, second=second
+    )
 
 
 @lru_cache(maxsize=1024)
-def mask(kind: str, side: int, look: Look) -> Image.Image:
+def mask(kind: str, side: int, look: ShapeLook) -> Image.Image:
     """Coverage of a shape as an 8-bit image, cropped to the shape. Cached: do not draw on it."""
     full = _coverage(look.renderer, _primitives(kind, side, look.turn, look.proportion), side)
     return ImageChops.subtract(full, eroded(full, look.line)) if look.line else full
@@ -115,7 +117,7 @@ def eroded(covered: Image.Image, width: int) -> Image.Image:
     return roomy.filter(ImageFilter.MinFilter(2 * width + 1)).crop((1, 1, roomy.width - 1, roomy.height - 1))
 
 
-def paste(image: Image.Image, corner: tuple[int, int], covered: Image.Image, rgb: Rgb, look: Look) -> None:
+def paste(image: Image.Image, corner: tuple[int, int], covered: Image.Image, rgb: Rgb, look: ShapeLook) -> None:
     """Draw a shape with this coverage into an image, its upper left pixel at a corner."""
     if look.second is None:
         image.paste(rgb, corner, covered)

@@ -15,7 +15,7 @@ from drawn_world.item import Box, Size
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes import looks
-from drawn_world.shapes.looks import Look, Paper
+from drawn_world.shapes.looks import Paper, ShapeLook
 from qwen2vl.spec.config import FACTOR
 
 OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
@@ -40,7 +40,7 @@ class Placed:
     """Left edge in pixels."""
     y: int
     """Top edge in pixels."""
-    look: Look | None = None
+    look: ShapeLook | None = None
     """How it differs from the plain form, whose rotation is `turn`."""
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from drawn_world.shapes import kinds, looks, places
 from drawn_world.shapes.free_scenes import free_scene
-from drawn_world.shapes.looks import Look, Paper
+from drawn_world.shapes.looks import Paper, ShapeLook
 from drawn_world.shapes.shape_scenes import Placed, Scene, draw_scene
 from drawn_world.wording import FILES
 from qwen2vl.processing.grounding import parse_places
@@ -42,7 +42,9 @@ items = partial(of_every_ease, ALL)
 
 def boxes_of(scene: dict) -> dict[str, tuple[int, int, int, int]]:
     """The box of every name, in pixels."""
-    placed = [Placed(**(each | {"look": Look(**each["look"]) if "look" in each else None})) for each in scene["shapes"]]
+    placed = [
+        Placed(**(each | {"look": ShapeLook(**each["look"]) if "look" in each else None})) for each in scene["shapes"]
+    ]
     assert len({shape.name for shape in placed}) == len(placed)
     return {shape.name: shape.box_px for shape in placed}
 
@@ -94,7 +96,8 @@ def test_the_easiest_scene_has_two_plain_shapes_in_their_tokens() -> None:
 def test_renderers_agree_on_the_form_of_a_kind(kind: str) -> None:
     middle = sum(looks.PROPORTIONS.get(kind, (0, 0))) / 2
     areas = [
-        np.asarray(looks.mask(kind, 80, Look(renderer=each, proportion=middle))).sum() / 255 for each in looks.RENDERERS
+        np.asarray(looks.mask(kind, 80, ShapeLook(renderer=each, proportion=middle))).sum() / 255
+        for each in looks.RENDERERS
     ]
     assert max(areas) / min(areas) < 1.06
 

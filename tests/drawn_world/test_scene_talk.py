@@ -11,7 +11,7 @@ import pytest
 
 from drawn_world import draw, palette
 from drawn_world.shapes import kinds, looks, pair_talk, scene_questions, scene_talk
-from drawn_world.shapes.looks import Look
+from drawn_world.shapes.looks import ShapeLook
 from drawn_world.wording import FILES, LABELS
 from qwen2vl.processing.grounding import parse_places
 
@@ -48,7 +48,7 @@ class Seen:
     def __init__(self, shape: dict) -> None:
         self.colour, self.kind, self.look = shape["colour"], shape["kind"], shape.get("look")
         mask = (
-            looks.mask(self.kind, shape["side"], Look(**self.look))
+            looks.mask(self.kind, shape["side"], ShapeLook(**self.look))
             if self.look
             else kinds.mask(self.kind, shape["side"], shape["turn"])
         )
