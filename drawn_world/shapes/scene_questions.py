@@ -130,7 +130,7 @@ def about_absent(about: About) -> list[Turn]:
 
 
 def about_relation(about: About) -> list[Turn]:
-    """How two shapes lie to each other, in one of four forms; at most one question about a pair."""
+    """How two shapes lie to each other, in one of five forms; at most one question about a pair."""
     rng, turns = about.rng, []
     pairs = [pair for pair in permutations(about.shapes, 2) if _relations(*pair)]
     rng.shuffle(pairs)
@@ -156,7 +156,9 @@ def _one_relation(about: About, a: Placed, b: Placed) -> Turn:
     if form < 0.25 and not rivals:
         return about.ask("what_beside", relation=relation, b=b.name), a.name
     names = {"a": about.label(a), "b": about.label(b)}
-    if form < 0.45:
+    if form < 0.45 and len(_relations(a, b)) == 1:
+        return about.ask("seen_from", **names), relation.removesuffix(" of")
+    if form < 0.6:
         axis = "left_or_right" if relation in ("left of", "right of") else "above_or_below"
         return about.ask(axis, **names), relation.removesuffix(" of")
     yes = rng.random() < 0.5

@@ -96,6 +96,9 @@ def answer_of(key: str, parts: dict[str, str], seen: list[Seen], size: list[int]
         ordered = sorted(seen, key=lambda shape: shape.middle[0])
         names = [f"{'an' if s.name[0] == 'o' else 'a'} {s.name}" for s in ordered]
         return ", ".join(names if key == "describe" else dict.fromkeys(s.colour for s in ordered))
+    if key == "seen_from":
+        (relation,) = called(seen, parts["a"]).beside(called(seen, parts["b"]))
+        return relation.removesuffix(" of")
     if key in ("is_beside", "left_or_right", "above_or_below"):
         if "relation" not in parts:
             relations = {
