@@ -71,7 +71,7 @@ def test_boxes_enclose_exactly_the_pixels_of_their_shape() -> None:
 
 def test_scenes_keep_to_their_limits_and_shapes_lie_apart() -> None:
     sizes, sides = [], []
-    for seed in range(300):
+    for seed in range(200):
         scene = free_scene(Random(seed), 0.0)
         boxes = [shape.box_px for shape in scene.shapes]
         assert are_inside(boxes, scene.size) and are_apart(boxes) and 2 <= len(boxes) <= 8
@@ -111,7 +111,7 @@ def test_papers_are_gradients_and_noise_around_their_colours() -> None:
 @EVERY
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    for item in items(task, 60, split):
+    for item in items(task, 40, split):
         scene = item.truth["scene"]
         boxes, size = boxes_of(scene), scene["size"]
         assert len(boxes) >= 2 and tuple(size) == image_of(item).size

@@ -131,7 +131,7 @@ def answer_of(key: str, parts: dict[str, str], seen: list[Seen], size: list[int]
 @ONE_IMAGE
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    for item in items(task, 120, split):
+    for item in items(task, 80, split):
         scene = item.truth["scene"]
         seen = [Seen(shape) for shape in scene["shapes"]]
         for question, answer in turns_of(item):
@@ -230,7 +230,7 @@ def test_every_group_is_asked_and_most_dialogues_have_four_to_six_turns() -> Non
 
 def test_no_answer_is_in_the_text_of_an_earlier_turn() -> None:
     """A colour or kind that is asked for was not named together with its shape before."""
-    for seed in range(300):
+    for seed in range(150):
         turns = turns_of(draw("scene_talk", seed, ease=seed % 3 / 3))
         for (before, told), (question, answer) in combinations(turns, 2):
             key, parts = asked(QUESTIONS, question)
