@@ -21,6 +21,19 @@ COLOURS: dict[str, Rgb] = {
     "white": (244, 244, 244),
 }
 
+SHADES: dict[str, tuple[Rgb, ...]] = {
+    "red": ((255, 0, 0), (214, 39, 40), (244, 67, 54), (200, 16, 30), (220, 20, 60)),
+    "green": ((0, 128, 0), (0, 200, 0), (44, 160, 44), (76, 175, 80), (20, 110, 50), (0, 255, 0)),
+    "blue": ((0, 0, 255), (31, 119, 180), (33, 150, 243), (20, 40, 160), (65, 105, 225)),
+    "yellow": ((255, 255, 0), (255, 215, 0), (255, 235, 59), (240, 220, 70)),
+    "orange": ((255, 165, 0), (255, 127, 14), (255, 140, 0), (255, 152, 0)),
+    "purple": ((128, 0, 128), (148, 103, 189), (156, 39, 176), (110, 40, 180)),
+    "pink": ((255, 192, 203), (255, 105, 180), (227, 119, 194), (255, 150, 190)),
+    "black": ((0, 0, 0), (30, 30, 30), (17, 17, 24)),
+    "white": ((255, 255, 255), (245, 245, 245)),
+}
+"""What other programs draw under these names: CSS, matplotlib, common user interfaces."""
+
 
 def distance(a: Rgb, b: Rgb) -> int:
     """Sum of absolute channel differences."""
@@ -42,6 +55,15 @@ def background(rng: Random, ease: float = 0.0) -> Rgb:
         return EASY_GROUND
     level = rng.choice((rng.randint(205, 250), rng.randint(205, 250), rng.randint(5, 60), rng.randint(95, 150)))
     return jitter(rng, (level, level, level), 5 + rng.randint(0, 20))
+
+
+def shade(rng: Random, colour: str, *grounds: Rgb) -> Rgb:
+    """A shade of a named colour that stands out from all these grounds; the plain one if twenty tries find none."""
+    for _ in range(20):
+        one = jitter(rng, rng.choice(SHADES[colour]), 8)
+        if all(distance(one, ground) >= 150 for ground in grounds):
+            return one
+    return COLOURS[colour]
 
 
 def colours_on(ground: Rgb) -> list[str]:

@@ -11,7 +11,17 @@ from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
 from drawn_world.item import Item
 from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
 from drawn_world.screens import actions, window_lessons, windows
-from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scenes, shape_tasks
+from drawn_world.shapes import (
+    kinds,
+    overlaps,
+    pair_talk,
+    pairs,
+    places,
+    scene_talk,
+    shape_lessons,
+    shape_scenes,
+    shape_tasks,
+)
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions
 from drawn_world.videos import motion, video_lessons, video_tasks
@@ -26,6 +36,9 @@ ALL_TASKS: dict[str, Task] = {
         shape_lessons.TASKS,
         pairs.TASKS,
         overlaps.TASKS,
+        places.TASKS,
+        scene_talk.TASKS,
+        pair_talk.TASKS,
         word_tasks.TASKS,
         paragraphs.TASKS,
         line_stacks.TASKS,

@@ -4,7 +4,7 @@ Not here: questions about scenes (shape_tasks, shape_lessons, pairs), and how sh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
@@ -14,6 +14,8 @@ from drawn_world import palette
 from drawn_world.item import Box, Size
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
+from drawn_world.shapes import looks
+from drawn_world.shapes.looks import Paper, ShapeLook
 from qwen2vl.spec.config import FACTOR
 
 OPPOSITE_RELATION = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
@@ -38,10 +40,14 @@ class Placed:
     """Left edge in pixels."""
     y: int
     """Top edge in pixels."""
+    look: ShapeLook | None = None
+    """How it differs from the plain form, whose rotation is `turn`."""
 
     @property
     def mask(self) -> Image.Image:
         """Coverage of the shape, 8 bits a pixel, cropped to the shape."""
+        if self.look:
+            return looks.mask(self.kind, self.side, self.look)
         return shapes.mask(self.kind, self.side, self.turn)
 
     @property
@@ -69,14 +75,18 @@ class Scene:
     size: Size
     ground: Rgb
     shapes: tuple[Placed, ...]
+    paper: Paper | None = None
+    """The background where it is more than one colour; `ground` is then a colour of it."""
 
     def described(self) -> dict[str, Any]:
         """The JSON form, complete enough to draw the scene again."""
         placed = [
             {"kind": s.kind, "colour": s.colour, "rgb": list(s.rgb), "side": s.side, "turn": s.turn, "x": s.x, "y": s.y}
+            | ({"look": asdict(s.look)} if s.look else {})
             for s in self.shapes
         ]
-        return {"size": list(self.size), "ground": list(self.ground), "shapes": placed}
+        described = {"size": list(self.size), "ground": list(self.ground), "shapes": placed}
+        return described | ({"paper": asdict(self.paper)} if self.paper else {})
 
 
 def article(name: str) -> str:
@@ -111,7 +121,9 @@ def make_shape(rng: Random, kind: str, colour: str, side: int) -> Placed:
 
 def moved(shape: Placed, x: int, y: int) -> Placed:
     """The same shape at another place (dataclasses.replace costs three times as much)."""
-    return Placed(kind=shape.kind, colour=shape.colour, rgb=shape.rgb, side=shape.side, turn=shape.turn, x=x, y=y)
+    return Placed(
+        kind=shape.kind, colour=shape.colour, rgb=shape.rgb, side=shape.side, turn=shape.turn, x=x, y=y, look=shape.look
+    )
 
 
 def in_cell(shape: Placed, column: int, row: int) -> Placed:
@@ -158,16 +170,18 @@ def apart(a: Box, b: Box, gap: int = 2) -> bool:
     return a[2] + gap <= b[0] or b[2] + gap <= a[0] or a[3] + gap <= b[1] or b[3] + gap <= a[1]
 
 
-def _try_place(rng: Random, size: Size, made: list[Placed]) -> list[Placed] | None:
+def try_place(rng: Random, size: Size, made: list[Placed]) -> list[Placed] | None:
     """The shapes at random free places, or None if twenty tries found no place for one of them."""
     placed: list[Placed] = []
+    taken: list[Box] = []
     for shape in made:
         width, height = shape.mask.size
         for _ in range(20):
             x, y = rng.randint(0, size[0] - width), rng.randint(0, size[1] - height)
             box = (x, y, x + width, y + height)
-            if all(apart(box, other.box_px) for other in placed):
+            if all(apart(box, other) for other in taken):
                 placed.append(moved(shape, x, y))
+                taken.append(box)
                 break
         else:
             return None
@@ -179,7 +193,7 @@ def scatter(rng: Random, size: Size, names: Sequence[tuple[str, str]], low: int,
     while True:
         high_now = max(low, min(high, min(size) - 4))
         made = [make_shape(rng, kind, colour, rng.randint(low, high_now)) for colour, kind in names]
-        placed = _try_place(rng, size, made)
+        placed = try_place(rng, size, made)
         if placed is not None:
             return Scene(size=size, ground=ground, shapes=tuple(placed))
         low, high = max(12, low * 9 // 10), max(12, high_now * 9 // 10)
@@ -187,9 +201,12 @@ def scatter(rng: Random, size: Size, names: Sequence[tuple[str, str]], low: int,
 
 def draw_scene(scene: Scene) -> Image.Image:
     """The image of a scene, without noise."""
-    image = Image.new("RGB", scene.size, scene.ground)
+    image = scene.paper.draw(scene.size) if scene.paper else Image.new("RGB", scene.size, scene.ground)
     for shape in scene.shapes:
-        image.paste(shape.rgb, (shape.x, shape.y), shape.mask)
+        if shape.look:
+            looks.paste(image, (shape.x, shape.y), shape.mask, shape.rgb, shape.look)
+        else:
+            image.paste(shape.rgb, (shape.x, shape.y), shape.mask)
     return image
 
 
