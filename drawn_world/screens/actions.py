@@ -61,7 +61,7 @@ def action_steps(rng: Random, split: str, ease: float) -> Item:
 
     Every call is answered by the next screenshot; the last one is Done. What the window already shows takes no action.
     """
-    plan = plan_window(rng, split)
+    plan = plan_window(rng, split, ease)
     one, other = rng.sample(plan.controls, 2)
     excludes = one.kind == other.kind and one.kind in CHOSEN  # of several options only one stays selected
     wanted = (one,) if excludes or rng.random() < ease else (one, other)

@@ -62,18 +62,20 @@ class Plan:
         return replace(self, controls=tuple(map(changed, self.controls)))
 
 
-def plan_window(rng: Random, split: str) -> Plan:
+def plan_window(rng: Random, split: str, ease: float = 0.0) -> Plan:
     """Sample a window of two to fourteen controls. split: of its font and of the words in fields."""
     while True:
-        toolkit, size = Toolkit.sample(rng, split), _size(rng)
+        toolkit, size = Toolkit.sample(rng, split), _size(rng, ease)
         controls = place_widgets(rng, pick_widgets(rng, split, size), toolkit, size, toolkit.bar_height)
         if len(controls) >= 2:
             title = rng.choice(LABELS["window_title"])
             return Plan(toolkit=toolkit, size=size, title=title, controls=tuple(controls))
 
 
-def _size(rng: Random) -> tuple[int, int]:
-    """Small windows, wide ones, high ones as on phones; half of them whole visual tokens."""
+def _size(rng: Random, ease: float) -> Size:
+    """With probability `ease` the easy size; else small, wide or high (as on phones), half of them whole visual tokens."""
+    if rng.random() < ease:
+        return 6 * FACTOR, 6 * FACTOR
     form = rng.random()
     if form < 0.5:
         width, height = rng.randint(140, 224), rng.randint(112, 224)

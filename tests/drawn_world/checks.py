@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from math import inf
 from pathlib import Path
@@ -91,10 +92,13 @@ def image_of(item: Item) -> Image.Image:
 
 
 def parts_of(item: Item) -> list[tuple[list[dict], str]]:
-    """The parts of every question except media, with its answer."""
-    contents = [message["content"] for message in item.messages]
-    asked = [[part for part in content if part["type"] not in ("image", "video")] for content in contents[::2]]
-    return list(zip(asked, [*contents[1::2], item.answer], strict=True))
+    """The parts of every question of the user except media, with its answer: where the model acts, its first call."""
+    replies = [*(message["content"] for message in item.messages[1:]), item.answer]
+    return [
+        ([part for part in message["content"] if part["type"] not in ("image", "video")], reply)
+        for message, reply in zip(item.messages, replies, strict=True)
+        if message["role"] == "user"
+    ]
 
 
 def turns_of(item: Item) -> list[Turn]:
@@ -108,13 +112,18 @@ def question_of(item: Item) -> str:
     return question
 
 
+@cache
+def _pattern(wording: str) -> re.Pattern[str]:
+    """What fits a wording. There are more than `re` keeps compiled, and compiling takes a hundred times as long as matching."""
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(wording)))
+
+
 def asked(questions: Questions, question: str) -> tuple[str, dict[str, str]]:
     """The key of the question with this wording, and what was filled in: the least text if several wordings match."""
     fitting = []
     for key, wordings in questions.items():
         for each in wordings:
-            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(each))
-            if found := re.fullmatch(pattern, question):
+            if found := _pattern(each).fullmatch(question):
                 fitting.append((sum(map(len, found.groups())), key, found.groupdict()))
     assert fitting, f"no question is worded {question!r}"
     return min(fitting, key=lambda each: each[0])[1:]

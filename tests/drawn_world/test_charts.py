@@ -48,7 +48,10 @@ def drawn_chart(
     chart = chart_data.make_chart(rng, split, ease, kind, written=written)
     look = chart_looks.pick_look(rng, split, ease, chart)
     if plain:
-        chart, look = replace(chart, title=""), replace(look, grid="none", panel=look.ground)
+        chart, look = (
+            replace(chart, title=""),
+            replace(look, grid="none", panel=look.ground, stroke=max(5, look.stroke)),
+        )
     return chart_drawing.draw_chart(*chart_drawing.fitted(chart, look))
 
 
