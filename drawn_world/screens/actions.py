@@ -20,7 +20,7 @@ from drawn_world.screens.window_layouts import draw_window, plan_window
 from drawn_world.screens.window_questions import CHOSEN
 from drawn_world.screens.windows import Control, Screen
 from drawn_world.task import Task
-from drawn_world.wording import ask
+from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
 from qwen2vl.processing.agent_text import Action, AgentReply, Call, Parameter, render_reply
 from qwen2vl.processing.grounding import to_thousandths
@@ -32,6 +32,10 @@ ACTIONS = (
     Action(name="Type", description="write into the field at a point", parameters=(POINT, TEXT)),
     Action(name="Done", description="the screen is as wanted"),
 )
+GOALS: dict[str, list[str]] = {}
+"""Button to what it is good for."""
+for _line in LABELS["goal"]:
+    GOALS.setdefault(_line.split(": ")[0], []).append(_line.split(": ")[1])
 
 
 def next_action(rng: Random, split: str, ease: float) -> Item:
@@ -88,7 +92,7 @@ def action_steps(rng: Random, split: str, ease: float) -> Item:
 def instruct(
     rng: Random, split: str, drawn: Screen, control: Control, ease: float = 0.0, toolkit: Toolkit | None = None
 ) -> tuple[str, str, dict[str, Any]]:
-    """An instruction for a control of the window, the answer that does it, and the truth.
+    """An instruction for a control of the window, in some cases by its purpose, the answer that does it, and the truth.
 
     toolkit: given if the text that is typed must fit into its field.
     """
@@ -101,6 +105,10 @@ def instruct(
         instruction = ask(rng, "type", ease, split, text=text, label=control.label)
         action = _act(drawn, "Done") if text == control.state else _act(drawn, "Type", control.box_px, text)
         return instruction, *action
+    goals = GOALS.get(control.label)
+    if goals and control.kind == "button" and rng.random() >= ease and rng.random() < 0.4:
+        instruction = ask(rng, "reach", ease, split, goal=rng.choice(goals))
+        return instruction, *_act(drawn, "Tap", control.box_px)
     wording = {"button": "press", "tab": "open_tab", "menu": "open_menu"}.get(control.kind, "choose")
     instruction = ask(rng, wording, ease, split, label=control.label)
     is_done = control.state == SELECTED
