@@ -10,7 +10,7 @@ from drawn_world.documents import forms, pages, receipts, tables
 from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
 from drawn_world.item import Item
 from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
-from drawn_world.screens import actions, window_lessons, windows
+from drawn_world.screens import actions, window_lessons
 from drawn_world.shapes import (
     kinds,
     overlaps,
@@ -50,7 +50,6 @@ ALL_TASKS: dict[str, Task] = {
         receipts.TASKS,
         forms.TASKS,
         tables.TASKS,
-        windows.TASKS,
         window_lessons.TASKS,
         actions.TASKS,
         motion.TASKS,
