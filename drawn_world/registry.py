@@ -14,7 +14,7 @@ from drawn_world.screens import actions, window_lessons, windows
 from drawn_world.shapes import kinds, overlaps, pairs, shape_lessons, shape_scenes, shape_tasks
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions, refusals, small_talk
-from drawn_world.videos import motion, video_lessons, video_tasks
+from drawn_world.videos import film_lessons, motion, video_lessons, video_tasks
 from drawn_world.wording import texts_of_vocabulary
 from qwen2vl.common.errors import Qwen2VLError
 
@@ -41,6 +41,7 @@ ALL_TASKS: dict[str, Task] = {
         motion.TASKS,
         video_tasks.TASKS,
         video_lessons.TASKS,
+        film_lessons.TASKS,
         questions.TASKS,
         instructions.TASKS,
         small_talk.TASKS,

@@ -73,8 +73,8 @@ class Quiz:
     def in_box(self, glyph: Glyph) -> Asked:
         """A question about what is in the box of a glyph."""
         before, after = self.ask("glyph_in_box", box="\n").split("\n")
-        box = {"type": "box", "box": list(to_thousandths(glyph.box_px, self.scene.size))}
-        texts = [{"type": "text", "text": text} for text in (before, after)]
+        box: dict[str, Any] = {"type": "box", "box": list(to_thousandths(glyph.box_px, self.scene.size))}
+        texts: list[dict[str, Any]] = [{"type": "text", "text": text} for text in (before, after)]
         parts = [texts[0], box, texts[1]] if before else [box, texts[1]]
         return (parts if after else parts[:-1]), glyph.name
 

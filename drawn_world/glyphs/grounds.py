@@ -111,12 +111,13 @@ def _share(shade: str, size: Size, grain: int) -> Image.Image:
     return Image.fromarray((share * 255).round().astype(np.uint8))
 
 
-def _gradient(shade: str, size: Size) -> NDArray[np.float32]:
-    across, down = np.meshgrid(*(np.linspace(0, 1, side, dtype=np.float32) for side in size))
-    shares: dict[str, NDArray[np.float32]] = {
+def _gradient(shade: str, size: Size) -> NDArray[np.float64]:
+    across, down = np.meshgrid(*(np.linspace(0, 1, side) for side in size))
+    if shade == "radial":
+        return (np.hypot(across - 0.5, down - 0.5) / 0.71).clip(0, 1)
+    shares: dict[str, NDArray[np.float64]] = {
         "down": down,
         "across": across,
-        "radial": np.hypot(across - 0.5, down - 0.5).clip(0, 0.71) / np.float32(0.71),
         "rising": (across + 1 - down) / 2,
         "falling": (across + down) / 2,
     }
