@@ -81,7 +81,7 @@ class Quiz:
     def listing(self) -> Turn:
         """A question about all glyphs: their names from left to right, or their boxes in reading order."""
         ordered = self.scene.in_order()
-        if ordered and self.rng.random() < 0.5:
+        if ordered and self.rng.random() < 0.65:
             plain = self.rng.random() < 0.6  # "What do you see?" is answered in the order of a caption
             answer = ", ".join(article(glyph.name) for glyph in ordered)
             return self.ask("glyph_name" if plain else "glyph_caption"), answer

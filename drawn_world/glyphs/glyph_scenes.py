@@ -31,6 +31,7 @@ SIDES: dict[str, tuple[int, ...]] = {
 LAYOUTS = {"train": ("free", "free", "row", "grid"), "val": ("rim",), "test": ("ring",)}
 LARGEST = 2.6
 """Images of training and their glyphs are up to this many times larger than those of val and test."""
+MOST_TOKENS = 16  # on a side of an image
 GAP = 2  # pixels between any two glyphs
 
 
@@ -176,7 +177,7 @@ def _arranged(rng: Random, split: str, names: list[str], ground: Ground, form: F
     tokens = form.tokens
     if split == "train":
         scale = rng.choice((1, rng.uniform(1, LARGEST), rng.uniform(1, LARGEST)))
-        low, high, tokens = 16, int(high * scale), (tokens[0], int(tokens[1] * scale))
+        low, high, tokens = 16, int(high * scale), (tokens[0], min(MOST_TOKENS, int(tokens[1] * scale)))
     while True:
         size = image_size(rng, *tokens)
         sides = _sides(split, low, min(high, min(size) - 2 * GAP))

@@ -39,10 +39,10 @@ def image_talk(rng: Random, split: str, ease: float) -> Item:
 
 def _conversation(rng: Random, split: str, ease: float, topics: Sequence[str], asked: list[Turn]) -> list[Turn]:
     """Small talk around other questions, which stay in their order."""
-    turns = list(asked)
-    for topic in rng.sample(topics, rng.randint(0 if asked else 1, 2)):
+    turns, opens = list(asked), rng.random() < 0.5
+    for topic in rng.sample(topics, rng.randint(0 if opens else 1, 2)):
         turns.insert(rng.randint(0, len(turns)), topic_turn(rng, split, ease, topic))
-    if rng.random() < 0.5:
+    if opens:
         turns.insert(0, topic_turn(rng, split, ease, rng.choice(OPENING)))
     if rng.random() < 0.4:
         turns.append(topic_turn(rng, split, ease, rng.choice(CLOSING)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from math import inf
 from pathlib import Path
@@ -108,13 +109,18 @@ def question_of(item: Item) -> str:
     return question
 
 
+@cache
+def _pattern(wording: str) -> re.Pattern[str]:
+    """What a wording looks like when it is filled in; kept here, as there are more than `re` keeps."""
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(wording)))
+
+
 def asked(questions: Questions, question: str) -> tuple[str, dict[str, str]]:
     """The key of the question with this wording, and what was filled in: the least text if several wordings match."""
     fitting = []
     for key, wordings in questions.items():
         for each in wordings:
-            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(each))
-            if found := re.fullmatch(pattern, question):
+            if found := _pattern(each).fullmatch(question):
                 fitting.append((sum(map(len, found.groups())), key, found.groupdict()))
     assert fitting, f"no question is worded {question!r}"
     return min(fitting, key=lambda each: each[0])[1:]
