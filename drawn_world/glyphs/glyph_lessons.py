@@ -72,16 +72,20 @@ def glyph_talk(rng: Random, split: str, ease: float) -> Item:
     form = PLACING if count <= 4 else replace(RELATING, cells=(3, 2))
     quiz = Quiz(rng, split, ease, place(rng, split, ease, names, ground, form))
     single = [glyph for glyph in quiz.scene.glyphs if names.count(glyph.name) == 1]
-    rng.shuffle(single)  # a glyph is asked for by its name or by its box: one would answer the other
-    counts = quiz.counts() if rng.random() < 0.7 else quiz.more()
+    rng.shuffle(single)  # no glyph is asked for in two ways: its name, its box, its side
+    by_box, by_name, by_side = single[:1], single[1:3], single[3:]
+    if len(single) < 3 and rng.random() < 0.5:
+        by_box, by_side = by_side, by_box
+    sides, sizes = [turn for glyph in by_side for turn in quiz.region(glyph)], quiz.sizes()
     turns = [
-        *quiz.corners()[:1],
+        *(sides or quiz.corners()[:1]),
         *quiz.neighbours()[:1],
-        *counts,
-        *rng.sample(sizes := quiz.sizes(), min(1, len(sizes))),
+        *(quiz.counts() if rng.random() < 0.7 else quiz.more()),
+        *rng.sample(sizes, min(1, len(sizes))),
+        *map(quiz.place, by_name),
+        *([quiz.absent()] if rng.random() < 0.7 else []),
     ]
-    turns += [quiz.place(glyph) for glyph in single[1:3]] + [quiz.absent()] * (rng.random() < 0.7)
-    asked = [_plain(turn) for turn in turns] + [quiz.in_box(glyph) for glyph in single[:1]]
+    asked = [_plain(turn) for turn in turns] + [quiz.in_box(glyph) for glyph in by_box]
     asked = rng.sample(asked, min(len(asked), rng.randint(2, MAX_TURNS - 2)))
     first = [_plain(quiz.presence())] if rng.random() < 0.5 else []  # later questions would answer it
     return quiz.parts_dialogue("glyph_talk", [*first, *asked, _plain(quiz.listing())])

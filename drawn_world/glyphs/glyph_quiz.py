@@ -20,6 +20,9 @@ from qwen2vl.processing.grounding import to_thousandths
 from qwen2vl.spec.config import FACTOR
 
 ALL_THINGS = ("things", "objects")
+CORNERS = ("upper left", "upper right", "lower left", "lower right")
+OFF_CENTRE = 0.12
+"""Share of a side by which a glyph on the left is away from the middle."""
 CLEAR = 1.6
 """Ratio of the areas of two boxes from which one is clearly the larger."""
 Asked = tuple[list[dict[str, Any]], str]
@@ -108,6 +111,17 @@ class Quiz:
             turns.append((self.ask("glyph_smallest"), by_side[0].name))
         return turns
 
+    def region(self, glyph: Glyph) -> list[Turn]:
+        """A question about the corner or the side at which a glyph of a single name lies, unless it is near the middle."""
+        corners = [corner for corner in CORNERS if self.scene.in_corner(corner) is glyph]
+        across, down = (middle / side for middle, side in zip(glyph.centre, self.scene.size, strict=True))
+        turns = [(self.ask("glyph_which_corner", b=glyph.name), corner) for corner in corners]
+        if abs(across - 0.5) > OFF_CENTRE:
+            turns.append((self.ask("glyph_left_right", b=glyph.name), "left" if across < 0.5 else "right"))
+        if abs(down - 0.5) > OFF_CENTRE:
+            turns.append((self.ask("glyph_top_bottom", b=glyph.name), "top" if down < 0.5 else "bottom"))
+        return self.rng.sample(turns, min(1, len(turns)))
+
     def absent(self) -> Turn:
         """A question about the place of a thing that is not shown, and the reply that the image does not tell."""
         shown = {glyph.name for glyph in self.scene.glyphs}
@@ -125,8 +139,7 @@ class Quiz:
 
     def corners(self) -> list[Turn]:
         """Up to three questions about what is in a corner."""
-        corners = ("upper left", "upper right", "lower left", "lower right")
-        found = [(corner, glyph) for corner in corners if (glyph := self.scene.in_corner(corner))]
+        found = [(corner, glyph) for corner in CORNERS if (glyph := self.scene.in_corner(corner))]
         picked = self.rng.sample(found, min(3, len(found)))
         return [(self.ask("glyph_corner", corner=corner), glyph.name) for corner, glyph in picked]
 

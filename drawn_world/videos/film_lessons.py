@@ -17,12 +17,12 @@ from drawn_world.videos.film_scenes import (
     LOOKS,
     Actor,
     Film,
+    FilmSetting,
     Part,
-    Stage,
     Step,
     box_of_step,
     cast,
-    choose_stage,
+    choose_setting,
     free_step,
     settle,
     shape_actor,
@@ -83,22 +83,22 @@ class Interview:
 
 def motion_talk(rng: Random, split: str, ease: float) -> Item:
     """One actor moves, up to three others do not; in one film of 16 nothing moves. Ease 1: one actor, four directions."""
-    stage = choose_stage(rng, split, ease)
+    setting = choose_setting(rng, split, ease)
     count = 1 if rng.random() < ease else rng.choice((1, 1, 2, 2, 3, 4))
-    mover, *others = cast(rng, ease, stage.ground, count)
-    steps, direction = path(rng, stage, ease, mover)
+    mover, *others = cast(rng, ease, setting.ground, count)
+    steps, direction = path(rng, setting, ease, mover)
     if rng.random() < 0.06:
-        steps, direction = [steps[0]] * stage.num_frames, ""
+        steps, direction = [steps[0]] * setting.num_frames, ""
     taken = [box_of_step(mover, step) for step in steps]
     parts: list[Part] = [(mover, tuple(steps))]
     for other in others:
-        step = free_step(rng, stage.size, other, stage.side(rng, ease, 0.3), taken)
+        step = free_step(rng, setting.size, other, setting.side(rng, ease, 0.3), taken)
         if step:
             taken.append(box_of_step(other, step))
-            parts.insert(0, (other, (step,) * stage.num_frames))
+            parts.insert(0, (other, (step,) * setting.num_frames))
     others = [actor for actor, _ in parts if actor is not mover]
     talk_about = Interview(rng, split, ease)
-    return talk_about.item("motion_talk", stage.film(parts), _about_motion(talk_about, mover, others, direction))
+    return talk_about.item("motion_talk", setting.film(parts), _about_motion(talk_about, mover, others, direction))
 
 
 def _about_motion(about: Interview, mover: Actor, others: list[Actor], direction: str) -> list[Turn]:
@@ -131,28 +131,28 @@ def _about_motion(about: Interview, mover: Actor, others: list[Actor], direction
 
 def event_talk(rng: Random, split: str, ease: float) -> Item:
     """One to four things that come, go, stay or blink. Ease 1: two that come one after the other."""
-    stage = choose_stage(rng, split, ease, least=8)
+    setting = choose_setting(rng, split, ease, least=8)
     if rng.random() < ease:
         roles = ["comes", "comes"]
     else:
         roles = rng.choice((["comes"] * 2, ["comes"] * 2, ["comes"] * 3, ["comes"], ["goes"], ["blinks"], ["blinks"]))
         roles = roles + rng.choice(([], ["stays"], ["goes"] if roles[0] == "comes" else ["blinks"]))
     if "blinks" in roles:
-        stage = replace(stage, num_frames=max(stage.num_frames, 12))
-    actors = cast(rng, ease, stage.ground, len(roles))
-    places = settle(rng, stage, ease, actors)
-    visible = _appearances(rng, stage, ease, roles)
+        setting = replace(setting, num_frames=max(setting.num_frames, 12))
+    actors = cast(rng, ease, setting.ground, len(roles))
+    places = settle(rng, setting, ease, actors)
+    visible = _appearances(rng, setting, ease, roles)
     parts: list[Part] = [
-        (actor, tuple(step if index in frames else None for index in range(stage.num_frames)))
+        (actor, tuple(step if index in frames else None for index in range(setting.num_frames)))
         for actor, step, frames in zip(actors, places, visible, strict=True)
     ]
     about = Interview(rng, split, ease)
-    return about.item("event_talk", stage.film(parts), _about_events(about, parts))
+    return about.item("event_talk", setting.film(parts), _about_events(about, parts))
 
 
-def _appearances(rng: Random, stage: Stage, ease: float, roles: Sequence[str]) -> list[set[int]]:
+def _appearances(rng: Random, setting: FilmSetting, ease: float, roles: Sequence[str]) -> list[set[int]]:
     """The frames in which each role is visible."""
-    frames = stage.num_frames
+    frames = setting.num_frames
     starts = iter(sorted(rng.sample(range(1, frames // 2), roles.count("comes"))))
     odd = 0 if rng.random() < ease else rng.randint(0, 1)
     visible = []
@@ -212,9 +212,9 @@ def _about_events(about: Interview, parts: Sequence[Part]) -> list[Turn]:
 
 def speed_talk(rng: Random, split: str, ease: float) -> Item:
     """Two actors in two lanes, one at least 1.6 times as fast as the other. Ease 1: both go right."""
-    stage = choose_stage(rng, split, ease, least=4)
-    actors = cast(rng, ease, stage.ground, 2)
-    (fast, fast_way), (slow, slow_way) = lanes(rng, stage, ease, actors)
+    setting = choose_setting(rng, split, ease, least=4)
+    actors = cast(rng, ease, setting.ground, 2)
+    (fast, fast_way), (slow, slow_way) = lanes(rng, setting, ease, actors)
     parts: list[Part] = [(actors[0], tuple(fast)), (actors[1], tuple(slow))]
     about = Interview(rng, split, ease)
     form = rng.randrange(2)
@@ -225,39 +225,43 @@ def speed_talk(rng: Random, split: str, ease: float) -> Item:
         ways = zip(actors, (fast_way, slow_way), strict=True)
         turns += [(about.ask("film_direction", thing=about.called(actor)), way) for actor, way in ways]
     turns = rng.sample(turns, len(turns))
-    return about.item("speed_talk", stage.film(parts), [*about.look(actors)[: MAX_TURNS - len(turns)], *turns])
+    return about.item("speed_talk", setting.film(parts), [*about.look(actors)[: MAX_TURNS - len(turns)], *turns])
 
 
 def change_talk(rng: Random, split: str, ease: float) -> Item:
     """One of one to three shapes takes another colour, becomes another kind, grows or shrinks."""
-    stage = choose_stage(rng, split, ease, least=4)
+    setting = choose_setting(rng, split, ease, least=4)
     count = 1 if rng.random() < ease else rng.randint(1, 3)
     look = "smooth" if rng.random() < ease else rng.choice(LOOKS)
-    *shown, spare = (replace(actor, look=look) for actor in cast(rng, 1.0, stage.ground, count + 1))
-    places, about = settle(rng, stage, ease, shown), Interview(rng, split, ease)
+    *shown, spare = (replace(actor, look=look) for actor in cast(rng, 1.0, setting.ground, count + 1))
+    places, about = settle(rng, setting, ease, shown), Interview(rng, split, ease)
     makers = (_new_colour, _new_kind, _new_size)[: 3 if places[0][2] >= FACTOR - 3 else 2]
     make = rng.choice(makers)
-    parts, turns = make(about, stage, shown[0], spare, places[0])
-    still: list[Part] = [(actor, (step,) * stage.num_frames) for actor, step in zip(shown[1:], places[1:], strict=True)]
-    return about.item("change_talk", stage.film([*parts, *still]), [*about.look(shown, shown[1:]), *turns])
+    parts, turns = make(about, setting, shown[0], spare, places[0])
+    still: list[Part] = [
+        (actor, (step,) * setting.num_frames) for actor, step in zip(shown[1:], places[1:], strict=True)
+    ]
+    return about.item("change_talk", setting.film([*parts, *still]), [*about.look(shown, shown[1:]), *turns])
 
 
-def _cut(stage: Stage, rng: Random, old: Actor, new: Actor, step: Step) -> list[Part]:
+def _cut(setting: FilmSetting, rng: Random, old: Actor, new: Actor, step: Step) -> list[Part]:
     """The old actor, then the new one with the same centre."""
-    moment, frames = rng.randint(1, stage.num_frames - 1), stage.num_frames
+    moment, frames = rng.randint(1, setting.num_frames - 1), setting.num_frames
     x1, y1, x2, y2 = box_of_step(old, step)
     width, height = new.extent(step[2])
     x, y = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
-    there = (max(0, min(stage.size[0] - width, x)), max(0, min(stage.size[1] - height, y)), step[2])
+    there = (max(0, min(setting.size[0] - width, x)), max(0, min(setting.size[1] - height, y)), step[2])
     return [
         (old, (step,) * moment + (None,) * (frames - moment)),
         (new, (None,) * moment + (there,) * (frames - moment)),
     ]
 
 
-def _new_colour(about: Interview, stage: Stage, old: Actor, spare: Actor, step: Step) -> tuple[list[Part], list[Turn]]:
+def _new_colour(
+    about: Interview, setting: FilmSetting, old: Actor, spare: Actor, step: Step
+) -> tuple[list[Part], list[Turn]]:
     rng, new = about.rng, shape_actor(about.rng, old.kind, spare.colour, old.look)
-    parts = _cut(stage, rng, old, replace(new, turn=old.turn), step)
+    parts = _cut(setting, rng, old, replace(new, turn=old.turn), step)
     if rng.random() < 0.35:
         return parts, [(about.ask("film_happens"), f"The {old.name} turns {new.colour}.")]
     before = (about.ask("film_colour_before", thing=old.kind), old.colour)
@@ -268,9 +272,11 @@ def _new_colour(about: Interview, stage: Stage, old: Actor, spare: Actor, step: 
     return parts, rng.choice(([*what, after], rng.sample([before, after], 2)))
 
 
-def _new_kind(about: Interview, stage: Stage, old: Actor, spare: Actor, step: Step) -> tuple[list[Part], list[Turn]]:
+def _new_kind(
+    about: Interview, setting: FilmSetting, old: Actor, spare: Actor, step: Step
+) -> tuple[list[Part], list[Turn]]:
     rng, new = about.rng, shape_actor(about.rng, spare.kind, old.colour, old.look)
-    parts = _cut(stage, rng, old, replace(new, rgb=old.rgb), step)
+    parts = _cut(setting, rng, old, replace(new, rgb=old.rgb), step)
     if rng.random() < 0.35:
         return parts, [(about.ask("film_happens"), f"The {old.name} turns into {article(new.kind)}.")]
     after = rng.choice(
@@ -279,9 +285,11 @@ def _new_kind(about: Interview, stage: Stage, old: Actor, spare: Actor, step: St
     return parts, [after]
 
 
-def _new_size(about: Interview, stage: Stage, old: Actor, spare: Actor, step: Step) -> tuple[list[Part], list[Turn]]:
+def _new_size(
+    about: Interview, setting: FilmSetting, old: Actor, spare: Actor, step: Step
+) -> tuple[list[Part], list[Turn]]:
     """Grows or shrinks to 0.4 to 0.7 of the larger size about its centre, which stays."""
-    rng, frames = about.rng, stage.num_frames
+    rng, frames = about.rng, setting.num_frames
     x1, y1, x2, y2 = box_of_step(old, step)
     small = max(8, round(step[2] * rng.uniform(0.4, 0.7)))
     sides = [round(small + (step[2] - small) * index / (frames - 1)) for index in range(frames)]

@@ -138,7 +138,7 @@ class Film:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class FilmSetting:
     """Where a film takes place, chosen before its actors."""
 
     size: Size
@@ -161,7 +161,7 @@ class Stage:
         return round(least * (most / least) ** rng.random())
 
 
-def choose_stage(rng: Random, split: str, ease: float, least: int = 2) -> Stage:
+def choose_setting(rng: Random, split: str, ease: float, least: int = 2) -> FilmSetting:
     """Size, frames and background; with probability `ease` each is the easiest. least: smallest number of frames."""
     (size, num_frames), ground = EASY_EXTENT, EASY
     if rng.random() >= ease:
@@ -177,7 +177,7 @@ def choose_stage(rng: Random, split: str, ease: float, least: int = 2) -> Stage:
         if len(ground.clear_colours) >= 4:
             break
     noise = rng.randint(2, 8) if rng.random() < 0.15 * (1 - ease) else 0
-    return Stage(size=size, num_frames=max(num_frames, least), ground=ground, noise=noise)
+    return FilmSetting(size=size, num_frames=max(num_frames, least), ground=ground, noise=noise)
 
 
 def cast(rng: Random, ease: float, ground: Ground, count: int) -> list[Actor]:
@@ -213,14 +213,14 @@ def free_step(rng: Random, size: Size, actor: Actor, side: int, taken: Sequence[
     return None
 
 
-def settle(rng: Random, stage: Stage, ease: float, actors: Sequence[Actor]) -> list[Step]:
+def settle(rng: Random, setting: FilmSetting, ease: float, actors: Sequence[Actor]) -> list[Step]:
     """A place for each actor, apart from each other; all shrink until they fit."""
     share = 0.5 if len(actors) == 1 else 0.4
     while True:
         steps: list[Step] = []
         for actor in actors:
             taken = [box_of_step(other, step) for other, step in zip(actors, steps, strict=False)]
-            step = free_step(rng, stage.size, actor, stage.side(rng, ease, share), taken)
+            step = free_step(rng, setting.size, actor, setting.side(rng, ease, share), taken)
             if step is None:
                 break
             steps.append(step)

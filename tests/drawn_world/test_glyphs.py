@@ -218,6 +218,13 @@ def derived(key: str, parts: dict[str, str], scene: dict) -> str:
         return seen[0]
     if key == "glyph_present":
         return "yes" if parts["thing"].split()[-1] in names else "no"
+    if key in ("glyph_which_corner", "glyph_left_right", "glyph_top_bottom"):
+        across, down = np.divide(middle(scene["glyphs"][names.index(parts["b"])]), scene["size"])
+        if key == "glyph_left_right":
+            return "left" if across < 0.5 else "right"
+        if key == "glyph_top_bottom":
+            return "top" if down < 0.5 else "bottom"
+        return f"{'upper' if down < 0.5 else 'lower'} {'left' if across < 0.5 else 'right'}"
     if key == "glyph_larger":
         return max((parts["a"], parts["b"]), key=lambda name: areas[names.index(name)])
     if key in ("glyph_largest", "glyph_smallest"):
@@ -262,7 +269,7 @@ def test_mixed_dialogues_follow_from_the_scene(split: str) -> None:
             else:
                 assert answer == derived(key, filled, scene), (key, filled)
             kinds[key] += 1
-    assert min(kinds.values()) > 1 and len(kinds) == 15
+    assert min(kinds.values()) > 1 and len(kinds) == 18
     assert 0.05 < kinds["absent"] / kinds.total() < 0.2
 
 
