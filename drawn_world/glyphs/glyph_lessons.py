@@ -58,14 +58,12 @@ def glyph_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 def glyph_talk(rng: Random, split: str, ease: float) -> Item:
-    """Three to six questions of all kinds about one to six glyphs; a list of all comes last, as it answers the others.
+    """Up to six questions of all kinds about one to six glyphs; a list of all comes last, as it answers the others.
 
     One question in eight asks where something is that the image does not show. Ease 1: one to four glyphs in 2 x 2 cells.
     """
-    ground, count = (
-        pick_ground(rng, split, ease),
-        rng.choice((1, 2, 2, 3, 3, 4)) if rng.random() < ease else rng.randint(1, 6),
-    )
+    ground = pick_ground(rng, split, ease)
+    count = rng.randint(1, 4) if rng.random() < ease else rng.randint(1, 6)
     names = pick_names(rng, count, ease, ground.colours)
     if count > 2 and rng.random() < 0.3:  # one kind several times, else every count would be one
         names = [names[0] if rng.random() < 0.5 else name for name in names]

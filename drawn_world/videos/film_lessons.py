@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from drawn_world.glyphs.emoji import names_at
 from drawn_world.item import MAX_TURNS, Item, Turn, talk, video_part
 from drawn_world.shapes import kinds
 from drawn_world.shapes.shape_scenes import article
@@ -52,7 +53,7 @@ class Interview:
         rng, left = self.rng, list(actors if open_to is None else open_to)
         rng.shuffle(left)
         turns = [(self.ask("film_number"), str(len(actors)))] if rng.random() < 0.6 else []
-        if left and left[0].colour and rng.random() < 0.4:
+        if left and rng.random() < 0.4:
             present = rng.random() < 0.5
             turns.append(self._presence(left.pop(0)) if present else self._absence(actors, left[0]))
         for actor in [actor for actor in left if actor.colour][:3]:
@@ -66,10 +67,10 @@ class Interview:
         return self.ask("film_present", thing=article(actor.name)), "yes"
 
     def _absence(self, actors: Sequence[Actor], actor: Actor) -> Turn:
-        """A question for a shape that is not shown: the colour of one that is, with the kind of none."""
-        shown = {other.kind for other in actors}
-        kind = self.rng.choice([kind for kind in kinds.KINDS if kind not in shown])
-        return self.ask("film_present", thing=article(f"{actor.colour} {kind}")), "no"
+        """A question for what is not shown: another glyph, or a shape of the colour of one that is shown."""
+        shown, names = {other.kind for other in actors}, kinds.KINDS if actor.colour else names_at(self.ease)
+        kind = self.rng.choice([kind for kind in names if kind not in shown])
+        return self.ask("film_present", thing=article(f"{actor.colour} {kind}".strip())), "no"
 
     def called(self, actor: Actor) -> str:
         """The kind or the full name."""
@@ -238,6 +239,8 @@ def change_talk(rng: Random, split: str, ease: float) -> Item:
     makers = (_new_colour, _new_kind, _new_size)[: 3 if places[0][2] >= FACTOR - 3 else 2]
     make = rng.choice(makers)
     parts, turns = make(about, setting, shown[0], spare, places[0])
+    if make is not _new_size and rng.random() < 0.3:
+        turns.insert(0, (about.ask("film_still_image"), "no"))
     still: list[Part] = [
         (actor, (step,) * setting.num_frames) for actor, step in zip(shown[1:], places[1:], strict=True)
     ]
