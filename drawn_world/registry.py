@@ -7,7 +7,7 @@ from random import Random
 from drawn_world import palette
 from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, pages, receipts, tables
-from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
+from drawn_world.glyphs import articles, emoji, glyph_lessons, glyph_tasks, knowledge, picture_lessons
 from drawn_world.item import Item
 from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
 from drawn_world.screens import actions, window_lessons
@@ -23,8 +23,8 @@ from drawn_world.shapes import (
     shape_tasks,
 )
 from drawn_world.task import Task
-from drawn_world.text import instructions, questions
-from drawn_world.videos import motion, video_lessons, video_tasks
+from drawn_world.text import instructions, questions, refusals, small_talk
+from drawn_world.videos import film_lessons, motion, video_lessons, video_tasks
 from drawn_world.wording import texts_of_vocabulary
 from qwen2vl.common.errors import Qwen2VLError
 
@@ -55,9 +55,14 @@ ALL_TASKS: dict[str, Task] = {
         motion.TASKS,
         video_tasks.TASKS,
         video_lessons.TASKS,
+        film_lessons.TASKS,
         questions.TASKS,
         instructions.TASKS,
+        small_talk.TASKS,
+        refusals.TASKS,
         glyph_tasks.TASKS,
+        glyph_lessons.TASKS,
+        picture_lessons.TASKS,
         knowledge.TASKS,
         articles.TASKS,
         chart_tasks.TASKS,

@@ -19,8 +19,8 @@ needs_fonts = needs(partial(fonts.faces, "train"))
 ALL_LESSONS = [
     pytest.param(task, marks=() if task in WITHOUT_FONTS else needs_fonts) for task in LESSONS if KINDS[task] != "text"
 ]
-OF_EVERY_SIZE = ("picture_stack", "language_lines")
-"""Lessons whose lines are of any length at every ease."""
+OF_EVERY_SIZE = ("picture_stack", "language_lines", "image_talk", "cannot_tell")
+"""Lessons with lines of any length at every ease, or with the images of other rooms in all their sizes."""
 
 
 def colour_at(image: Image.Image, x: float, y: float) -> str:
