@@ -68,9 +68,7 @@ def independent(lookups: Sequence[Lookup]) -> list[Lookup]:
     return kept
 
 
-def neighbours(
-    lines: Sequence[str], worded: Callable[..., str], rng: Random, longest: int = 40
-) -> list[Lookup]:
+def neighbours(lines: Sequence[str], worded: Callable[..., str], rng: Random, longest: int = 40) -> list[Lookup]:
     """Questions for the first and last line, and for the lines above and below one that occurs once.
 
     worded: question name to a wording, with the line as part `text`.

@@ -252,7 +252,9 @@ class ReceiptDraft:
 
     def step(self, row: ReceiptRow, lettering: Lettering) -> int:
         """Height of one line."""
-        over = self.size // 3 if set(row.right) & set("$\u20ac\u00a3") else 0  # signs are higher and deeper than letters
+        over = (
+            self.size // 3 if set(row.right) & set("$\u20ac\u00a3") else 0
+        )  # signs are higher and deeper than letters
         return self.ink(lettering, "x")[1] + over + self.leading
 
     def breaks(self) -> list[bool]:

@@ -85,9 +85,7 @@ class Receipt(DrawnDocument):
                 question, count = ask(rng, "goods_count", ease, split, name=name), row.count.rstrip("x ")
                 every.append(Lookup(question=question, answer=count, subject={"field": "of", "name": name}))
         for part in ("subtotal", "tax", "cash", "change"):
-            every += [
-                self._amount(rng, split, ease, part, row, self.scene[f"{part}_cents"]) for row in self._of(part)
-            ]
+            every += [self._amount(rng, split, ease, part, row, self.scene[f"{part}_cents"]) for row in self._of(part)]
         return every + neighbours(self.lines, lambda name, **parts: ask(rng, name, ease, split, **parts), rng)
 
     def _of(self, part: str) -> list[ReceiptRow]:

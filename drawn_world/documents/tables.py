@@ -95,9 +95,7 @@ class Table(DrawnDocument):
             numbers = [float(each[at]) for each in rows] if at else []
             if numbers and numbers.count(best(numbers)) == 1:
                 answer, parts = rows[numbers.index(best(numbers))][0], (header[0].lower(), header[at].lower())
-                found.append(
-                    lookup(f"table_{name}", answer, f"{name} {header[at]}", first=parts[0], column=parts[1])
-                )
+                found.append(lookup(f"table_{name}", answer, f"{name} {header[at]}", first=parts[0], column=parts[1]))
         return found
 
 
