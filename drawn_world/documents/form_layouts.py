@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.documents.notations import HIGH, WIDE, another_face
+from drawn_world.documents.notations import HIGH, WIDE, another_face, ink_size
 from drawn_world.typesetting import MAX_SIDE, Sheet, TextStyle, choose_size, whole_tokens
 
 PLACES = {"train": ("beside", "ragged", "edge", "below", "above"), "val": ("below",), "test": ("beside",)}
@@ -63,7 +63,7 @@ class FormLayout:
 
     def highs(self) -> tuple[int, int]:
         """Heights of a key and of a value."""
-        return self.key_style.face.ink_size(self.key_size, "x")[1], self.value_style.face.ink_size(self.size, "x")[1]
+        return ink_size(self.key_style, self.key_size, "x")[1], ink_size(self.value_style, self.size, "x")[1]
 
     def step(self) -> int:
         """Distance from one field to the next below it."""
@@ -73,12 +73,12 @@ class FormLayout:
 
     def key_width(self, fields: Sequence[tuple[str, str]]) -> int:
         """Width of the longest key."""
-        return max(self.key_style.face.ink_size(self.key_size, key + self.end)[0] for key, _ in fields)
+        return max(ink_size(self.key_style, self.key_size, key + self.end)[0] for key, _ in fields)
 
     def field_width(self, fields: Sequence[tuple[str, str]]) -> int:
         """Least width of a field."""
         keys = self.key_width(fields)
-        values = max(self.value_style.face.ink_size(self.size, value or "x")[0] for _, value in fields) + 10
+        values = max(ink_size(self.value_style, self.size, value or "x")[0] for _, value in fields) + 10
         return max(keys, values) if self.stacked else keys + self.gap + values
 
     def write_field(self, sheet: Sheet, field: tuple[str, str], box: tuple[int, int, int], value_x: int) -> None:
@@ -100,7 +100,7 @@ class FormLayout:
         place = (left if self.stacked else value_x, value_y - pad, right, value_y + high + pad)
         self._mark_under(sheet, place, (left, top, right, line))
         end = sheet.write(self.key_size, key + self.end, (left, key_y), style=self.key_style)[2]
-        across = self.value_style.face.ink_size(self.size, value or "x")[0]
+        across = ink_size(self.value_style, self.size, value or "x")[0]
         if self.place == "edge":
             x = max(x, right - across - 4)
         if self.place == "ragged" and not pad:
@@ -172,7 +172,7 @@ def draw_form(
     wide, high = (WIDE, HIGH) if split == "train" else (MAX_SIDE, MAX_SIDE)
 
     def title_high() -> int:
-        return style.face.ink_size(round(layout.size * title_scale), "x")[1] + 8 if title else 0
+        return ink_size(style, round(layout.size * title_scale), "x")[1] + 8 if title else 0
 
     def rows() -> int:
         return sum(-(-len(of) // layout.columns) for _, of in sections)
@@ -180,7 +180,7 @@ def draw_form(
     def need() -> tuple[int, int]:
         heads = sum(bool(name) for name, _ in sections) * (layout.highs()[0] + 12)
         across = layout.field_width(fields) * layout.columns + (layout.columns - 1) * 12 + 2 * layout.margin
-        across = max(across, style.face.ink_size(round(layout.size * title_scale), title or "x")[0] + 2 * layout.margin)
+        across = max(across, ink_size(style, round(layout.size * title_scale), title or "x")[0] + 2 * layout.margin)
         return across, title_high() + heads + rows() * layout.step() + 2 * layout.margin
 
     while layout.size > 8 and (need()[0] > wide or need()[1] > high):
@@ -196,7 +196,7 @@ def draw_form(
     centred = rng.random() < 0.4 * (1 - ease)
     if title:
         size = round(layout.size * title_scale)
-        across = style.face.ink_size(size, title)[0]
+        across = ink_size(style, size, title)[0]
         sheet.write(size, title, (max(layout.margin, (width - across) // 2) if centred else layout.margin, y))
         y += title_high()
     ruled = rng.random() < 0.5

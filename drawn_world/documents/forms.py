@@ -58,7 +58,7 @@ class FilledForm(DrawnDocument):
     def more_lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
         """Questions for keys, the number of fields, the title and the empty field."""
         keys, values = zip(*self.fields, strict=True)
-        found = [
+        found: list[tuple[str, str, dict[str, str]]] = [
             ("form_fields", ", ".join(keys), {}),
             ("form_count", str(len(keys)), {}),
             ("document_kind", "form", {}),

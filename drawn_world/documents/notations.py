@@ -6,6 +6,7 @@ Notations that only the val or the test split has are never sampled for training
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 
 from drawn_world import palette
@@ -18,6 +19,12 @@ WIDE, HIGH = 336, 420
 Date = tuple[int, int, int]
 """Day, month and year."""
 CURRENCIES = ("$", "EUR", "\u20ac", "\u00a3", "USD", "GBP", "kr", "Fr", "CHF", "Rs")
+
+
+@lru_cache(maxsize=8192)
+def ink_size(style: TextStyle, size: int, text: str) -> tuple[int, int]:
+    """Width of the ink and height of a line, measured once: layouts ask again and again while they look for a size."""
+    return style.face.ink_size(size, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +71,15 @@ def sample_date_form(rng: Random) -> Callable[[Date], str]:
         return lambda date: (
             f"{date[0]:0{2 if padded else 1}d}{joint}{LABELS[name][date[1] - 1]}{f'{tail}{date[2]}' if year else ''}"
         )
-    joint, padded, year = rng.choice("../-"), rng.random() < 0.5, rng.choice(("", "", "short", "long", "first"))
-    year = "long" if joint == "-" and not year else year
+    joint, zeros = rng.choice("../-"), rng.random() < 0.5
+    years = rng.choice(("", "", "short", "long", "first"))
+    years = "long" if joint == "-" and not years else years
 
     def write(date: Date) -> str:
-        day, month = (f"{part:0{2 if padded else 1}d}" for part in date[:2])
-        if year == "first":
-            return joint.join((str(date[2]), month, day))
-        return joint.join((day, month, *({"short": (f"{date[2] % 100:02d}",), "long": (str(date[2]),)}.get(year, ()))))
+        day, month = (f"{part:0{2 if zeros else 1}d}" for part in date[:2])
+        year = f"{date[2] % 100:02d}" if years == "short" else str(date[2])
+        parts = (year, month, day) if years == "first" else (day, month, year) if years else (day, month)
+        return joint.join(parts)
 
     return write
 

@@ -6,9 +6,12 @@ Not here: pages of keys and values (pages.py), and single paragraphs (reading.pa
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
+
+from PIL import Image
 
 from drawn_world.documents.lookups import DrawnDocument, Lookup, neighbours
-from drawn_world.documents.notations import HIGH, WIDE, another_face, document_style
+from drawn_world.documents.notations import HIGH, WIDE, another_face, document_style, ink_size
 from drawn_world.item import Item
 from drawn_world.task import Task
 from drawn_world.typesetting import Sheet, TextStyle, choose_size, whole_tokens
@@ -58,7 +61,7 @@ class Notice(DrawnDocument):
 
     def lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
         """Every question for a part of the notice."""
-        found = [("page_title", self.title, {})] if self.title else []
+        found: list[tuple[str, str, dict[str, str]]] = [("page_title", self.title, {})] if self.title else []
         if len(self.paragraphs) > 1:
             numbers = LABELS["ordinal"]
             found += [("page_paragraph", text, {"number": numbers[at]}) for at, text in enumerate(self.paragraphs)]
@@ -99,13 +102,14 @@ def make_notice(rng: Random, split: str, ease: float) -> Notice:
     title = "" if rng.random() < 0.2 * (1 - ease) else " ".join(pick_word(rng, split) for _ in range(rng.randint(1, 2)))
     draft = NoticeDraft(title=title.capitalize() if split == "train" else title, paragraphs=paragraphs, points=points)
     image, made = _draw(rng, style, draft, split, ease)
-    held = draft.blocks[: len(paragraphs)]
     scene = {"title": draft.title, "blocks": draft.blocks, "points": len(points), **made}
-    texts = tuple("\n".join(lines) for lines in held)
-    return Notice(image=image, scene=scene, title=draft.title, paragraphs=texts, points=tuple(points))
+    held = tuple("\n".join(lines) for lines in draft.blocks[: len(paragraphs)])
+    return Notice(image=image, scene=scene, title=draft.title, paragraphs=held, points=tuple(points))
 
 
-def _draw(rng: Random, style: TextStyle, draft: NoticeDraft, split: str, ease: float):
+def _draw(
+    rng: Random, style: TextStyle, draft: NoticeDraft, split: str, ease: float
+) -> tuple[Image.Image, dict[str, Any]]:
     """The image of a notice, and a description of how it was made. Letters shrink until all lines fit."""
     size = 16 if rng.random() < ease else choose_size(rng, 11, 20)
     margin, leading = rng.randint(4, 16), rng.randint(LEAST_LEADING, 8)
@@ -115,13 +119,13 @@ def _draw(rng: Random, style: TextStyle, draft: NoticeDraft, split: str, ease: f
     while True:
         across = (width - 2 * margin - 14 * (columns - 1)) // columns
         draft.break_lines(style, size, across)
-        step, gap = style.face.ink_size(size, "x")[1] + leading, size * 2 // 3 + leading
+        step, gap = ink_size(style, size, "x")[1] + leading, size * 2 // 3 + leading
         split_at = (len(draft.blocks) + 1) // 2 if columns == 2 else len(draft.blocks)
         parts = [draft.blocks[:split_at], draft.blocks[split_at:]]
         tall = max(sum(len(block) * step + gap for block in part) for part in parts)
-        wide = max(style.face.ink_size(size, line)[0] for block in draft.blocks for line in block)
+        wide = max(ink_size(style, size, line)[0] for block in draft.blocks for line in block)
         title_size = max(8, round(size * title_scale))
-        title_wide, title_high = title_style.face.ink_size(title_size, draft.title or "x")
+        title_wide, title_high = ink_size(title_style, title_size, draft.title or "x")
         fits = wide <= across and title_wide <= width - 2 * margin
         top = margin + (title_high + gap if draft.title else 0)
         if size == 8 or (fits and top + tall <= HIGH):
@@ -154,7 +158,7 @@ def _filled(style: TextStyle, size: int, words: Sequence[str], width: int) -> li
     lines = [words[0]]
     for word in words[1:]:
         longer = f"{lines[-1]} {word}"
-        if style.face.ink_size(size, longer)[0] <= width:
+        if ink_size(style, size, longer)[0] <= width:
             lines[-1] = longer
         else:
             lines.append(word)

@@ -6,6 +6,7 @@ no training receipt has. Not here: what a receipt says and the questions about i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, starmap
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from drawn_world.documents.notations import (
     Date,
     Money,
     another_face,
+    ink_size,
     sample_date_form,
     sample_money,
 )
@@ -150,7 +152,7 @@ def sample_order(rng: Random, ease: float) -> tuple[str, ...]:
     """
     while True:
         more = [part for part in EXTRAS if rng.random() < 0.3 * (1 - ease)]
-        head, tail = [], ["total"]
+        head, tail = list[str](), ["total"]
         for part in ("shop", "date", *more):
             at_top = rng.random() < {"shop": 0.85, "date": 0.6, "address": 0.85, "thanks": 0.05}.get(part, 0.6)
             (head if at_top else tail).append(part)
@@ -159,7 +161,7 @@ def sample_order(rng: Random, ease: float) -> tuple[str, ...]:
         if "shop" in head and rng.random() < 0.7:
             head.remove("shop")
             head.insert(0, "shop")
-        order = (*head, *tail[:0], "goods", *tail)
+        order = (*head, "goods", *tail)
         if rng.random() < 0.04:
             order = (*head, "total", "goods", *(part for part in tail if part != "total"))
         if tuple(part for part in order if part in ORDERS["val"]) not in ORDERS.values():
@@ -197,7 +199,8 @@ def draw_receipt(
     )
     wide, high = (WIDE, HIGH) if split == "train" else (MAX_SIDE, MAX_SIDE)
     while (draft.width() > wide or draft.height() > high) and draft.size > 8:
-        draft.size -= 1
+        ratio = min(wide / draft.width(), high / draft.height())
+        draft.size = max(8, min(draft.size - 1, round(draft.size * ratio)))
         draft.gap = max(8, draft.gap - 2)
         draft.leading = max(2, draft.leading - 1)
         draft.margin = max(2, draft.margin - 1)
@@ -226,7 +229,7 @@ class ReceiptDraft:
 
     def ink(self, lettering: Lettering, text: str) -> tuple[int, int]:
         """Width and height of a text."""
-        return lettering.style.face.ink_size(self.letter(lettering), text)
+        return ink_size(lettering.style, self.letter(lettering), text)
 
     def letter(self, lettering: Lettering) -> int:
         """Letter size of a part."""
@@ -260,7 +263,7 @@ class ReceiptDraft:
     def breaks(self) -> list[bool]:
         """Whether a rule is above each row."""
         parts = [row.part for row, _ in self.rows]
-        return [False, *(self.layout.is_break(a, b) for a, b in zip(parts, parts[1:], strict=False))]
+        return [False, *starmap(self.layout.is_break, pairwise(parts))]
 
     def height(self) -> int:
         """Height of the sheet."""
@@ -287,11 +290,11 @@ class ReceiptDraft:
             x = margin + {"left": 0, "centre": free // 2, "right": free}[lettering.align]
             sheet.write(size, row.left, (x, y), style=style)
             return y + step
-        x, price = margin + self.indented(row), self.ink(lettering, row.right)[0]
+        x, price, prices = margin + self.indented(row), self.ink(lettering, row.right)[0], self.widest("right")
         edge = margin + inner - price
         if self.layout.column == "first":
             sheet.write(size, row.right, (margin, y), style=style)
-            sheet.write(size, row.name, (margin + self.widest("right") + self.gap, y), style=style)
+            sheet.write(size, row.name, (margin + prices + self.gap, y), style=style)
             return y + step
         _, _, end, bottom = sheet.write(size, row.name, (x, y), style=style)
         if self.layout.column == "below" and row.part == "goods":
@@ -299,7 +302,7 @@ class ReceiptDraft:
         column = margin + self.widest("left") + self.gap
         places = {
             "column": column,
-            "inner": column + self.widest("right") - price,
+            "inner": column + prices - price,
             "colon": end + size // 2,
             "gap": end + size,
         }

@@ -186,7 +186,7 @@ def fill_rows(
                    layout.money.write(cents))
         for part, cents in sums.items()
     ]  # fmt: skip
-    facts = {"shop": shop, "date": date} | {f"{part}_cents": cents for part, cents in sums.items()}
+    facts: dict[str, object] = {"shop": shop, "date": date} | {f"{part}_cents": cents for part, cents in sums.items()}
     return [row for part in layout.order for row in parts[part]], facts
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.documents.notations import HIGH, WIDE, another_face
+from drawn_world.documents.notations import HIGH, WIDE, another_face, ink_size
 from drawn_world.typesetting import MAX_SIDE, Sheet, TextStyle, choose_size, whole_tokens
 from qwen2vl.spec.config import FACTOR
 
@@ -52,22 +52,22 @@ class TableLayout:
     def widths(self, style: TextStyle) -> list[int]:
         """Widths of the columns, which the longest cell sets."""
         return [
-            max((self.head if row == 0 else style).face.ink_size(self.size, text)[0] for row, text in enumerate(column))
+            max(ink_size(self.head if row == 0 else style, self.size, text)[0] for row, text in enumerate(column))
             + 2 * self.pad
             for column in zip(*self.cells, strict=True)
         ]
 
     def row_height(self, style: TextStyle) -> int:
         """Height of a row."""
-        return self.step or max(each.face.ink_size(self.size, "x")[1] for each in (style, self.head)) + self.leading
+        return self.step or max(ink_size(each, self.size, "x")[1] for each in (style, self.head)) + self.leading
 
     def caption_height(self, style: TextStyle) -> int:
         """Height of the caption, 0 without one."""
-        return style.face.ink_size(self.size, "x")[1] + 6 if self.caption else 0
+        return ink_size(style, self.size, "x")[1] + 6 if self.caption else 0
 
     def need(self, style: TextStyle) -> tuple[int, int]:
         """Least width and height of the sheet."""
-        wide = max(sum(self.widths(style)), style.face.ink_size(self.size, self.caption or "x")[0])
+        wide = max(sum(self.widths(style)), ink_size(style, self.size, self.caption or "x")[0])
         return wide + 6, self.row_height(style) * len(self.cells) + self.caption_height(style) + 6
 
     def shrink(self) -> None:
@@ -89,12 +89,12 @@ class TableLayout:
         self._draw_rules(sheet, edges, ys)
         for row, texts in enumerate(self.cells):
             for column, text in enumerate(texts):
-                self._write_cell(sheet, (row, column), text, (*edges[column : column + 2], *ys[row : row + 2]))
+                self._write_cell(sheet, (row, column), text, (edges[column], edges[column + 1], ys[row], ys[row + 1]))
 
     def _write_cell(self, sheet: Sheet, at: tuple[int, int], text: str, box: tuple[int, int, int, int]) -> None:
         """Write one cell into its box, which is left, right, top, bottom."""
         style = self.head if at[0] == 0 else sheet.style
-        across, high = style.face.ink_size(self.size, text)
+        across, high = ink_size(style, self.size, text)
         spare = box[1] - box[0] - across
         x = box[0] + {"left": self.pad, "centre": spare // 2, "right": spare - self.pad}[self.sides[at[1]]]
         ink = sheet.style.paper if self.rules == "band" and at[0] == 0 else None

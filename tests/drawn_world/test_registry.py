@@ -18,12 +18,12 @@ from qwen2vl.data import records
 def test_every_task_of_every_module_is_registered_once() -> None:
     modules = [import_module(each.name) for each in pkgutil.walk_packages(drawn_world.__path__, "drawn_world.")]
     listed = [task for module in modules for task in getattr(module, "TASKS", ()) if isinstance(task, Task)]
-    assert len(listed) == len({task.name for task in listed}) == len(ALL_TASKS) == 87
+    assert len(listed) == len({task.name for task in listed}) == len(ALL_TASKS) == 90
     assert all(ALL_TASKS[task.name] is task for task in listed)
 
 
 def test_tasks_and_lessons_are_distinct_and_no_exam_asks_a_lesson() -> None:
-    assert {*TASKS} | {*LESSONS} == {*ALL_TASKS} and (len(TASKS), len(LESSONS)) == (42, 45)
+    assert {*TASKS} | {*LESSONS} == {*ALL_TASKS} and (len(TASKS), len(LESSONS)) == (42, 48)
     assert {exam for task in ALL_TASKS.values() for exam in task.exams} == {"nano", "exam"}
     assert not any(ALL_TASKS[name].exams for name in LESSONS)
     assert not {*ALL_TASKS} & {*palette.COLOURS}  # else `eval` could not tell a task's scores from a colour's
