@@ -181,6 +181,10 @@ def draw_form(
         heads = sum(bool(name) for name, _ in sections) * (layout.highs()[0] + 12)
         across = layout.field_width(fields) * layout.columns + (layout.columns - 1) * 12 + 2 * layout.margin
         across = max(across, ink_size(style, round(layout.size * title_scale), title or "x")[0] + 2 * layout.margin)
+        across = max(
+            across,
+            *(ink_size(layout.key_style, layout.key_size, name or "x")[0] + 2 * layout.margin for name, _ in sections),
+        )
         return across, title_high() + heads + rows() * layout.step() + 2 * layout.margin
 
     while layout.size > 8 and (need()[0] > wide or need()[1] > high):
@@ -218,7 +222,7 @@ def _draw_section(
     """Draw the fields of one section below its title; returns the top of what follows."""
     margin, width = layout.margin, sheet.image.width
     if name:
-        bottom = sheet.write(layout.key_size, name, (margin, y + 2))[3]
+        bottom = sheet.write(layout.key_size, name, (margin, y + 2), style=layout.key_style)[3]
         if ruled:
             sheet.rule((margin, bottom + 1, width - margin, bottom + 2))
         y += layout.highs()[0] + 12

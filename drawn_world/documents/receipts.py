@@ -4,7 +4,7 @@ Not here: how a receipt is laid out and drawn, and what keeps the splits apart (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from drawn_world.documents.lookups import (
@@ -135,6 +135,8 @@ def make_receipt(rng: Random, split: str, ease: float) -> Receipt:
     aligned, free = style.form == "aligned", split == "train" and style.form != "aligned"
     layout = ReceiptLayout.sample(rng, split, 1.0 if aligned else ease)
     usual = rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8)) if free else rng.randint(2, 5)
+    if layout.column == "below" and usual > 4:
+        layout = replace(layout, column="right")  # two lines for each of many goods are too high
     names = pick_goods(rng, split, 3 if aligned or rng.random() < ease else usual, 6 if aligned else 7)
     if free and rng.random() < 0.25 * (1 - ease):
         names = [f"{pick_word(rng, split)} {name}" if rng.random() < 0.5 else name for name in names]
