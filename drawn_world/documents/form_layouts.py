@@ -11,18 +11,21 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.documents.notations import HIGH, WIDE, another_face, ink_size
+from drawn_world import palette
+from drawn_world.documents.notations import HIGH, WIDE, another_face, faint, ink_size
 from drawn_world.typesetting import MAX_SIDE, Sheet, TextStyle, choose_size, whole_tokens
 
 PLACES = {"train": ("beside", "ragged", "edge", "below", "above"), "val": ("below",), "test": ("beside",)}
 """Place of a value: in a column beside the keys, directly after its key, at the right edge, under its key, over its key."""
 MARKS = {
-    "train": ("none", "dots", "box", "cells", "leader", "shade", "stripes"),
+    "train": ("none", "dots", "box", "cells", "leader", "shade", "stripes", "filled"),
     "val": ("boxed_below",),
     "test": ("line",),
 }
 """What is drawn around values: nothing, dots under them, a box, cells of a table, dots from the key, a shade, shaded rows,
-a box under the key, a line under them."""
+a white box, a box under the key, a line under them. The first of a split is the easy one."""
+BOXES = ("box", "boxed_below", "shade", "cells", "filled")
+"""Marks that need space around a value."""
 ENDS = ("", "", "", " -", " =", ".", ")", " :")
 """What follows a key in training."""
 
@@ -43,6 +46,8 @@ class FormLayout:
     value_style: TextStyle
     size: int
     """Letter size of values."""
+    key_ink: float
+    """Share of ink in the colour of keys; 1 is that of values."""
     key_scale: float
     """Letter size of keys as a multiple of it."""
     margin: int
@@ -68,7 +73,7 @@ class FormLayout:
     def step(self) -> int:
         """Distance from one field to the next below it."""
         key, value = self.highs()
-        boxed = 6 if self.mark in ("box", "boxed_below", "shade", "cells") else 0
+        boxed = 6 if self.mark in BOXES else 0
         return (key + value + 4 if self.stacked else max(key, value)) + boxed + self.leading
 
     def key_width(self, fields: Sequence[tuple[str, str]]) -> int:
@@ -87,7 +92,7 @@ class FormLayout:
         box: left edge, top and right edge. value_x: left edge of the values in this column.
         """
         (key, value), (left, top, right), (key_high, high) = field, box, self.highs()
-        pad = 3 if self.mark in ("box", "boxed_below", "shade", "cells") else 0
+        pad = 3 if self.mark in BOXES else 0
         if self.stacked:
             key_y, value_y = (
                 (top, top + key_high + 2 + pad) if self.place == "below" else (top + high + 3 + 2 * pad, top + pad)
@@ -99,7 +104,8 @@ class FormLayout:
         line = self.step() - self.leading
         place = (left if self.stacked else value_x, value_y - pad, right, value_y + high + pad)
         self._mark_under(sheet, place, (left, top, right, line))
-        end = sheet.write(self.key_size, key + self.end, (left, key_y), style=self.key_style)[2]
+        key_ink = faint(sheet.style, self.key_ink)
+        end = sheet.write(self.key_size, key + self.end, (left, key_y), key_ink, self.key_style)[2]
         across = ink_size(self.value_style, self.size, value or "x")[0]
         if self.place == "edge":
             x = max(x, right - across - 4)
@@ -119,6 +125,10 @@ class FormLayout:
         left, top, right, line = field
         if self.mark in ("box", "boxed_below"):
             sheet.frame(place)
+        elif self.mark == "filled":
+            white = (255, 255, 255) if palette.luma(sheet.style.paper) > palette.luma(sheet.style.ink) else (0, 0, 0)
+            box = (*place[:2], place[2] - 1, place[3] - 1)
+            sheet.pen.rectangle(box, fill=white, outline=faint(sheet.style, 0.4))
         elif self.mark == "cells":
             half = self.leading // 2
             sheet.frame((left - 3, top - half, right, top + line + self.leading - half + 1))
@@ -128,17 +138,12 @@ class FormLayout:
             sheet.pen.rectangle((*place[:2], place[2] - 1, place[3] - 1), fill=faint(sheet.style))
 
 
-def faint(style: TextStyle) -> tuple[int, ...]:
-    """The paper with an eighth of ink."""
-    return tuple((7 * a + b) // 8 for a, b in zip(style.paper, style.ink, strict=True))
-
-
 def sample_layout(rng: Random, style: TextStyle, split: str, ease: float, fields: int) -> FormLayout:
     """A layout of the split; ease 1 gives values in a column after keys with a colon."""
     easy, free = rng.random() < ease, split == "train"
     mark = MARKS[split][0] if easy else rng.choice(MARKS[split])
     place = PLACES[split][0] if easy else rng.choice(PLACES[split])
-    if (place, mark) == ("below", "box"):
+    if place == "below" and mark in ("box", "filled"):
         mark = "shade"  # a box under a key is the layout of val
     end = (":" if easy or rng.random() < 0.4 else rng.choice(ENDS)) if free and place != "above" else ""
     leading = 10 if rng.random() < ease else rng.randint(5, 18)
@@ -150,6 +155,7 @@ def sample_layout(rng: Random, style: TextStyle, split: str, ease: float, fields
         key_style=another_face(rng, style, split, 0.35 * (1 - ease)) if free else style,
         value_style=another_face(rng, style, split, 0.35 * (1 - ease)) if free else style,
         size=16 if rng.random() < ease else choose_size(rng, 11, 22) if free else choose_size(rng, 13, 18),
+        key_ink=1.0 if not free or rng.random() < 0.75 + 0.25 * ease else rng.uniform(0.6, 0.9),
         key_scale=1.0 if not free or rng.random() < ease else rng.choice((0.8, 0.9, 1.0, 1.0, 1.15)),
         margin=6 if rng.random() < ease else rng.randint(4, 16 if free else 10),
         leading=leading + (6 if place in ("below", "above") else 0),  # a value is nearer to its key than to the next

@@ -58,14 +58,24 @@ class DrawnDocument:
 
 
 def independent(lookups: Sequence[Lookup]) -> list[Lookup]:
-    """The questions without those whose answer an earlier question or answer already holds, as a whole word."""
-    kept: list[Lookup] = []
-    said = ""
+    """The questions without those whose answer an earlier question or answer holds, all of it or more than half."""
+    kept, said = list[Lookup](), list[str]()
     for each in lookups:
-        if each.answer in ("yes", "no") or not re.search(rf"(?<!\w){re.escape(each.answer.lower())}(?!\w)", said):
+        answer = each.answer.lower()
+        if answer in ("yes", "no") or not any(_holds(text, answer) or _gives_most(text, answer) for text in said):
             kept.append(each)
-            said += f"\n{each.question.lower()}\n{each.answer.lower()}"
+            said += [each.question.lower(), answer]
     return kept
+
+
+def _holds(text: str, part: str) -> bool:
+    """Whether a text has a part as whole words."""
+    return part in text and re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
+
+
+def _gives_most(text: str, answer: str) -> bool:
+    """Whether a text is more than half of an answer, as the total is of the line that gives it."""
+    return 2 * len(text) > len(answer) and text in answer
 
 
 def neighbours(lines: Sequence[str], worded: Callable[..., str], rng: Random, longest: int = 40) -> list[Lookup]:

@@ -11,6 +11,7 @@ from random import Random
 
 from drawn_world import palette
 from drawn_world.fonts import faces
+from drawn_world.palette import Rgb
 from drawn_world.typesetting import PLAIN_FAMILIES, TextStyle, choose_form, choose_style
 from drawn_world.wording import LABELS
 
@@ -106,6 +107,12 @@ def another_face(rng: Random, style: TextStyle, split: str, share: float) -> Tex
     family = [face for face in faces(split) if face.family == style.face.family]
     every = [face for face in faces(split) if style.form == "full" or face.family in PLAIN_FAMILIES] or family
     return replace(style, face=rng.choice(family if rng.random() < 0.6 else every))
+
+
+def faint(style: TextStyle, share: float = 0.13) -> Rgb:
+    """The paper with a share of ink, for shades; with larger shares for faded letters."""
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(style.paper, style.ink, strict=True))
+    return red, green, blue
 
 
 def cased(rng: Random, text: str, ease: float) -> str:

@@ -18,6 +18,7 @@ from drawn_world.documents.notations import (
     Date,
     Money,
     another_face,
+    faint,
     ink_size,
     sample_date_form,
     sample_money,
@@ -35,7 +36,7 @@ COLUMNS_OF = {
 """Place of the prices: at the right edge, in a column flush left, after dots, in a column flush right, before the name, on a
 line of their own, after a colon, after a gap. The first of a split is the easy one."""
 RULES = {
-    "train": ("blank", "line", "dashes", "dots", "thick", "long", "hyphens", "frame", "shade"),
+    "train": ("blank", "line", "dashes", "dots", "thick", "long", "hyphens", "frame", "shade", "stripes"),
     "val": ("double",),
     "test": ("stars",),
 }
@@ -103,7 +104,7 @@ class ReceiptLayout:
     total: str
     """The word for the total."""
     breaks: str = "goods"
-    """Where rules are: around the goods, above the total, or between all parts."""
+    """Where rules are: around the goods, above the total, between all parts, or between all entries."""
 
     @classmethod
     def sample(cls, rng: Random, split: str, ease: float) -> "ReceiptLayout":
@@ -125,7 +126,7 @@ class ReceiptLayout:
             money=Money() if ease == 1 else money,
             write_date=(lambda date: f"{date[0]}.{date[1]}") if easy and split == "train" else write_date,
             total=choose(TOTALS[split]),
-            breaks="goods" if split != "train" else choose(("goods", "total", "all")),
+            breaks="goods" if split != "train" else choose(("goods", "goods", "total", "all", "rows")),
         )
 
     def lines(self, row: ReceiptRow) -> list[str]:
@@ -138,8 +139,8 @@ class ReceiptLayout:
 
     def is_break(self, before: str, part: str) -> bool:
         """Whether a rule is between entries of these two parts."""
-        if self.breaks == "all":
-            return before != part
+        if self.breaks in ("all", "rows"):
+            return before != part or self.breaks == "rows"
         if self.breaks == "total":
             return part in ("subtotal", "total") and before == "goods"
         return (part == "goods") != (before == "goods")
@@ -273,10 +274,15 @@ class ReceiptDraft:
     def draw(self, sheet: Sheet) -> None:
         """Draw all rows from the top, then what separates them."""
         y, bounds = self.margin, []
-        for (row, lettering), is_break in zip(self.rows, self.breaks(), strict=True):
+        for number, ((row, lettering), is_break) in enumerate(zip(self.rows, self.breaks(), strict=True)):
             if is_break:
                 bounds.append(y)
                 y += RULE_ROOM
+            if self.layout.rule == "stripes" and number % 2:
+                bottom = y - 1 + self.step(row, lettering) * len(self.layout.lines(row))
+                sheet.pen.rectangle(
+                    (self.margin - 2, y - 1, sheet.image.width - self.margin + 1, bottom - 1), fill=faint(sheet.style)
+                )
             y = self._write_row(sheet, row, lettering, y)
         self._separate(sheet, bounds)
 
@@ -326,7 +332,5 @@ class ReceiptDraft:
                 for x in range(self.margin, width - self.margin - 4, 7):
                     sheet.rule((x, top + 3, x + 4, top + 4))
             elif rule == "shade":
-                ink, paper = sheet.style.ink, sheet.style.paper
-                light = tuple((4 * a + b) // 5 for a, b in zip(paper, ink, strict=True))
-                sheet.pen.rectangle((self.margin, top + 1, width - self.margin, top + 4), fill=light)
+                sheet.pen.rectangle((self.margin, top + 1, width - self.margin, top + 4), fill=faint(sheet.style))
                 sheet.rules.append((self.margin, top + 1, width - self.margin + 1, top + 5))

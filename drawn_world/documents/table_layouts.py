@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world.documents.notations import HIGH, WIDE, another_face, ink_size
+from drawn_world.documents.notations import HIGH, WIDE, another_face, faint, ink_size
 from drawn_world.typesetting import MAX_SIDE, Sheet, TextStyle, choose_size, whole_tokens
 from qwen2vl.spec.config import FACTOR
 
@@ -101,12 +101,10 @@ class TableLayout:
         sheet.write(self.size, text, (x, box[2] + (box[3] - box[2] - high) // 2), ink, style)
 
     def _draw_shades(self, sheet: Sheet, xs: list[int], ys: list[int]) -> None:
-        ink, paper = sheet.style.ink, sheet.style.paper
-        light = tuple((7 * a + b) // 8 for a, b in zip(paper, ink, strict=True))
         shaded = {"stripes": range(0, len(ys) - 1, 2), "band": range(1), "tinted": range(1), "grid_header": range(1)}
         for row in shaded.get(self.rules, ()):
             box = (xs[0], ys[row], xs[-1] - 1, ys[row + 1] - 1)
-            sheet.pen.rectangle(box, fill=ink if self.rules == "band" else light)
+            sheet.pen.rectangle(box, fill=sheet.style.ink if self.rules == "band" else faint(sheet.style))
 
     def _draw_rules(self, sheet: Sheet, xs: list[int], ys: list[int]) -> None:
         rules = self.rules
