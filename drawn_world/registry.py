@@ -6,7 +6,7 @@ from random import Random
 
 from drawn_world import palette
 from drawn_world.charts import chart_tasks
-from drawn_world.documents import forms, pages, receipts, tables
+from drawn_world.documents import forms, notices, pages, receipts, tables
 from drawn_world.glyphs import articles, emoji, glyph_lessons, glyph_tasks, knowledge, picture_lessons
 from drawn_world.item import Item
 from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
@@ -50,6 +50,7 @@ ALL_TASKS: dict[str, Task] = {
         receipts.TASKS,
         forms.TASKS,
         tables.TASKS,
+        notices.TASKS,
         window_lessons.TASKS,
         actions.TASKS,
         motion.TASKS,
