@@ -7,11 +7,11 @@ from random import Random
 
 from drawn_world import palette
 from drawn_world.charts import chart_tasks
-from drawn_world.documents import forms, pages, receipts, tables
-from drawn_world.glyphs import articles, emoji, glyph_tasks, knowledge
+from drawn_world.documents import forms, notices, pages, receipts, tables
+from drawn_world.glyphs import articles, emoji, glyph_lessons, glyph_tasks, knowledge, picture_lessons
 from drawn_world.item import Item
 from drawn_world.reading import languages, line_stacks, paragraphs, placed_words, scripts, textures, word_tasks
-from drawn_world.screens import actions, window_lessons, windows
+from drawn_world.screens import actions, window_lessons
 from drawn_world.shapes import (
     kinds,
     overlaps,
@@ -24,11 +24,13 @@ from drawn_world.shapes import (
     shape_tasks,
 )
 from drawn_world.task import Task
-from drawn_world.text import instructions, questions
-from drawn_world.videos import motion, video_lessons, video_tasks
+from drawn_world.text import instructions, questions, refusals, small_talk
+from drawn_world.videos import film_lessons, motion, video_lessons, video_tasks
 from drawn_world.wording import answer_texts, question_texts
 from qwen2vl.common.errors import Qwen2VLError
 
+KEYWORD_PIECES = ("✿FUNCTION", "✿ARGS", "✿RESULT", "✿RETURN", "✿:", '{"', '":', '"}', '","', ", ", "]}", "],")
+"""Parts of calls of actions as the tokenizer splits them, see `processing.agent_text`."""
 COMMON = 2
 """Fewest occurrences of a word in questions that makes it one token."""
 SPLITS = ("train", "val", "test")
@@ -53,15 +55,20 @@ ALL_TASKS: dict[str, Task] = {
         receipts.TASKS,
         forms.TASKS,
         tables.TASKS,
-        windows.TASKS,
+        notices.TASKS,
         window_lessons.TASKS,
         actions.TASKS,
         motion.TASKS,
         video_tasks.TASKS,
         video_lessons.TASKS,
+        film_lessons.TASKS,
         questions.TASKS,
         instructions.TASKS,
+        small_talk.TASKS,
+        refusals.TASKS,
         glyph_tasks.TASKS,
+        glyph_lessons.TASKS,
+        picture_lessons.TASKS,
         knowledge.TASKS,
         articles.TASKS,
         chart_tasks.TASKS,
@@ -111,7 +118,7 @@ def corpus_words() -> list[str]:
 
 def corpus_pieces() -> list[str]:
     """Texts that are one token wherever they are written: keywords of actions, then characters of other alphabets."""
-    return [*KEYWORD_PIECES, *language_characters()[0]]
+    return [*KEYWORD_PIECES, *languages.language_characters()[0]]
 
 
 def words_of(texts: Iterable[str]) -> list[str]:

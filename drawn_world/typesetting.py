@@ -152,11 +152,16 @@ class Sheet:
         self.image.paste(ink or self.style.ink, corner, mask)
         return corner[0], corner[1], corner[0] + mask.width, corner[1] + mask.height
 
-    def write(self, size: int, text: str, corner: tuple[int, int], ink: Rgb | None = None) -> Box:
-        """Write one line and note its text and box; an empty text writes nothing. Returns the box."""
+    def write(
+        self, size: int, text: str, corner: tuple[int, int], ink: Rgb | None = None, style: TextStyle | None = None
+    ) -> Box:
+        """Write one line and note its text and box; an empty text writes nothing. Returns the box.
+
+        ink, style: other than those of the sheet; of the style only form and face matter.
+        """
         if not text:
             return *corner, *corner
-        box = self.put(self.style.line_mask(size, text), corner, ink)
+        box = self.put((style or self.style).line_mask(size, text), corner, ink)
         self.written.append({"text": text, "box_px": list(box)})
         return box
 

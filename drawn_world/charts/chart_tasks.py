@@ -1,88 +1,28 @@
-"""Charts: their questions, tasks and lessons. The truth of an item has under "scene" all that a chart shows.
+"""Charts: tasks and lessons. The truth of an item has under "scene" all that a chart shows.
 
-Not here: data, looks, drawing and wordings, each in a module of that name.
+Not here: data, looks, drawing, questions and wordings, each in a module of that name.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Any
 
 from drawn_world import palette
 from drawn_world.charts.chart_data import TRENDS, Chart, make_chart
 from drawn_world.charts.chart_drawing import DrawnChart, draw_chart, fitted
 from drawn_world.charts.chart_looks import pick_look
-from drawn_world.item import MAX_TURNS, Item, dialogue_item, image_item, text_truth
+from drawn_world.charts.chart_questions import ChartQuestions, Question
+from drawn_world.item import Item, dialogue_item, image_item, text_truth
 from drawn_world.task import Task
 from drawn_world.wording import ask
 
-Question = tuple[str, str, dict[str, Any]]  # wording, answer, truth without its scene
 
+def render(rng: Random, split: str, ease: float, chart: Chart, in_order: bool = False) -> DrawnChart:
+    """Draw a chart in a look of the split. A chart without enough room loses its last categories.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChartQuestions:
-    """The questions that can be asked about one chart, in wordings of one split."""
-
-    rng: Random
-    chart: Chart
-    split: str
-    ease: float
-
-    def phrase(self, wording: str, /, **parts: str) -> str:
-        """One wording of a question."""
-        return ask(self.rng, wording, self.ease, self.split, **parts)
-
-    def value(self, index: int) -> Question:
-        """The value of a category, in percent for a pie; an answer is right within 5 %."""
-        value, label = self.chart.values[index], self.chart.labels[index]
-        truth = {"kind": "number", "value": float(value), "tolerance": 0.05, "asked": label}
-        wording = "chart_percent" if self.chart.kind == "pie" else "chart_value"
-        return self.phrase(wording, label=label), str(value), truth
-
-    def extreme(self, which: str) -> Question | None:
-        """The category with the largest or smallest value; None if two values are too close to tell."""
-        ordered = sorted(self.chart.values, reverse=which == "largest")
-        if abs(ordered[0] - ordered[1]) < self.chart.clear_gap:
-            return None
-        answer = self.chart.labels[self.chart.values.index(ordered[0])]
-        return self.phrase(f"chart_{which}"), answer, text_truth(answer, asked=which)
-
-    def larger(self) -> Question | None:
-        """Whether one category is larger than another, "yes" and "no" equally often; None if no two clearly differ."""
-        values = list(enumerate(self.chart.values))
-        pairs = [(a, b) for a, one in values for b, other in values if one - other >= self.chart.clear_gap]
-        if not pairs:
-            return None
-        more, less = (self.chart.labels[index] for index in self.rng.choice(pairs))
-        answer = self.rng.choice(("yes", "no"))
-        a, b = (more, less) if answer == "yes" else (less, more)
-        return self.phrase("chart_larger", a=a, b=b), answer, text_truth(answer, asked=[a, b])
-
-    def trend(self) -> Question | None:
-        """How a line rises and falls; None for other charts and for lines without a clear trend."""
-        answer = self.chart.trend() if self.chart.kind == "line" and len(self.chart.values) > 2 else None
-        return (self.phrase("chart_trend"), answer, text_truth(answer, asked="trend")) if answer else None
-
-    def end(self) -> Question:
-        """The first or the last category."""
-        which = self.rng.choice(("first", "last"))
-        answer = self.chart.labels[0 if which == "first" else -1]
-        return self.phrase(f"chart_{which}"), answer, text_truth(answer, asked=which)
-
-    def several(self) -> list[Question]:
-        """Up to six questions in random order: values of up to three categories, and comparisons."""
-        count = len(self.chart.labels)
-        turns: list[Question | None] = [self.value(index) for index in self.rng.sample(range(count), min(3, count))]
-        turns += [self.extreme("largest"), self.extreme("smallest"), self.larger(), self.trend()]
-        if self.chart.kind != "pie":
-            turns.append(self.end())
-        clear = [turn for turn in turns if turn]
-        self.rng.shuffle(clear)
-        return clear[:MAX_TURNS]
-
-
-def render(rng: Random, split: str, ease: float, chart: Chart) -> DrawnChart:
-    """Draw a chart in a look of the split. A chart without enough room loses its last categories."""
-    drawn = draw_chart(*fitted(chart, pick_look(rng, split, ease, chart)))
+    in_order: slices follow each other clockwise from the top, so that their order can be seen.
+    """
+    look = pick_look(rng, split, ease, chart)
+    drawn = draw_chart(*fitted(chart, replace(look, turn=0.0, backwards=False) if in_order else look))
     if rng.random() >= ease and rng.random() < 0.15:
         drawn = replace(drawn, image=palette.noisy(rng, drawn.image, rng.randint(2, 7)))
     return drawn
@@ -115,8 +55,7 @@ def _clear_chart(rng: Random, split: str, ease: float, which: str) -> Chart:
     """Sample a chart whose largest or smallest value stands out. It is cheaper to sample data again than to draw again."""
     while True:
         chart = make_chart(rng, split, ease)
-        one, two = sorted(chart.values, reverse=which != "smallest")[:2]
-        if which == "larger" or abs(one - two) >= chart.clear_gap:
+        if which == "larger" or chart.place_of(0 if which == "largest" else -1) is not None:
             return chart
 
 
@@ -133,7 +72,7 @@ def chart_trend(rng: Random, split: str, ease: float) -> Item:
 
 def chart_table(rng: Random, split: str, ease: float) -> Item:
     """List every category with its value: from the left, from the top, or clockwise from the top of a pie."""
-    drawn = render(rng, split, ease, make_chart(rng, split, ease))
+    drawn = render(rng, split, ease, make_chart(rng, split, ease), in_order=True)
     pairs = zip(drawn.chart.labels, drawn.chart.values, strict=True)
     answer = "\n".join(f"{label}: {value}" for label, value in pairs)
     wording = ask(rng, "chart_table", ease, split)
@@ -154,7 +93,8 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
     while True:
         trend = rng.choice(TRENDS) if rng.random() >= ease and rng.random() < 0.5 else None
         drawn = render(rng, split, ease, make_chart(rng, split, ease, trend=trend))
-        turns = ChartQuestions(rng=rng, chart=drawn.chart, split=split, ease=ease).several()
+        questions = ChartQuestions(rng=rng, chart=drawn.chart, split=split, ease=ease, look=drawn.look)
+        turns = questions.several(rng.randint(4, 6))
         if len(turns) >= 4:
             break
     item = dialogue_item("chart_dialogue", drawn.image, [turn[:2] for turn in turns])

@@ -1,28 +1,21 @@
-"""Forms: keys and values on lines, in boxes or in cells. Questions for one value, and dialogues about one form."""
+"""Forms: keys and values beside or below each other. Questions for values and keys, dialogues, reading the whole form.
 
+Not here: how a form is laid out and drawn, and what keeps the splits apart (form_layouts.py).
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
-
-from PIL import Image
 
 from drawn_world import palette
+from drawn_world.documents.form_layouts import draw_form
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents
+from drawn_world.documents.notations import document_style, sample_date, sample_date_form, sample_time
 from drawn_world.item import Item
 from drawn_world.task import Task
-from drawn_world.typesetting import (
-    COLUMNS,
-    MAX_SIDE,
-    Sheet,
-    TextStyle,
-    choose_form,
-    choose_style,
-    fit_texts,
-    whole_tokens,
-)
+from drawn_world.typesetting import COLUMNS
 from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_digits, pick_word
-from qwen2vl.spec.config import FACTOR
 
 DIGITS = {
     "Room": (1, 3),
@@ -35,56 +28,13 @@ DIGITS = {
 }
 """Keys of numbers, with the fewest and most digits."""
 KEYS = (*LABELS["word_key"], *DIGITS, "Date", "Price", "Colour")
-SHAPES = {"train": ("colon", "dotted", "boxed", "cells"), "val": ("under",), "test": ("lined",)}
-"""Place of a value: after a colon, on dots, in a box beside its key, in a cell beside it, in a box under it, on a line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormLayout:
-    """How the fields of one form are drawn; lengths are in pixels."""
-
-    shape: str
-    """One of SHAPES."""
-    size: int
-    """Letter size."""
-    margin: int
-    step: int
-    """Distance from one field to the next."""
-    value_x: int
-    """Left edge of the column of values."""
-    ragged: bool
-    """Whether values follow their keys directly, where the shape allows it."""
-
-    def write_field(self, sheet: Sheet, key: str, value: str, y: int) -> None:
-        """Write one field with its top at y; an empty value leaves its place empty."""
-        size, margin, value_x, right = self.size, self.margin, self.value_x, sheet.image.width - self.margin
-        high = sheet.style.face.ink_size(size, key)[1]
-        match self.shape:
-            case "colon":
-                end = sheet.write(size, f"{key}:", (margin, y))[2]
-                sheet.write(size, value, (end + 7 if self.ragged else value_x, y))
-            case "dotted":
-                _, _, end, bottom = sheet.write(size, key, (margin, y))
-                sheet.rule((end + 3, bottom + 1, right, bottom + 2), gap=2)
-                sheet.write(size, value, (end + 7 if self.ragged else value_x, y))
-            case "lined":
-                bottom = sheet.write(size, key, (margin, y))[3]
-                sheet.rule((value_x, bottom + 1, right, bottom + 2))
-                sheet.write(size, value, (value_x + 3, y))
-            case "boxed":
-                _, top, _, bottom = sheet.write(size, key, (margin, y + 2))
-                sheet.frame((value_x, top - 3, right, bottom + 3))
-                sheet.write(size, value, (value_x + 4, y + 2))
-            case "cells":  # the cells of neighbouring fields share their lines
-                sheet.frame((margin - 3, y, value_x + 1, y + self.step + 1))
-                sheet.frame((value_x, y, right + 2, y + self.step + 1))
-                down = (self.step - high) // 2
-                sheet.write(size, key, (margin, y + down))
-                sheet.write(size, value, (value_x + 4, y + down))
-            case "under":
-                bottom = sheet.write(size, key, (margin, y))[3]
-                sheet.frame((margin, bottom + 1, right, bottom + high + 5))
-                sheet.write(size, value, (margin + 4, bottom + 3))
+"""Keys of all splits."""
+MORE_KEYS = tuple(
+    key
+    for name in ("more_word_key", "more_digit_key", "more_date_key", "time_key", "money_key", "choice_key")
+    for key in LABELS[name]
+)
+"""Keys of training forms alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +51,44 @@ class FilledForm(DrawnDocument):
             if value:
                 named = key if rng.random() >= ease and rng.random() < 0.4 else key.lower()
                 question = ask(rng, "form", ease, split, key=named)
-                read = (value,) if key in LABELS["word_key"] else ()
+                read = (value,) if key in LABELS["word_key"] and " " not in value else ()
                 lookups.append(Lookup(question=question, answer=value, subject={"key": key}, read=read))
         return lookups
 
+    def more_lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
+        """Questions for keys, the number of fields, the title and the empty field."""
+        keys, values = zip(*self.fields, strict=True)
+        found: list[tuple[str, str, dict[str, str]]] = [
+            ("form_fields", ", ".join(keys), {}),
+            ("form_count", str(len(keys)), {}),
+            ("document_kind", "form", {}),
+        ]
+        found += [
+            ("form_which", key, {"value": value}) for key, value in self.fields if value and values.count(value) == 1
+        ][:2]
+        if self.scene["title"]:
+            found.append(("form_title", self.scene["title"], {}))
+        if "" in values:
+            found.append(("form_empty", keys[values.index("")], {}))
+        return [
+            Lookup(question=ask(rng, name, ease, split, **parts), answer=answer, subject={"asked": name, **parts})
+            for name, answer, parts in found
+        ]
+
 
 def form(rng: Random, split: str, ease: float) -> Item:
-    """Give the value of one key."""
+    """Give the value of one key; in training also what `more_lookups` asks."""
     drawn = make_form(rng, split, ease)
+    if split == "train" and rng.random() < 0.2 * (1 - ease):
+        return drawn.item("form", rng.choice(drawn.more_lookups(rng, split, ease)))
     return drawn.item("form", rng.choice(drawn.lookups(rng, split, ease)))
 
 
 def form_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Give the values of all keys."""
+    """Four to six questions about one form, most of them for values."""
     drawn = make_form(rng, split, ease)
-    return drawn.dialogue(rng, "form_dialogue", drawn.lookups(rng, split, ease))
+    values, more = drawn.lookups(rng, split, ease), drawn.more_lookups(rng, split, ease)
+    return drawn.dialogue(rng, "form_dialogue", rng.sample(values, min(5, len(values))) + rng.sample(more, 2))
 
 
 def form_one(rng: Random, split: str, ease: float) -> Item:
@@ -125,26 +98,57 @@ def form_one(rng: Random, split: str, ease: float) -> Item:
     return drawn.dialogue(rng, "form_one", [chosen])
 
 
+def form_lines(rng: Random, split: str, ease: float) -> Item:
+    """Read the whole form, one line "Key: value" a field, however it is laid out."""
+    drawn = make_form(rng, split, ease)
+    text = "\n".join(f"{key}: {value}".rstrip() for key, value in drawn.fields)
+    return drawn.reading("form_lines", ask(rng, "form_lines", ease, split), text)
+
+
 def make_form(rng: Random, split: str, ease: float, count: int | None = None) -> FilledForm:
-    """Draw a form of `count` fields, by default three to five, one of which may be empty."""
-    style = choose_style(rng, split, choose_form(rng, ease), coloured=0.15)
-    shape = SHAPES[split][0] if rng.random() < ease else rng.choice(SHAPES[split])
-    usual = 4 if rng.random() < ease else rng.randint(3, 4 if shape == "under" else 5)
-    count = count or usual
-    longest = 6 if style.form == "aligned" else 7
+    """Draw a form of `count` fields, one of which may be empty: by default two to nine, in val and test three to five."""
+    style = document_style(rng, split, ease)
+    aligned, free = style.form == "aligned", split == "train" and style.form != "aligned"
+    most = rng.choice((2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9)) if free else rng.randint(3, 4 if split == "val" else 5)
+    count = count or (4 if aligned or rng.random() < ease else most)
+    longest = 6 if aligned else 7
     known = [key for key in KEYS if len(key) < longest]  # so that a column stays free between key and value
+    if free and rng.random() >= ease:
+        known += MORE_KEYS
     fields = [(key, pick_value(rng, split, key, longest)) for key in rng.sample(known, count)]
+    if free and rng.random() < 0.25 * (1 - ease):
+        fields = [
+            (key, f"{value} {pick_word(rng, split)}" if key in WORD_KEYS and rng.random() < 0.5 else value)
+            for key, value in fields
+        ]
     if rng.random() >= ease and rng.random() < 0.2:
         empty = rng.randrange(count)
         fields[empty] = (fields[empty][0], "")
     title = ""
-    if style.form == "aligned":
+    if aligned:
         image, made = draw_in_columns(rng, style, [((0, key), (COLUMNS // 2, value)) for key, value in fields])
     else:
-        title = "" if rng.random() < ease or rng.random() < 0.6 else rng.choice(LABELS["form_title"])
-        image, made = _draw_form(rng, style, shape, title, fields, ease)
-    scene = {"fields": [list(field) for field in fields], "title": title, "shape": shape, **made}
+        titles = LABELS["form_title"] + (LABELS["more_form_title"] if free else [])
+        title = "" if rng.random() < ease or rng.random() < 0.6 else rng.choice(titles)
+        sections = _sections(rng, fields, ease) if free else [("", fields)]
+        image, made = draw_form(rng, style, title, sections, split, ease)
+        made["sections"] = [[name, len(of)] for name, of in sections]
+    scene = {"fields": [list(field) for field in fields], "title": title, **made}
     return FilledForm(image=image, scene=scene, fields=tuple(fields))
+
+
+WORD_KEYS = frozenset((*LABELS["word_key"], *LABELS["more_word_key"]))
+
+
+def _sections(
+    rng: Random, fields: Sequence[tuple[str, str]], ease: float
+) -> list[tuple[str, Sequence[tuple[str, str]]]]:
+    """One section without a title, or two with titles."""
+    if len(fields) < 4 or rng.random() >= 0.2 * (1 - ease):
+        return [("", fields)]
+    middle = rng.randint(2, len(fields) - 2)
+    first, second = rng.sample(LABELS["form_section"], 2)
+    return [(first, fields[:middle]), (second, fields[middle:])]
 
 
 def pick_value(rng: Random, split: str, key: str, longest: int = 7) -> str:
@@ -153,46 +157,27 @@ def pick_value(rng: Random, split: str, key: str, longest: int = 7) -> str:
         return pick_digits(rng, *DIGITS[key])
     if key == "Date":
         return f"{rng.randint(1, 28)}.{rng.randint(1, 12)}"
-    if key == "Price":
+    if key == "Price" or key in LABELS["money_key"]:
         return money(pick_cents(rng))
     if key == "Colour":
         return rng.choice(list(palette.COLOURS))
+    if key in LABELS["more_digit_key"]:
+        return pick_digits(rng, 1, 6)
+    if key in LABELS["more_date_key"]:
+        return sample_date_form(rng)(sample_date(rng))
+    if key in LABELS["time_key"]:
+        return sample_time(rng)
+    if key in LABELS["choice_key"]:
+        return rng.choice(("yes", "no"))
     while True:
         word = pick_word(rng, split)
         if len(word) <= longest:
             return word
 
 
-def _draw_form(
-    rng: Random, style: TextStyle, shape: str, title: str, fields: list[tuple[str, str]], ease: float
-) -> tuple[Image.Image, dict[str, Any]]:
-    """The image of a form, and a description of how it was made. All fields have one letter size, which the longest sets."""
-    margin = 6 if rng.random() < ease else rng.randint(4, 10)
-    step = FACTOR if rng.random() < ease else rng.randint(22, 32)
-    step = min(2 * step - 8 if shape == "under" else step, (MAX_SIDE - 2 * margin - 28) // len(fields))
-    width = (6 if rng.random() < ease else rng.randint(5, 7)) * FACTOR
-    high = min(step // 2 - 4 if shape == "under" else step - 6, 20 if rng.random() < ease else rng.randint(15, 22))
-    longest = [max(texts, key=lambda text: style.face.ink_size(32, text)[0]) for texts in zip(*fields, strict=True)]
-    width, size = fit_texts(style, [":      ".join(longest)], width, margin, high)
-    gap = 8 if rng.random() < ease else rng.randint(6, 14)
-    layout = FormLayout(
-        shape=shape,
-        size=size,
-        margin=margin,
-        step=step,
-        value_x=margin + max(style.face.ink_size(size, f"{key}:")[0] for key, _ in fields) + gap,
-        ragged=rng.random() >= ease and rng.random() < 0.5,
-    )
-    top = margin + (24 if title else 0)
-    sheet = Sheet(rng, style, (width, whole_tokens(min(MAX_SIDE, top + step * len(fields) + margin - 4))))
-    sheet.write(min(20, size + 3), title, (margin, margin))
-    for row, (key, value) in enumerate(fields):
-        layout.write_field(sheet, key, value, top + row * step)
-    return sheet.finish(rng, size)
-
-
 TASKS = (
     Task("form", form, "ocr", exams=("exam",)),
     Task("form_dialogue", form_dialogue, "ocr", lesson=True),
     Task("form_one", form_one, "ocr", lesson=True),
+    Task("form_lines", form_lines, "ocr", lesson=True),
 )

@@ -1,6 +1,7 @@
 """What receipts, forms and tables share: documents that answer questions, aligned columns, goods and prices."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
@@ -42,15 +43,57 @@ class DrawnDocument:
         truth |= {"scene": self.scene | {"asked": lookup.subject}}
         return image_item(task, [self.image], lookup.question, lookup.answer, truth)
 
-    def dialogue(self, rng: Random, task: str, lookups: Sequence[Lookup]) -> Item:
-        """An item with up to six of these questions in random order."""
-        chosen = rng.sample(list(lookups), min(MAX_TURNS, len(lookups)))
+    def dialogue(self, rng: Random, task: str, lookups: Sequence[Lookup], least: int = 4) -> Item:
+        """An item with up to six of these questions in random order, of which none gives away the answer to a later one.
+
+        least: fewest questions if there are enough; the number is drawn from least to six.
+        """
+        chosen = independent(rng.sample(list(lookups), len(lookups)))[: rng.randint(min(least, MAX_TURNS), MAX_TURNS)]
         item = dialogue_item(task, self.image, [(each.question, each.answer) for each in chosen])
         return with_scene(item, self.scene | {"asked": [each.subject for each in chosen]})
 
     def reading(self, task: str, question: str, text: str) -> Item:
         """An item that asks for the text of the whole document."""
         return with_scene(dialogue_item(task, self.image, [(question, text)]), self.scene)
+
+
+def independent(lookups: Sequence[Lookup]) -> list[Lookup]:
+    """The questions without those whose answer an earlier question or answer holds, all of it or more than half."""
+    kept, said = list[Lookup](), list[str]()
+    for each in lookups:
+        answer = each.answer.lower()
+        if answer in ("yes", "no") or not any(_holds(text, answer) or _gives_most(text, answer) for text in said):
+            kept.append(each)
+            said += [each.question.lower(), answer]
+    return kept
+
+
+def _holds(text: str, part: str) -> bool:
+    """Whether a text has a part as whole words."""
+    return part in text and re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
+
+
+def _gives_most(text: str, answer: str) -> bool:
+    """Whether a text is more than half of an answer, as the total is of the line that gives it."""
+    return 2 * len(text) > len(answer) and text in answer
+
+
+def neighbours(lines: Sequence[str], worded: Callable[..., str], rng: Random, longest: int = 40) -> list[Lookup]:
+    """Questions for the first and last line, and for the lines above and below one that occurs once.
+
+    worded: question name to a wording, with the line as part `text`.
+    """
+    found = [
+        Lookup(question=worded("document_first_line"), answer=lines[0], subject={"line": "0"}),
+        Lookup(question=worded("document_last_line"), answer=lines[-1], subject={"line": str(len(lines) - 1)}),
+    ]
+    at = rng.randrange(len(lines))
+    if lines.count(lines[at]) == 1 and len(lines[at]) <= longest:
+        for name, other in (("document_line_above", at - 1), ("document_line_below", at + 1)):
+            if 0 <= other < len(lines):
+                question = worded(name, text=lines[at])
+                found.append(Lookup(question=question, answer=lines[other], subject={"line": str(other)}))
+    return found
 
 
 def draw_in_columns(

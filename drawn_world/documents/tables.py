@@ -1,76 +1,32 @@
-"""Small tables: give a cell by its row and column, or write the whole table as Markdown.
+"""Tables: give a cell by its row and column, a row, a column, what is highest, or write the whole table.
 
 | Item | Price |
 |---|---|
 | tea | 2.50 |
+
+Not here: how a table is laid out and drawn, and what keeps the splits apart (table_layouts.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from random import Random
-from typing import Any
-
-from PIL import Image
 
 from drawn_world import palette
 from drawn_world.documents.lookups import DrawnDocument, Lookup, draw_in_columns, money, pick_cents, pick_goods
+from drawn_world.documents.notations import document_style, sample_date, sample_date_form, sample_time
+from drawn_world.documents.table_layouts import draw_table
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.task import Task
-from drawn_world.typesetting import (
-    COLUMNS,
-    MAX_SIDE,
-    Sheet,
-    TextStyle,
-    choose_form,
-    choose_size,
-    choose_style,
-    whole_tokens,
-)
+from drawn_world.typesetting import COLUMNS
 from drawn_world.wording import LABELS, ask
-from drawn_world.words import pick_digits, pick_letters
-from qwen2vl.spec.config import FACTOR
+from drawn_world.words import pick_digits, pick_letters, pick_word
 
-RULES = {"train": ("grid", "header", "stripes"), "val": ("rows",), "test": ("band",)}
-"""What separates cells: all lines, a line under the header, shaded rows, lines between rows, or a header on ink."""
-SIDES = {"train": ("left", "centre"), "val": ("centre",), "test": ("right",)}
-"""Alignment of cells in their columns."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableLayout:
-    """Positions of the cells of one table, in pixels, and the rules between them."""
-
-    rules: str
-    """One of RULES."""
-    side: str
-    """One of SIDES."""
-    size: int
-    """Letter size."""
-    pad: int
-    """Space beside the text of a cell."""
-    xs: tuple[int, ...]
-    """Left edges of the columns, and the right edge of the last."""
-    ys: tuple[int, ...]
-    """Top edges of the rows, and the bottom edge of the last."""
-
-    def draw(self, sheet: Sheet, cells: list[list[str]]) -> None:
-        """Draw shades, then lines, then texts."""
-        rules, xs, ys, (ink, paper) = self.rules, self.xs, self.ys, (sheet.style.ink, sheet.style.paper)
-        light = tuple((7 * a + b) // 8 for a, b in zip(paper, ink, strict=True))
-        for row in {"stripes": range(0, len(ys) - 1, 2), "band": range(1)}.get(rules, ()):
-            box = (xs[0], ys[row], xs[-1] - 1, ys[row + 1] - 1)
-            sheet.pen.rectangle(box, fill=ink if rules == "band" else light)
-        for y in {"grid": ys, "rows": ys, "header": ys[1:2]}.get(rules, ()):
-            sheet.rule((xs[0], y, xs[-1] + 1, y + 1))
-        for x in xs if rules == "grid" else ():
-            sheet.rule((x, ys[0], x + 1, ys[-1]))
-        for row, texts in enumerate(cells):
-            for column, text in enumerate(texts):
-                across, high = sheet.style.face.ink_size(self.size, text)
-                spare = xs[column + 1] - xs[column] - across
-                x = xs[column] + {"left": self.pad, "centre": spare // 2, "right": spare - self.pad}[self.side]
-                y = ys[row] + (ys[row + 1] - ys[row] - high) // 2
-                sheet.write(self.size, text, (x, y), paper if rules == "band" and row == 0 else None)
+NUMERIC = ("price", "size", "age", "score", "weight", "goals", "points", "fee", "cost", "height", "count", "wins")
+"""Headings of columns in which one value can be the highest."""
+DIGITS = {
+    "age": (2, 2), "score": (1, 3), "room": (2, 3), "weight": (1, 3), "height": (2, 3), "points": (1, 3), "count": (1, 3),
+}  # fmt: skip
+"""Headings of numbers, with the fewest and most digits; all others have one or two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +35,20 @@ class Table(DrawnDocument):
 
     cells: list[list[str]]
     """Texts of the rows; the first row is the header, the first column names the rows."""
+    caption: str
 
     def markdown(self) -> str:
         """The table in the form that GitHub uses."""
         header, *rows = (f"| {' | '.join(row)} |" for row in self.cells)
         return "\n".join((header, "|" + "---|" * len(self.cells[0]), *rows))
+
+    def html(self) -> str:
+        """The table as HTML, a line for every row, without a caption."""
+        rows = [
+            "".join(f"<{tag}>{text}</{tag}>" for text in row)
+            for row, tag in zip(self.cells, ("th", *["td"] * (len(self.cells) - 1)), strict=True)
+        ]
+        return "\n".join(("<table>", *(f"<tr>{row}</tr>" for row in rows), "</table>"))
 
     def lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
         """A question for every cell, and for at most three values that are unique in their column."""
@@ -102,10 +67,43 @@ class Table(DrawnDocument):
                     which.append(Lookup(question=question, answer=row[0], subject=subject, read=(row[0], value)))
         return every + rng.sample(which, min(3, len(which), len(every) // 2))
 
+    def more_lookups(self, rng: Random, split: str, ease: float) -> list[Lookup]:
+        """Questions for a row, a column, the header, the size, the caption, what is highest, and whether a row exists."""
+        header, *rows = self.cells
+
+        def lookup(question: str, answer: str, asked: str, **parts: str) -> Lookup:
+            return Lookup(question=ask(rng, question, ease, split, **parts), answer=answer, subject={"asked": asked})
+
+        row, column = rng.choice(rows), rng.randrange(1, len(header))
+        values, named = [each[column] for each in rows], header[column].lower()
+        found = [
+            lookup("table_row", ", ".join(row), f"row {row[0]}", row=row[0]),
+            lookup("table_column", ", ".join(values), f"column {header[column]}", column=named),
+            lookup("table_headings", ", ".join(header), "header"),
+            lookup("table_rows_count", str(len(rows)), "rows"),
+            lookup("table_columns_count", str(len(header)), "columns"),
+            lookup("document_kind", "table", "kind"),
+        ]
+        other = rng.choice(rows)[0] if rng.random() < 0.5 else pick_word(rng, split)
+        listed = "yes" if other in (each[0] for each in rows) else "no"
+        found.append(lookup("table_has", listed, f"has {other}", value=other))
+        if self.caption:
+            found.append(lookup("table_caption", self.caption, "caption"))
+        for name, best in (("highest", max), ("lowest", min)):
+            numeric = [at for at, heading in enumerate(header) if heading.lower() in NUMERIC]
+            at = rng.choice(numeric or [0])
+            numbers = [float(each[at]) for each in rows] if at else []
+            if numbers and numbers.count(best(numbers)) == 1:
+                answer, parts = rows[numbers.index(best(numbers))][0], (header[0].lower(), header[at].lower())
+                found.append(lookup(f"table_{name}", answer, f"{name} {header[at]}", first=parts[0], column=parts[1]))
+        return found
+
 
 def table(rng: Random, split: str, ease: float) -> Item:
-    """Give a cell, the row that has a value, or the whole table."""
+    """Give a cell, the row that has a value, or the whole table; in training also all that `more_lookups` asks."""
     drawn = make_table(rng, split, ease)
+    if split == "train" and rng.random() < 0.3 * (1 - ease):
+        return drawn.item("table", rng.choice(drawn.more_lookups(rng, split, ease)))
     if rng.random() >= 0.3:
         return drawn.item("table", rng.choice(drawn.lookups(rng, split, ease)))
     answer = drawn.markdown()
@@ -116,44 +114,63 @@ def table(rng: Random, split: str, ease: float) -> Item:
 
 
 def table_rows(rng: Random, split: str, ease: float) -> Item:
-    """Write the whole table as Markdown: all cells are supervised."""
+    """Write the whole table as Markdown, or three times in ten as HTML: all cells are supervised."""
     drawn = make_table(rng, split, ease)
-    question = ask(rng, "table_markdown", ease, split)
-    return drawn.reading("table_rows", question, drawn.markdown())
+    if rng.random() < 0.3 * (1 - ease):
+        return drawn.reading("table_rows", ask(rng, "table_html", ease, split), drawn.html())
+    return drawn.reading("table_rows", ask(rng, "table_markdown", ease, split), drawn.markdown())
 
 
 def table_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Give up to six cells of one table."""
+    """Four to six questions about one table, two thirds of them for cells."""
     drawn = make_table(rng, split, ease)
-    cells = [each for each in drawn.lookups(rng, split, ease) if "row" in each.subject]
-    return drawn.dialogue(rng, "table_dialogue", cells)
+    cells, more = drawn.lookups(rng, split, ease), drawn.more_lookups(rng, split, ease)
+    return drawn.dialogue(rng, "table_dialogue", rng.sample(cells, min(6, len(cells))) + rng.sample(more, 3))
 
 
 def make_table(rng: Random, split: str, ease: float) -> Table:
-    """Draw a table of two to four columns and two to four rows below the header."""
-    style = choose_style(rng, split, choose_form(rng, ease), coloured=0.3)
-    aligned = style.form == "aligned"
-    columns = 2 if aligned or rng.random() < ease else rng.choice((2, 3, 3, 4))
-    rows = 3 if rng.random() < ease else rng.randint(2, 4)
-    names = pick_goods(rng, split, rows, 5 if aligned or columns == 4 else 7)
-    headings = [
-        rng.choice(LABELS["first_column"]),
-        *rng.sample([h for h in LABELS["other_column"] if len(h) <= 5 or not aligned], columns - 1),
-    ]
-    body = [[name, *(_pick_value(rng, split, heading) for heading in headings[1:])] for name in names]
+    """Draw a table of two to six columns and two to eight rows below the header, in val and test of at most four."""
+    style = document_style(rng, split, ease, coloured=0.3)
+    aligned, free = style.form == "aligned", split == "train" and style.form != "aligned"
+    columns = 2 if aligned or rng.random() < ease else rng.choice((2, 3, 3, 4, 4, 5, 6) if free else (2, 3, 3, 4))
+    most = rng.choice((2, 2, 3, 3, 4, 4, 5, 6, 7, 8)) if free else rng.randint(2, 4)
+    rows = 3 if aligned or rng.random() < ease else most
+    names = pick_goods(rng, split, rows, 5 if aligned or columns >= 4 else 7)
+    firsts, others = LABELS["first_column"], LABELS["other_column"]
+    if free and rng.random() >= ease:
+        firsts, others = firsts + LABELS["more_first_column"], others + LABELS["more_other_column"]
+    headings = [rng.choice(firsts), *rng.sample([h for h in others if len(h) <= 5 or not aligned], columns - 1)]
+    change = rng.choice((str, str, str.capitalize)) if free and rng.random() >= ease else str
+    body = [[change(name), *(["" for _ in headings[1:]])] for name in names]
+    for column, heading in enumerate(headings[1:], 1):
+        for row, value in zip(body, _pick_values(rng, split, heading, rows), strict=True):
+            row[column] = value
     capital = not aligned and rng.random() >= ease and rng.random() < 0.5
-    cells = [[heading.capitalize() if capital else heading for heading in headings], *body]
-    rules = RULES[split][0] if rng.random() < ease else rng.choice(RULES[split])
-    side = SIDES[split][0] if rng.random() < ease else rng.choice(SIDES[split])
+    change = str.upper if capital and free and rng.random() < 0.25 else str.capitalize if capital else str
+    cells = [[change(heading) for heading in headings], *body]
+    caption = ""
+    if free and rng.random() < 0.25 * (1 - ease):
+        caption = rng.choice(LABELS["table_caption"])
+        caption += rng.choice(("", f" {rng.randint(1, 9)}", f": {pick_word(rng, split)}"))
     if aligned:
         image, made = draw_in_columns(rng, style, [list(zip((0, COLUMNS // 2), row, strict=True)) for row in cells])
     else:
-        image, made = _draw_table(rng, style, cells, rules, side, ease)
-    return Table(image=image, scene={"cells": cells, "ruled": rules, "side": side, **made}, cells=cells)
+        image, made = draw_table(rng, style, cells, caption, split, ease)
+    return Table(image=image, scene={"cells": cells, "caption": caption, **made}, cells=cells, caption=caption)
+
+
+def _pick_values(rng: Random, split: str, heading: str, count: int) -> Sequence[str]:
+    """Values of one column; dates have one notation."""
+    if heading == "date":
+        write = sample_date_form(rng)
+        return [write(sample_date(rng)) for _ in range(count)]
+    if heading == "rank":
+        return [str(number) for number in rng.sample(range(1, count + 1), count)]
+    return [_pick_value(rng, split, heading) for _ in range(count)]
 
 
 def _pick_value(rng: Random, split: str, heading: str) -> str:
-    if heading == "price":
+    if heading in ("price", "fee", "cost"):
         return money(pick_cents(rng))
     if heading == "code":
         return pick_letters(rng, split, 3)
@@ -163,41 +180,15 @@ def _pick_value(rng: Random, split: str, heading: str) -> str:
         return rng.choice(list(palette.COLOURS))
     if heading == "year":
         return str(rng.randint(1950, 2029))
-    return pick_digits(rng, *{"age": (2, 2), "score": (1, 3), "room": (2, 3)}.get(heading, (1, 2)))
-
-
-def _draw_table(
-    rng: Random, style: TextStyle, cells: list[list[str]], rules: str, side: str, ease: float
-) -> tuple[Image.Image, dict[str, Any]]:
-    """The image of a table, and a description of how it was made. Columns are as wide as their longest cell."""
-
-    def widths(size: int, pad: int) -> list[int]:
-        columns = zip(*cells, strict=True)
-        return [max(style.face.ink_size(size, text)[0] for text in column) + 2 * pad for column in columns]
-
-    pad = 6 if rng.random() < ease else rng.randint(3, 9)
-    size = 16 if rng.random() < ease else choose_size(rng, 13, 20)
-    edges = [0, *accumulate(widths(size, pad))]
-    while edges[-1] > MAX_SIDE - 6 and size > 8:
-        size, pad = size - 1, max(3, pad - 1)
-        edges = [0, *accumulate(widths(size, pad))]
-    top, bottom = style.face.line_edges(size)
-    step = FACTOR if rng.random() < ease else bottom - top + rng.randint(4, 12)
-    step = min(step, (MAX_SIDE - 6) // len(cells))
-    low = edges[-1] + 6, step * len(cells) + 6
-    width = 6 * FACTOR if rng.random() < ease and low[0] <= 6 * FACTOR else whole_tokens(low[0])
-    sheet = Sheet(rng, style, (min(MAX_SIDE, width), whole_tokens(low[1])))
-    x, y = (2 + (0 if rng.random() < ease else rng.randint(0, sheet.image.size[i] - low[i] + 2)) for i in range(2))
-    layout = TableLayout(
-        rules=rules,
-        side=side,
-        size=size,
-        pad=pad,
-        xs=tuple(x + edge for edge in edges),
-        ys=tuple(y + step * row for row in range(len(cells) + 1)),
-    )
-    layout.draw(sheet, cells)
-    return sheet.finish(rng, size)
+    if heading == "time":
+        return sample_time(rng)
+    if heading == "share":
+        return f"{rng.randint(1, 99)}%"
+    if heading in ("friend", "food"):
+        return pick_word(rng, split)
+    if heading == "open":
+        return rng.choice(("yes", "no"))
+    return pick_digits(rng, *DIGITS.get(heading, (1, 2)))
 
 
 TASKS = (

@@ -8,8 +8,9 @@ from random import Random
 from typing import Any
 
 from drawn_world.glyphs.emoji import pick_names, plural
-from drawn_world.glyphs.glyph_scenes import GlyphScene, pick_ground, place, render
-from drawn_world.glyphs.glyph_tasks import PLACING
+from drawn_world.glyphs.glyph_quiz import PLACING
+from drawn_world.glyphs.glyph_scenes import GlyphScene, place, render
+from drawn_world.glyphs.grounds import pick_ground
 from drawn_world.item import Item, text_truth
 from drawn_world.shapes.shape_scenes import article
 from drawn_world.task import Task

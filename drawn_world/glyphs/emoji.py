@@ -78,7 +78,7 @@ def _full_size(name: str) -> Image.Image:
     return _cut(canvas)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)  # about 25 KB each
 def raster(name: str, side: int) -> Image.Image:
     """The glyph as RGBA, its longer side about `side` pixels, cropped to its pixels. Cached: do not draw on it.
 

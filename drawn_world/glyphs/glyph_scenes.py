@@ -1,11 +1,11 @@
-"""Scenes of glyphs: backgrounds and arrangements, both held out by split, and the images made from them.
+"""Scenes of glyphs: sizes and arrangements, both held out by split, and the images made from them.
 
 The easy form is a grid of equal cells with one glyph in each, on a nearly white background; the full form has sizes,
-backgrounds and arrangements of its split. Not here: the glyphs (emoji) and the questions about them (glyph_tasks).
+backgrounds and arrangements of its split. Not here: backgrounds (grounds), the glyphs (emoji) and the questions about
+them (glyph_tasks).
 """
 
 from collections.abc import Callable
-from colorsys import hls_to_rgb
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -13,50 +13,26 @@ from math import cos, pi, sin
 from random import Random
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from drawn_world import palette
 from drawn_world.glyphs.emoji import raster
+from drawn_world.glyphs.grounds import Ground, paint
 from drawn_world.item import Box, Size
-from drawn_world.palette import Rgb
 from drawn_world.shapes.shape_scenes import apart, image_size
 from qwen2vl.spec.config import FACTOR
 
 SIDES: dict[str, tuple[int, ...]] = {
-    "train": (*range(20, 27), *range(32, 41), *range(48, 59), *range(70, 85)),
+    "train": (*range(16, 27), *range(32, 41), *range(48, 59), *range(70, 201)),
     "val": (*range(27, 29), *range(41, 44), *range(59, 63)),
     "test": (*range(29, 32), *range(44, 48), *range(63, 70)),
 }
 """Longer sides of glyphs in pixels: those of val and test lie between those of training."""
-HUES = {"train": ((0.0, 0.28), (0.45, 0.75)), "val": ((0.31, 0.36), (0.78, 0.86)), "test": ((0.38, 0.43), (0.88, 0.97))}
-SHADES = {"train": ("plain", "plain", "down", "across"), "val": ("plain", "rising"), "test": ("plain", "falling")}
-"""Directions of gradients; plain backgrounds of different splits differ only in hue."""
 LAYOUTS = {"train": ("free", "free", "row", "grid"), "val": ("rim",), "test": ("ring",)}
+LARGEST = 2.6
+"""Images of training and their glyphs are up to this many times larger than those of val and test."""
+MOST_TOKENS = 16  # on a side of an image
 GAP = 2  # pixels between any two glyphs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """The background of a scene."""
-
-    shade: str
-    """"plain", or the direction of a gradient."""
-    first: Rgb
-    second: Rgb
-    """Equal to `first` if the background is plain."""
-    hue: float
-    """Hue of both colours, 0 to 1; -1 for the easy background."""
-    noise: int
-    """Largest change of a channel by noise; 0 = none."""
-
-    @property
-    def colours(self) -> tuple[Rgb, Rgb]:
-        """Both colours."""
-        return self.first, self.second
-
-
-EASY = Ground(shade="plain", first=palette.EASY_GROUND, second=palette.EASY_GROUND, hue=-1, noise=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +59,12 @@ class Glyph:
         x1, y1, x2, y2 = self.box_px
         return (x1 + x2) / 2, (y1 + y2) / 2
 
+    @property
+    def area(self) -> int:
+        """Pixels in the box."""
+        x1, y1, x2, y2 = self.box_px
+        return (x2 - x1) * (y2 - y1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlyphScene:
@@ -96,16 +78,10 @@ class GlyphScene:
 
     def facts(self) -> dict[str, Any]:
         """The JSON form of the description, for the truth of an item."""
-        ground = self.ground
         return {
             "size": list(self.size),
             "layout": self.layout,
-            "ground": {
-                "shade": ground.shade,
-                "colours": [list(ground.first), list(ground.second)],
-                "hue": ground.hue,
-                "noise": ground.noise,
-            },
+            "ground": self.ground.facts(),
             "glyphs": [{"name": g.name, "side": g.side, "box_px": list(g.box_px)} for g in self.glyphs],
         }
 
@@ -114,6 +90,16 @@ class GlyphScene:
         ordered = sorted(self.glyphs, key=lambda glyph: glyph.centre[0])
         clear = all(b.centre[0] - a.centre[0] >= FACTOR // 2 for a, b in pairwise(ordered))
         return ordered if clear else None
+
+    def in_reading_order(self) -> list[Glyph]:
+        """Glyphs row by row from the top, each row from the left; a row holds those whose centres its first one spans."""
+        left, ordered = sorted(self.glyphs, key=lambda glyph: glyph.y), []
+        while left:
+            _, top, _, bottom = left[0].box_px
+            row = [glyph for glyph in left if top <= glyph.centre[1] < bottom]
+            ordered += sorted(row, key=lambda glyph: glyph.x)
+            left = [glyph for glyph in left if glyph not in row]
+        return ordered
 
     def in_corner(self, corner: str) -> Glyph | None:
         """The only glyph with its centre in this quarter of the image, for example "upper left", and well inside it."""
@@ -157,25 +143,6 @@ class Form:
     """Smallest and largest side of a glyph in a full image, in pixels."""
 
 
-def pick_ground(rng: Random, split: str, ease: float) -> Ground:
-    """A light, dark or medium background in hues of the split; with probability `ease` the nearly white EASY."""
-    if ease and rng.random() < ease:
-        return EASY
-    shade, hue = rng.choice(SHADES[split]), rng.uniform(*rng.choice(HUES[split]))
-    light = rng.choice((rng.uniform(0.8, 0.97), rng.uniform(0.8, 0.97), rng.uniform(0.05, 0.25), rng.uniform(0.4, 0.6)))
-    colourful = rng.uniform(0.1, 0.6)
-    other = light + rng.choice((-1, 1)) * rng.uniform(0.08, 0.2)
-    first = _rgb(hue, light, colourful)
-    second = first if shade == "plain" else _rgb(hue, min(0.98, max(0.02, other)), colourful)
-    noise = rng.randint(2, 9) if rng.random() < 0.25 else 0
-    return Ground(shade=shade, first=first, second=second, hue=hue, noise=noise)
-
-
-def _rgb(hue: float, light: float, colourful: float) -> Rgb:
-    red, green, blue = (round(255 * channel) for channel in hls_to_rgb(hue, light, colourful))
-    return red, green, blue
-
-
 def place(rng: Random, split: str, ease: float, names: list[str], ground: Ground, form: Form) -> GlyphScene:
     """The named glyphs, in this order, in cells with probability `ease`, else in an arrangement of the split."""
     if not ease or rng.random() >= ease:
@@ -207,8 +174,12 @@ def _sides(split: str, low: int, high: int) -> tuple[int, ...]:
 def _arranged(rng: Random, split: str, names: list[str], ground: Ground, form: Form) -> GlyphScene:
     """Choose sizes and places until the glyphs fit; after every failure the largest side shrinks by a tenth."""
     low, high = form.sides
+    tokens = form.tokens
+    if split == "train":
+        scale = rng.choice((1, rng.uniform(1, LARGEST), rng.uniform(1, LARGEST)))
+        low, high, tokens = 16, int(high * scale), (tokens[0], min(MOST_TOKENS, int(tokens[1] * scale)))
     while True:
-        size = image_size(rng, *form.tokens)
+        size = image_size(rng, *tokens)
         sides = _sides(split, low, min(high, min(size) - 2 * GAP))
         wanted = [(name, rng.choice(sides)) for name in names]
         layout = rng.choice(LAYOUTS[split])
@@ -320,21 +291,10 @@ class _Spots:
         return spot
 
 
-@lru_cache(maxsize=512)
-def _ramp(shade: str, size: tuple[int, int]) -> Image.Image:
-    """Coverage of the second colour of a gradient, 8 bits a pixel."""
-    across, down = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
-    share = {"down": down, "across": across, "rising": (across + 1 - down) / 2, "falling": (across + down) / 2}[shade]
-    return Image.fromarray((share * 255).round().astype(np.uint8))
-
-
 def render(rng: Random, scene: GlyphScene) -> Image.Image:
     """The image of a scene; `rng` is used for noise only."""
-    ground = scene.ground
-    image = Image.new("RGB", scene.size, ground.first)
-    if ground.shade != "plain":
-        image.paste(ground.second, (0, 0), _ramp(ground.shade, scene.size))
+    image = paint(scene.ground, scene.size)
     for glyph in scene.glyphs:
         pixels = raster(glyph.name, glyph.side)
         image.paste(pixels, (glyph.x, glyph.y), pixels)
-    return palette.noisy(rng, image, ground.noise) if ground.noise else image
+    return palette.noisy(rng, image, scene.ground.noise) if scene.ground.noise else image

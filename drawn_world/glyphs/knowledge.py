@@ -6,8 +6,9 @@ This lesson was added after nano's vocabulary was fixed, so it adds no words; a 
 from random import Random
 
 from drawn_world.glyphs.emoji import names_at, stands_out
-from drawn_world.glyphs.glyph_scenes import pick_ground, place, render
-from drawn_world.glyphs.glyph_tasks import NAMING
+from drawn_world.glyphs.glyph_quiz import NAMING
+from drawn_world.glyphs.glyph_scenes import place, render
+from drawn_world.glyphs.grounds import pick_ground
 from drawn_world.item import Item, image_item, text_truth
 from drawn_world.shapes.shape_scenes import name_truths
 from drawn_world.task import Task

@@ -1,4 +1,7 @@
-"""Drawn windows: a title bar and a few labelled controls. All splits have the same labels, but each has its own layouts."""
+"""Drawn windows: a title bar and a few labelled controls. All splits have the same labels, but each has its own layouts.
+
+Most of training's windows come from a procedure instead (window_layouts). Not here: tasks and lessons (window_lessons).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +11,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from drawn_world.fonts import Face, faces
-from drawn_world.item import Box, Item, image_item, place_truth, point_answer, text_truth
+from drawn_world.item import Box, point_answer
 from drawn_world.palette import Rgb, jitter
-from drawn_world.task import Task, without_ease
 from drawn_world.typesetting import PLAIN_FAMILIES
 from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
@@ -38,10 +40,10 @@ class Widget:
     """One control of a window, without a place."""
 
     kind: str
-    """button, checkbox, field or tab."""
+    """button, checkbox, field or tab; in training also option, row (of a list) or menu (an entry of its bar)."""
     label: str
     state: str = ""
-    """Content of a field, "yes" or "no" for a checkbox, else empty."""
+    """Content of a field, "yes" or "no" for a checkbox, "selected" for what is chosen in training's windows, else empty."""
 
     def at(self, box_px: Box) -> "Control":
         """The widget at a place."""
@@ -54,6 +56,11 @@ class Control(Widget):
 
     box_px: Box
 
+    def moved(self, down: int) -> "Control":
+        """The control some pixels further down."""
+        left, top, right, bottom = self.box_px
+        return self.at((left, top + down, right, bottom + down))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
@@ -61,7 +68,10 @@ class Screen:
 
     image: Image.Image
     title: str
+    """Empty if the window has no title bar."""
     controls: tuple[Control, ...]
+    close_px: Box | None = None
+    """Box of the cross that closes the window, where one is asked for."""
 
     def described(self) -> dict[str, Any]:
         """Description for JSON: size, title, and kind, label, state and box in pixels of every control."""
@@ -69,7 +79,8 @@ class Screen:
             {"kind": each.kind, "label": each.label, "state": each.state, "box_px": list(each.box_px)}
             for each in self.controls
         ]
-        return {"size": list(self.image.size), "title": self.title, "controls": controls}
+        scene = {"size": list(self.image.size), "title": self.title, "controls": controls}
+        return scene | ({"close_px": list(self.close_px)} if self.close_px else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,27 +149,6 @@ class WindowStyle:
             label_box = write(image, self.text_px, control.label, (x1, y1 + 4), ink)
             pen.rectangle((label_box[2] + 6, y1, x2 - 1, y2 - 1), fill=(255, 255, 255), outline=outline)
             write(image, self.text_px, control.state, (label_box[2] + 11, y1 + 4), (15, 15, 15))
-
-
-def screen(rng: Random, split: str) -> Item:
-    """Point at a control, or give the state of a checkbox, the content of a field or the title."""
-    drawn = make_screen(rng, split)
-    roll = rng.random()
-    boxes = [control for control in drawn.controls if control.kind == "checkbox"]
-    fields = [control for control in drawn.controls if control.kind == "field"]
-    if boxes and roll < 0.3:
-        question, answer = ask_state(rng, rng.choice(boxes))
-        truth = text_truth(answer)
-    elif fields and roll < 0.5:
-        question, answer = ask_state(rng, rng.choice(fields))
-        truth = text_truth(answer, read=[answer])
-    elif roll > 0.92:
-        question, answer, truth = ask(rng, "window_title"), drawn.title, text_truth(drawn.title)
-    else:
-        target = rng.choice(drawn.controls)
-        question, answer, label = ask_point(rng, target, drawn.image.size)
-        truth = place_truth("point", target.box_px, drawn.image.size, label)
-    return image_item("screen", [drawn.image], question, answer, truth)
 
 
 def make_screen(rng: Random, split: str, ease: float = 0.0, most: int | None = None) -> Screen:
@@ -268,6 +258,3 @@ def ask_point(rng: Random, control: Control, size: tuple[int, int], ease: float 
     """A question for a point on a control, its answer, and the label that the question uses."""
     label = rng.choice(LABELS[f"named_{control.kind}"]).format(label=control.label)
     return ask(rng, "point", ease, label=label), point_answer(control.box_px, size), label
-
-
-TASKS = (Task("screen", without_ease(screen), "grounding", exams=("nano", "exam")),)

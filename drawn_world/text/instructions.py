@@ -21,7 +21,7 @@ FORMS = (
 TIMES = {2: "two", 3: "three", 4: "four"}
 
 
-def _instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
+def instruction(rng: Random, split: str, ease: float, form: str) -> tuple[str, str, dict[str, Any]]:
     """Text, answer and description: the form, and the words and numbers that the instruction names.
 
     The functions for the forms give the parts that are filled into a wording, the answer and the description.
@@ -92,14 +92,14 @@ def _about_numbers(rng: Random, ease: float, form: str) -> tuple[dict[str, str],
 
 def instruct(rng: Random, split: str, ease: float) -> Item:
     """One instruction of any form."""
-    question, answer, scene = _instruction(rng, split, ease, rng.choice(FORMS))
+    question, answer, scene = instruction(rng, split, ease, rng.choice(FORMS))
     read = [] if scene["form"] == "fact" else scene.get("words", [])
     return image_item("instruct", [], question, answer, text_truth(answer, read=read, scene=scene))
 
 
 def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
     """Five instructions of different forms, one after the other."""
-    made = [_instruction(rng, split, ease, form) for form in rng.sample(FORMS, 5)]
+    made = [instruction(rng, split, ease, form) for form in rng.sample(FORMS, 5)]
     turns = [(question, answer) for question, answer, _ in made]
     return talk("instruct_dialogue", [], turns, scene={"turns": [scene for *_, scene in made]})
 

@@ -1,4 +1,4 @@
-"""Questions without an image: words, letters, small sums, opposites, facts, who nano is."""
+"""Questions without an image: words, letters, small sums, opposites, facts, who nano is. Not here: greetings (small_talk)."""
 
 from random import Random
 
@@ -23,9 +23,9 @@ FACTS = {
 
 
 def text(rng: Random, split: str) -> Item:
-    """One small question: a letter or a copy of a word, a sum, an opposite, a comparison, a fact or a greeting."""
+    """One small question: a letter or a copy of a word, a sum, an opposite, a comparison, a fact, or who nano is."""
     read: list[str] = []  # words that come from the word list
-    match rng.choice(("word", "word", "sum", "sum", "opposite", "larger", "fact", "greeting")):
+    match rng.choice(("word", "word", "sum", "sum", "opposite", "larger", "fact", "who")):
         case "word":
             word, form = pick_word(rng, split), rng.choice(("copy", "first_letter", "last_letter"))
             answer = {"copy": word, "first_letter": word[0], "last_letter": word[-1]}[form]
@@ -47,8 +47,7 @@ def text(rng: Random, split: str) -> Item:
             thing = rng.choice(list(FACTS))
             question, answer = ask(rng, "fact", thing=thing), FACTS[thing]
         case _:
-            question, answer = ("who", IDENTITY) if rng.random() < 0.7 else ("hello", "hello")
-            question = ask(rng, question)
+            question, answer = ask(rng, "who"), IDENTITY
     return image_item("text", [], question, answer, text_truth(answer, read=read))
 
 

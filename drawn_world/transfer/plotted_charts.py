@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from drawn_world.charts.chart_data import COLOUR_NAMES, Chart, make_chart
-from drawn_world.charts.chart_tasks import ChartQuestions
+from drawn_world.charts.chart_questions import ChartQuestions
 from drawn_world.item import Item, image_item
 from qwen2vl.common.errors import Qwen2VLError
 

@@ -92,10 +92,13 @@ def image_of(item: Item) -> Image.Image:
 
 
 def parts_of(item: Item) -> list[tuple[list[dict], str]]:
-    """The parts of every question except media, with its answer."""
-    contents = [message["content"] for message in item.messages]
-    asked = [[part for part in content if part["type"] not in ("image", "video")] for content in contents[::2]]
-    return list(zip(asked, [*contents[1::2], item.answer], strict=True))
+    """The parts of every question of the user except media, with its answer: where the model acts, its first call."""
+    replies = [*(message["content"] for message in item.messages[1:]), item.answer]
+    return [
+        ([part for part in message["content"] if part["type"] not in ("image", "video")], reply)
+        for message, reply in zip(item.messages, replies, strict=True)
+        if message["role"] == "user"
+    ]
 
 
 def turns_of(item: Item) -> list[Turn]:

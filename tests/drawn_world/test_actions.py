@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from drawn_world import SPLITS, words
-from drawn_world.screens import actions
+from drawn_world.screens import actions, window_layouts
 from drawn_world.screens import windows as screens
+from drawn_world.screens.window_layouts import MAX_WINDOW_SIDE
 from drawn_world.wording import FILES
 from qwen2vl.processing.agent_text import Call, declare, parse_reply
 
 from .checks import (
+    asked,
     box_of,
     check_repeatable,
     digest_of,
@@ -30,8 +32,9 @@ from .checks import (
 )
 
 pytestmark = needs_text
-TASKS = makers_of(actions)
-draw = partial(drawn, TASKS)
+ALL = makers_of(actions)
+TASKS = [task for task in ALL if task != "action_steps"]
+draw = partial(drawn, ALL)
 
 
 def _only_call(answer: str) -> Call:
@@ -44,15 +47,22 @@ def _only_call(answer: str) -> Call:
 
 def _right_action(instruction: str, scene: dict) -> tuple[str, list[int] | None, str | None]:
     """Name, box and text of the right action, derived only from the instruction and the description."""
-    named = [each for each in scene["controls"] if re.search(rf"\b{each['label']}\b", instruction)]
-    (control,) = [each for each in named if not (each["kind"] == "field" and "into" not in instruction)]
+    key, parts = asked(FILES["actions"]["questions"], instruction)
+    if key == "close_window":
+        return "Tap", scene["close_px"], None
+    if key == "reach":
+        parts = {"label": next(label for label, goals in actions.GOALS.items() if parts["goal"] in goals)}
+    (control,) = [each for each in scene["controls"] if each["label"] == parts["label"]]
     if control["kind"] == "checkbox":
-        done = control["state"] == ("yes" if re.search(r"\bon\b", instruction) else "no")
+        done = control["state"] == ("yes" if key == "turn_on" else "no")
         return ("Done", None, None) if done else ("Tap", control["box_px"], None)
     if control["kind"] == "field":
-        text = re.search(r"(?:[Tt]ype|[Ww]rite) (\w+) into", instruction)[1]
+        text = parts["text"]
         return ("Done", None, None) if text == control["state"] else ("Type", control["box_px"], text)
-    return "Tap", control["box_px"], None
+    assert key == "reach" or key == {"button": "press", "tab": "open_tab", "menu": "open_menu"}.get(
+        control["kind"], "choose"
+    )
+    return ("Done", None, None) if control["state"] == "selected" else ("Tap", control["box_px"], None)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -62,7 +72,7 @@ def test_every_answer_does_what_the_instruction_says(task: str, split: str) -> N
         item = draw(task, seed, split, ease=seed % 5 / 4)
         scene = item.truth["scene"]
         width, height = scene["size"]
-        assert image_of(item).size == (width, height) and max(width, height) <= 224
+        assert image_of(item).size == (width, height) and max(width, height) <= MAX_WINDOW_SIDE
         for instruction, answer in turns_of(item):
             name, box, text = _right_action(instruction, scene)
             call = _only_call(answer)
@@ -109,9 +119,10 @@ def test_wordings_and_typed_words_belong_to_one_split() -> None:
         split: [text for seed in range(60) for text, _ in turns_of(draw("next_action", seed, split))]
         for split in SPLITS
     }
-    assert all(re.match("Please (tap|switch|write|go)", text) for text in instructions["test"])
+    assert all(re.match("Please (tap|switch|write|go)|Can you help me", text) for text in instructions["test"])
     assert not any(
-        re.match("Please (tap|switch|write|go)", text) for text in instructions["train"] + instructions["val"]
+        re.match("Please (tap|switch|write|go)|Can you help me", text)
+        for text in instructions["train"] + instructions["val"]
     )
     listed = {word for split in SPLITS for word in words.words(split)}
     for split in SPLITS:
@@ -132,8 +143,37 @@ def _words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", text).lower())
 
 
+def test_every_step_of_an_episode_leads_to_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls carried out on the first window, by their points alone, give the last one; each screenshot shows one change."""
+    plans = []
+    make = window_layouts.plan_window
+    monkeypatch.setattr(actions, "plan_window", lambda *args: plans.append(make(*args)) or plans[-1])
+    lengths = set()
+    for seed in range(60):
+        item = draw("action_steps", seed, "train", seed % 3 / 2)
+        plan, messages = plans[-1], item.messages
+        assert messages[0]["content"][0]["image"].tobytes() == plan.paint().image.tobytes()
+        assert _only_call(item.answer).name == "Done"
+        for call, result in zip(messages[1::2], messages[2::2], strict=True):
+            assert (call["role"], result["role"]) == ("assistant", "function")
+            plan = _carried_out(plan, _only_call(call["content"]))
+            assert result["content"][0]["image"].tobytes() == plan.paint().image.tobytes()
+        assert item.truth["scene"] == plan.paint().described()
+        lengths.add(len(messages))
+    assert lengths == {1, 3, 5}
+
+
+def _carried_out(plan: window_layouts.Plan, call: Call) -> window_layouts.Plan:
+    (control,) = [each for each in plan.controls if is_at(call.arguments["point"], each.box_px, plan.size)]
+    if call.name == "Type":
+        return plan.after(control, call.arguments["text"])
+    assert call.name == "Tap" and control.kind != "field"
+    state = {"yes": "no", "no": "yes"}.get(control.state, "selected")
+    return plan if control.kind in ("button", "menu") else plan.after(control, state)
+
+
 def digest() -> str:
-    return digest_of(draw(task, 5, "val", 0.3) for task in TASKS)
+    return digest_of(draw(task, 5, split, 0.3) for task in TASKS for split in ("train", "val"))
 
 
 def test_same_seed_same_item_in_another_process() -> None:

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise
 from random import Random
 
 import numpy as np
@@ -11,17 +12,18 @@ import pytest
 from PIL import Image
 
 from drawn_world import SPLITS, fonts
-from drawn_world.glyphs import emoji, glyph_scenes
-from drawn_world.glyphs import glyph_tasks as glyphs
-from drawn_world.glyphs.glyph_scenes import Glyph, GlyphScene, Ground
+from drawn_world.glyphs import emoji, glyph_lessons, glyph_quiz, glyph_scenes, glyph_tasks, grounds
+from drawn_world.glyphs.glyph_scenes import Glyph, GlyphScene
+from drawn_world.glyphs.grounds import Ground
 from drawn_world.item import MAX_TURNS
-from drawn_world.wording import texts_of
+from drawn_world.wording import FILES, LABELS, texts_of
 from qwen2vl.common.errors import Qwen2VLError
-from qwen2vl.processing.grounding import parse_places
+from qwen2vl.processing.grounding import parse_places, to_thousandths
 
 from .checks import (
     are_apart,
     are_inside,
+    asked,
     box_of,
     check_repeatable,
     digest_of,
@@ -30,12 +32,16 @@ from .checks import (
     image_of,
     makers_of,
     needs,
+    parts_of,
     turns_of,
 )
 
-ALL = makers_of(glyphs)
+MIXED = makers_of(glyph_lessons).pop("glyph_talk")
+"""Its questions hold boxes; all others are only text."""
+ALL = {name: make for name, make in makers_of(glyph_tasks, glyph_lessons).items() if name != "glyph_talk"}
+QUESTIONS = FILES["glyphs"]["questions"]
 draw = partial(drawn, ALL)
-NOUNS = {*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *glyphs.ALL_THINGS}
+NOUNS = {*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *glyph_quiz.ALL_THINGS}
 pytestmark = needs(partial(emoji.raster, "dog", 28))
 every_task = pytest.mark.parametrize("task", ALL)
 
@@ -73,7 +79,7 @@ def test_items_are_well_formed_at_every_ease(task: str, split: str) -> None:
         image, scene = image_of(item), item.truth["scene"]
         assert item.task == task and json.loads(json.dumps(item.truth)) == item.truth
         assert list(image.size) == scene["size"] and image.mode == "RGB"
-        assert min(image.size) >= 56 and max(image.size) <= 224
+        assert min(image.size) >= 56 and max(image.size) <= (448 if split == "train" else 224)
         assert len(turns_of(item)) <= MAX_TURNS
         for question, answer in turns_of(item):
             assert question and answer and question.isascii() and answer.isascii()
@@ -91,7 +97,8 @@ def test_the_easiest_form_has_one_size_and_one_ground(task: str) -> None:
     items = [draw(task, seed, "train", 1.0) for seed in range(30)]
     assert len({image_of(item).size for item in items}) == 1
     assert {item.truth["scene"]["ground"]["hue"] for item in items} == {-1}
-    assert len({draw(task, seed, "train", 0.0).truth["scene"]["ground"]["hue"] for seed in range(30)}) == 30
+    hues = [draw(task, seed, "train", 0.0).truth["scene"]["ground"]["hue"] for seed in range(30)]
+    assert len(set(hues) - {grounds.GREY}) == sum(hue != grounds.GREY for hue in hues) > 15
 
 
 @every_split
@@ -114,7 +121,7 @@ def test_places_follow_from_the_scene(task: str, split: str) -> None:
         size, boxes = item.truth["scene"]["size"], {g["name"]: g["box_px"] for g in item.truth["scene"]["glyphs"]}
         assert len(boxes) == len(item.truth["scene"]["glyphs"])  # no kind twice: every label is clear
         for question, answer in turns_of(item):
-            name = re.search(r"the (\w+)[.?]$", question)[1]
+            name = asked(QUESTIONS, question)[1]["label"].removeprefix("the ")
             places = parse_places(answer, [tuple(size)])
             x1, y1, x2, y2 = boxes[name]
             for box in places.boxes:
@@ -186,22 +193,84 @@ def test_dialogues_follow_from_the_scene(split: str) -> None:
     for seed in range(80):
         item = draw("glyph_dialogue", seed, split, seed % 3 / 2)
         scene = item.truth["scene"]
-        width, height = scene["size"]
         for question, answer in turns_of(item):
-            if found := re.search(r"(?:How many|Count the) (\w+)", question):
-                assert answer == str(counted(scene, found[1]))
-            elif found := re.search(r"the (upper|lower) (left|right) corner", question):
-                corner = (width * (found[2] == "right"), height * (found[1] == "lower"))
-                far = [np.abs(np.subtract(middle(g), corner) / (width, height)).max() for g in scene["glyphs"]]
-                assert scene["glyphs"][int(np.argmin(far))]["name"] == answer and min(far) < 0.4
-            elif found := re.search(r"(just )?(left of|right of|above|below) the (\w+)", question):
-                seen = seen_from(scene, found[3], found[2])
-                assert seen[0] == answer and (found[1] or len(seen) == 1)
+            key, parts = asked(QUESTIONS, question)
+            assert answer == derived(key, parts, scene)
+            kinds.add(key)
+    assert kinds == {"glyph_corner", "glyph_look_up", "glyph_count", "glyph_present"}
+
+
+def derived(key: str, parts: dict[str, str], scene: dict) -> str:
+    """The answer to a question of text only, from the description."""
+    names, areas = [glyph["name"] for glyph in scene["glyphs"]], [area(glyph) for glyph in scene["glyphs"]]
+    if key == "glyph_count":
+        return str(counted(scene, parts["things"]))
+    if key == "glyph_corner":
+        vertical, horizontal = parts["corner"].split()
+        corner = (scene["size"][0] * (horizontal == "right"), scene["size"][1] * (vertical == "lower"))
+        far = [np.abs(np.subtract(middle(g), corner) / scene["size"]).max() for g in scene["glyphs"]]
+        assert min(far) < 0.4
+        return names[int(np.argmin(far))]
+    if key == "glyph_look_up":
+        relation = parts["relation"].removeprefix("just ")
+        seen = seen_from(scene, parts["b"], relation)
+        assert relation != parts["relation"] or len(seen) == 1
+        return seen[0]
+    if key == "glyph_present":
+        return "yes" if parts["thing"].split()[-1] in names else "no"
+    if key in ("glyph_which_corner", "glyph_left_right", "glyph_top_bottom"):
+        across, down = np.divide(middle(scene["glyphs"][names.index(parts["b"])]), scene["size"])
+        if key == "glyph_left_right":
+            return "left" if across < 0.5 else "right"
+        if key == "glyph_top_bottom":
+            return "top" if down < 0.5 else "bottom"
+        return f"{'upper' if down < 0.5 else 'lower'} {'left' if across < 0.5 else 'right'}"
+    if key == "glyph_larger":
+        return max((parts["a"], parts["b"]), key=lambda name: areas[names.index(name)])
+    if key in ("glyph_largest", "glyph_smallest"):
+        return names[areas.index(max(areas) if key == "glyph_largest" else min(areas))]
+    if key == "glyph_more":
+        return max((parts["a"], parts["b"]), key=lambda things: counted(scene, things))
+    assert key in ("glyph_name", "glyph_caption"), key
+    ordered = sorted(scene["glyphs"], key=middle)
+    return ", ".join(f"{'an' if glyph['name'][0] in 'aeiou' else 'a'} {glyph['name']}" for glyph in ordered)
+
+
+def area(glyph: dict) -> int:
+    x1, y1, x2, y2 = glyph["box_px"]
+    return (x2 - x1) * (y2 - y1)
+
+
+@every_split
+def test_mixed_dialogues_follow_from_the_scene(split: str) -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(250):
+        item = MIXED(Random(f"{split}/{seed}"), split, seed % 3 / 2)
+        scene = item.truth["scene"]
+        size, shown = tuple(scene["size"]), {glyph["name"]: glyph["box_px"] for glyph in scene["glyphs"]}
+        for parts, answer in parts_of(item):
+            key, filled = asked(QUESTIONS, "".join(part.get("text", "@") for part in parts))
+            boxes = [part["box"] for part in parts if part["type"] == "box"]
+            assert (key == "glyph_in_box") == bool(boxes)
+            if boxes:
+                assert boxes == [list(to_thousandths(shown[answer], size))]
+            elif answer == LABELS["cannot_tell"][0]:
+                assert filled["label"].removeprefix("the ") not in shown
+                key = "absent"
+            elif key in ("glyph_ground", "glyph_point"):
+                places, (x1, y1, x2, y2) = parse_places(answer, [size]), shown[filled["label"].removeprefix("the ")]
+                box = [*places.boxes[0].xyxy_px] if places.boxes else [*places.points[0].xy_px] * 2
+                assert x1 - 1 <= box[0] and y1 - 1 <= box[1] and box[2] <= x2 + 1 and box[3] <= y2 + 1
+            elif key == "glyph_boxes":
+                found = parse_places(answer, [size]).boxes
+                assert sorted(box.label for box in found) == sorted(glyph["name"] for glyph in scene["glyphs"])
+                # Reading order: what lies wholly below another one comes after it.
+                assert all(a.xyxy_px[1] < b.xyxy_px[3] for a, b in combinations(found, 2))
             else:
-                found = re.search(r"\ban? (\w+)", question)
-                assert answer == ("yes" if found[1] in [g["name"] for g in scene["glyphs"]] else "no")
-            kinds.add(found.re.pattern)
-    assert len(kinds) == 4
+                assert answer == derived(key, filled, scene), (key, filled)
+            kinds[key] += 1
+    assert min(kinds.values()) > 1 and len(kinds) == 18
+    assert 0.05 < kinds["absent"] / kinds.total() < 0.2
 
 
 def test_boxes_enclose_the_drawn_pixels_tightly() -> None:
@@ -233,20 +302,19 @@ def wording_of(question: str) -> str:
 def test_nothing_but_the_kinds_is_in_two_splits() -> None:
     for table in (glyph_scenes.SIDES, glyph_scenes.LAYOUTS):
         assert sum(len(set(table[split])) for split in SPLITS) == len({each for s in SPLITS for each in table[s]})
-    arcs = sorted(arc for split in SPLITS for arc in glyph_scenes.HUES[split])
+    arcs = sorted(arc for split in SPLITS for arc in grounds.HUES[split])
     assert all(a[1] < b[0] for a, b in pairwise(arcs)) and arcs[-1][1] < 1
-    for task in (each.name for each in glyphs.TASKS if not each.lesson):
-        asked: dict[str, set[str]] = {}
+    for task in (each.name for each in glyph_tasks.TASKS if not each.lesson):
+        worded: dict[str, set[str]] = {}
         for split in SPLITS:
             items = [draw(task, seed, split) for seed in range(40)]
             scenes = [item.truth["scene"] for item in items]
             assert {glyph["side"] for scene in scenes for glyph in scene["glyphs"]} <= set(glyph_scenes.SIDES[split])
             assert {scene["layout"] for scene in scenes} <= set(glyph_scenes.LAYOUTS[split])
-            assert all(
-                any(low <= scene["ground"]["hue"] <= high for low, high in glyph_scenes.HUES[split]) for scene in scenes
-            )
-            asked[split] = {wording_of(turns_of(item)[0][0]) for item in items}
-        assert len(set.union(*asked.values())) == sum(map(len, asked.values()))
+            hues = {scene["ground"]["hue"] for scene in scenes} - ({grounds.GREY} if split == "train" else set())
+            assert all(any(low <= hue <= high for low, high in grounds.HUES[split]) for hue in hues)
+            worded[split] = {wording_of(turns_of(item)[0][0]) for item in items}
+        assert len(set.union(*worded.values())) == sum(map(len, worded.values()))
 
 
 def test_the_table_has_one_name_and_one_code_point_a_kind() -> None:
@@ -278,7 +346,7 @@ def test_kinds_come_in_gradually_and_stand_out() -> None:
     assert [len(emoji.names_at(ease)) for ease in (1.0, 0.5, 0.0)] == [24, 75, 150]
     counts = [len(emoji.names_at(step / 20)) for step in range(21)]
     assert counts == sorted(counts, reverse=True) and len(set(counts)) == 21
-    assert all(emoji.stands_out(name, glyph_scenes.EASY.first) for name in emoji.names_at(1.0))
+    assert all(emoji.stands_out(name, grounds.EASY.first) for name in emoji.names_at(1.0))
     assert not emoji.stands_out("cloud", (240, 240, 240)) and emoji.stands_out("cloud", (30, 60, 30))
 
 

