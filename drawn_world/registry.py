@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from random import Random
 
-from drawn_world import palette
+from drawn_world import palette, wording
 from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, notices, pages, receipts, tables
 from drawn_world.glyphs import articles, emoji, glyph_lessons, glyph_tasks, knowledge, picture_lessons
@@ -26,13 +26,12 @@ from drawn_world.shapes import (
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions, refusals, small_talk
 from drawn_world.videos import film_lessons, motion, video_lessons, video_tasks
-from drawn_world.wording import answer_texts, question_texts
 from qwen2vl.common.errors import Qwen2VLError
 
 KEYWORD_PIECES = ("✿FUNCTION", "✿ARGS", "✿RESULT", "✿RETURN", "✿:", '{"', '":', '"}', '","', ", ", "]}", "],")
 """Parts of calls of actions as the tokenizer splits them, see `processing.agent_text`."""
-COMMON = 2
-"""Fewest occurrences of a word in questions that makes it one token."""
+COMMON = 3
+"""Fewest occurrences in wordings that make a word one token."""
 SPLITS = ("train", "val", "test")
 ALL_TASKS: dict[str, Task] = {
     task.name: task
@@ -106,14 +105,15 @@ def draw_ease(seed: int, source: str) -> float:
 
 
 def corpus_words() -> list[str]:
-    """The words of questions and answers, repeated by their number of occurrences; rare words of questions are left out.
+    """The words of questions and answers, repeated by their number of occurrences; rare words of wordings are left out.
 
     Words to be read in images are not among them: a model must spell what it reads.
     """
-    answers = words_of([*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *emoji.NAMES, *answer_texts()])
-    asked = words_of(question_texts())
-    counts = Counter(asked)
-    return [*(word for word in asked if counts[word] >= COMMON), *answers]
+    names = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
+    names += [*emoji.NAMES, *map(emoji.plural, emoji.NAMES), questions.IDENTITY, *questions.FACTS]
+    worded = words_of(wording.texts())
+    counts = Counter(worded)
+    return [*(word for word in worded if counts[word] >= COMMON), *words_of([*names, *wording.words()])]
 
 
 def corpus_pieces() -> list[str]:

@@ -39,12 +39,11 @@ def ask(rng: Random, question: str, ease: float = 0.0, split: str | None = None,
     return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
-def question_texts() -> list[str]:
-    """All wordings of all questions."""
-    return [text for wordings in QUESTIONS.values() for text in wordings]
+def texts() -> list[str]:
+    """All wordings of questions, and all labels."""
+    return [text for table in (QUESTIONS, LABELS) for each in table.values() for text in each]
 
 
-def answer_texts() -> list[str]:
-    """All labels and further words of answers."""
-    labels = [text for labels in LABELS.values() for text in labels]
-    return labels + [file["words"] for file in FILES.values() if "words" in file]
+def words() -> list[str]:
+    """The further words of answers, one string a file."""
+    return [file["words"] for file in FILES.values() if "words" in file]

@@ -37,4 +37,134 @@ MEDIA = MediaSettings(
 )
 """Limits of nano: it is trained on small images and short videos only. 784 pixels are one token."""
 
-PLACEHOLDER = 0
+AREAS: tuple[tuple[int, Mapping[str, int]], ...] = (
+    (30, {
+        "line_stack": 6, "read_line": 3, "spaced_lines": 1, "read_word": 3, "read_lines": 2, "read_number": 1,
+        "picture_stack": 5, "word_on_texture": 2, "read_paragraph": 2, "find_word": 1, "read_in_box": 1,
+        "words_in_boxes": 1, "read_script": 1, "script_lines": 2, "language_lines": 3, "read_language": 2,
+    }),
+    (20, {
+        "place_talk": 5, "scene_talk": 4, "list_boxes": 1, "list_points": 1, "name_box": 2, "pick_box": 1, "shape_at": 1,
+        "ground": 2, "point": 1, "glyph_ground": 2, "glyph_point": 1, "glyph_places": 1, "glyph_one": 1,
+    }),
+    (15, {
+        "receipt_dialogue": 5, "receipt": 2, "receipt_lines": 1, "form_dialogue": 3, "form": 1, "form_one": 1,
+        "form_lines": 1, "table_dialogue": 4, "table": 1, "table_rows": 2, "notice_dialogue": 1, "notice_lines": 1,
+        "page_dialogue": 1, "page": 1, "page_lines": 1,
+    }),
+    (12, {"chart_dialogue": 7, "chart_value": 3, "chart_compare": 1, "chart_trend": 1, "chart_table": 1, "bar_levels": 1}),
+    (10, {
+        "screen_dialogue": 4, "screen": 2, "screen_boxes": 1, "control_one": 1, "screen_lines": 1, "action_dialogue": 4,
+        "next_action": 2, "action_steps": 1,
+    }),
+    (13, {
+        "count_talk": 3, "count_nine": 2, "count": 1, "colour_shape": 2, "relate": 1, "caption": 1, "overlap": 1,
+        "pair_talk": 3, "compare": 1, "difference": 2, "same_object": 1, "which_picture": 1, "picture_talk": 2,
+        "glyph_talk": 3, "glyph_name": 2, "glyph_count": 1, "glyph_caption": 1, "glyph_look_up": 1, "glyph_know": 1,
+        "glyph_article": 1, "motion_talk": 3, "event_talk": 3, "speed_talk": 1, "change_talk": 2, "motion": 1, "order": 1,
+        "events": 1, "late": 1, "speed": 1, "changed": 1, "film_count": 1, "text": 1, "small_talk": 2, "image_talk": 2,
+        "cannot_tell": 2, "instruct": 1, "instruct_dialogue": 1,
+    }),
+)  # fmt: skip
+"""The tasks by area, in order of difficulty: reading, places, documents, charts, screens, the rest.
+
+An area has its share of the samples in percent, and its tasks share that by their weights.
+"""
+
+
+def mixture() -> dict[str, int]:
+    """The mixture of all areas: source to its weight."""
+    return {
+        task: round(10_000 * share * weight / sum(weights.values()))
+        for share, weights in AREAS
+        for task, weight in weights.items()
+    }
+
+
+def single_skills(ease: float) -> tuple[dict[str, int], ...]:
+    """Mixtures of one skill each, with many answers for the cost of an image; every second step reads."""
+    skills = (
+        {"read_lines": 2, "read_word": 1}, {"shape_rows": 1}, {"line_stack": 1}, {"list_boxes": 1, "name_box": 1},
+        {"spaced_lines": 1}, {"glyph_rows": 1}, {"read_lines": 1, "line_stack": 1}, {"film_rows": 1, "event_rows": 1},
+        {"line_stack": 1}, {"chart_table": 1, "bar_levels": 1}, {"receipt_lines": 1, "table_rows": 1}, {"count_rows": 1},
+    )  # fmt: skip
+    return tuple({f"{task}@{ease:g}": weight for task, weight in skill.items()} for skill in skills)
+
+
+STEPS = 30_000
+SKILLS = 1500
+"""Number of steps at the start that teach single skills, the second half of them in a harder form."""
+DECAY_START = 22_500
+LOCKED = 1500
+"""Number of steps at the end in which the tower is locked."""
+RATE = 2e-3
+BUDGETS = Budgets(tokens=4096, visual_tokens=4096, media=512)
+PACKS_PER_STEP = 4
+
+
+def drawn_stages(
+    steps: int = STEPS, rate: float = RATE, budgets: Budgets = BUDGETS, packs_per_step: int = PACKS_PER_STEP
+) -> tuple[Stage, ...]:
+    """Both stages of a run over the drawn world; the rate falls from one to the other without a jump.
+
+    steps: length of the run, by which all its parts are scaled.
+    """
+    skills, fall, locked = (round(part * steps / STEPS) for part in (SKILLS, STEPS - DECAY_START, LOCKED))
+    first = steps - locked
+    start = (
+        Phase(mixtures=single_skills(1.0), until=skills // 2),
+        Phase(mixtures=single_skills(0.5), until=skills),
+    )
+    every_task = Phase(mixtures=(mixture(),))
+
+    def stage(name: str, steps: int, phases: tuple[Phase, ...], rates: Rates, **schedule: float) -> Stage:
+        return Stage(
+            name=name, steps=steps, phases=phases, rates=rates, budgets=budgets, packs_per_step=packs_per_step,
+            warmup_steps=200 if name == "1-all" else 0, **schedule,
+        )  # fmt: skip
+
+    low = rate * locked / fall
+    return (
+        stage(
+            "1-all", first, (*start, every_task), Rates(tower=rate, merger=rate, decoder=rate),
+            decay=(fall - locked) / first, final_rate=locked / fall,
+        ),
+        stage("2-locked-tower", locked, (every_task,), Rates(merger=low, decoder=low), decay=1.0),
+    )  # fmt: skip
+
+
+@cache
+def nano_processor(config: Qwen2VLConfig = NANO) -> Processor:
+    """The tokenizer with the words of the drawn world, and the limits of nano, for a model of any size."""
+    tokenizer = build_nano_tokenizer(corpus_words(), corpus_pieces(), config.text.vocab_size)
+    return Processor(tokenizer, config, MEDIA)
+
+
+def nano(
+    *,
+    store: Path = Path("runs/nano-store"),
+    validation_items: int = 8,
+    train: TrainConfig = TrainConfig(validate_every=1000, save_every=250),
+) -> RunSpec:
+    """Train nano from random weights.
+
+    Args:
+        store: Store built from what `qwen2vl data draw` writes.
+        validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
+        train: Settings of the whole run.
+    """
+    return drawn_run("nano", nano_processor(), drawn_stages(), store, validation_items, train)
+
+
+def drawn_run(
+    name: str, processor: Processor, stages: tuple[Stage, ...], store: Path, validation_items: int, train: TrainConfig
+) -> RunSpec:
+    """A run over the drawn world from random weights."""
+    return RunSpec(
+        name=name,
+        processor=processor,
+        records=StoredRecords(path=store, how_to_build=how_to_build(name, store)),
+        validate=Validation(processor, TASKS, validation_items),
+        stages=stages,
+        train=train,
+    )
