@@ -17,6 +17,7 @@ from drawn_world.task import Task
 from drawn_world.typesetting import Sheet, TextStyle, choose_size, whole_tokens
 from drawn_world.wording import LABELS, ask
 from drawn_world.words import pick_word
+from qwen2vl.spec.config import FACTOR
 
 BULLETS = ("-", "*", "+", "{}.", "{})", "{}")
 """What is before a point of a list; the easy one is first."""
@@ -112,10 +113,12 @@ def _draw(
 ) -> tuple[Image.Image, dict[str, Any]]:
     """The image of a notice, and a description of how it was made. Letters shrink until all lines fit."""
     size = 16 if rng.random() < ease else choose_size(rng, 11, 20)
-    margin, leading = rng.randint(4, 16), rng.randint(LEAST_LEADING, 8)
+    easy = rng.random() < ease  # then two short paragraphs fit one size of image
+    margin, leading = (6, 4) if easy else (rng.randint(4, 16), rng.randint(LEAST_LEADING, 8))
     columns = 2 if len(draft.paragraphs) + bool(draft.points) > 1 and rng.random() < 0.25 * (1 - ease) else 1
-    width = whole_tokens(rng.randint(260, WIDE) if columns == 2 else rng.randint(140, 280))
-    title_scale, title_style = rng.uniform(1.0, 1.7), another_face(rng, style, split, 0.5)
+    width = whole_tokens(rng.randint(260, WIDE) if columns == 2 else 7 * FACTOR if easy else rng.randint(140, 280))
+    title_scale = 1.2 if easy else rng.uniform(1.0, 1.7)
+    title_style = another_face(rng, style, split, 0.5)
     while True:
         across = (width - 2 * margin - 14 * (columns - 1)) // columns
         draft.break_lines(style, size, across)
@@ -131,7 +134,9 @@ def _draw(
         if size == 8 or (fits and top + tall <= HIGH):
             break
         size, title_scale = size - 1, max(1.0, title_scale - 0.1)
-    sheet = Sheet(rng, style, (width, min(HIGH, whole_tokens(top + tall + margin - gap + 2))))
+    sheet = Sheet(
+        rng, style, (width, min(HIGH, max(whole_tokens(top + tall + margin - gap + 2), 6 * FACTOR if easy else FACTOR)))
+    )
     side = rng.choice(TABLE_OF_SIDES)
     indent = max(0, (width - 2 * margin - title_wide) // 2) if side == "centre" else 0
     sheet.write(title_size, draft.title, (margin + indent, margin), style=title_style)
