@@ -34,7 +34,7 @@ def draw_window(rng: Random, split: str, ease: float = 0.0, most: int | None = N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class WindowPlan:
     """All that decides how a window looks, so that it can be drawn again with other states."""
 
     toolkit: Toolkit
@@ -51,7 +51,7 @@ class Plan:
         title = self.title if self.toolkit.bar != "none" else ""
         return Screen(image=image, title=title, controls=self.controls, close_px=close)
 
-    def after(self, control: Control, state: str) -> "Plan":
+    def after(self, control: Control, state: str) -> "WindowPlan":
         """The window after a control got another state; of several, only one stays selected."""
 
         def changed(each: Control) -> Control:
@@ -62,14 +62,14 @@ class Plan:
         return replace(self, controls=tuple(map(changed, self.controls)))
 
 
-def plan_window(rng: Random, split: str, ease: float = 0.0) -> Plan:
+def plan_window(rng: Random, split: str, ease: float = 0.0) -> WindowPlan:
     """Sample a window of two to fourteen controls. split: of its font and of the words in fields."""
     while True:
         toolkit, size = Toolkit.sample(rng, split), _size(rng, ease)
         controls = place_widgets(rng, pick_widgets(rng, split, size), toolkit, size, toolkit.bar_height)
         if len(controls) >= 2:
             title = rng.choice(LABELS["window_title"])
-            return Plan(toolkit=toolkit, size=size, title=title, controls=tuple(controls))
+            return WindowPlan(toolkit=toolkit, size=size, title=title, controls=tuple(controls))
 
 
 def _size(rng: Random, ease: float) -> Size:

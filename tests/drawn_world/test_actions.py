@@ -163,7 +163,7 @@ def test_every_step_of_an_episode_leads_to_what_is_wanted(monkeypatch: pytest.Mo
     assert lengths == {1, 3, 5}
 
 
-def _carried_out(plan: window_layouts.Plan, call: Call) -> window_layouts.Plan:
+def _carried_out(plan: window_layouts.WindowPlan, call: Call) -> window_layouts.WindowPlan:
     (control,) = [each for each in plan.controls if is_at(call.arguments["point"], each.box_px, plan.size)]
     if call.name == "Type":
         return plan.after(control, call.arguments["text"])

@@ -13,7 +13,7 @@ from drawn_world.screens import window_lessons
 from drawn_world.shapes import kinds as shapes
 from qwen2vl.processing.grounding import parse_places
 
-from .checks import changed, encloses, media_of, needs, needs_text, turns_of
+from .checks import changed, encloses, media_of, needs, needs_text, parts_of, turns_of
 
 needs_fonts = needs(partial(fonts.faces, "train"))
 ALL_LESSONS = [
@@ -34,9 +34,9 @@ def colour_at(image: Image.Image, x: float, y: float) -> str:
 def test_a_lesson_drawn_twice_is_equal_and_answers_every_question(task):
     for seed in range(40):
         one, again = (draw(task, seed, "train", seed / 39) for _ in range(2))
-        assert turns_of(one) == turns_of(again)
+        assert parts_of(one) == parts_of(again)
         assert all(a.tobytes() == b.tobytes() for a, b in zip(media_of(one), media_of(again), strict=True))
-        assert all(question and answer for question, answer in turns_of(one))
+        assert all(question and answer for question, answer in parts_of(one))
 
 
 @pytest.mark.parametrize("task", [each for each in ALL_LESSONS if each.values[0] not in OF_EVERY_SIZE])

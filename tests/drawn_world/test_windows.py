@@ -37,7 +37,7 @@ KINDS = {plural: kind for kind, plural in window_questions.PLURALS.items()}
 draw = partial(drawn, ALL)
 
 
-def plans(count: int) -> list[window_layouts.Plan]:
+def plans(count: int) -> list[window_layouts.WindowPlan]:
     return [window_layouts.plan_window(Random(f"plan/{seed}"), "train") for seed in range(count)]
 
 

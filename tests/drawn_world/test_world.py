@@ -75,7 +75,9 @@ def test_every_item_is_well_formed(task: str, split: str) -> None:
         spoken = re.findall(r"[A-Za-z]+", f"{question_of(item)} {item.answer}")
         assert {word for word in spoken if len(word) > 1} <= known
         for image in media_of(item):
-            assert image.mode == "RGB" and min(image.size) >= 28 and max(image.size) <= 224
+            assert (
+                image.mode == "RGB" and min(image.size) >= 28 and max(image.size) <= (448 if task == "screen" else 224)
+            )
 
 
 def test_boxes_enclose_the_drawn_pixels_tightly() -> None:
