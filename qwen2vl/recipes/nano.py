@@ -11,7 +11,7 @@ an ease of its own. The learning rate is level and falls once, over the last qua
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from drawn_world import TASKS, corpus_pieces, corpus_words
@@ -110,27 +110,28 @@ def drawn_stages(
     steps: length of the run, by which all its parts are scaled.
     """
     skills, fall, locked = (round(part * steps / STEPS) for part in (SKILLS, STEPS - DECAY_START, LOCKED))
-    first = steps - locked
-    start = (
-        Phase(mixtures=single_skills(1.0), until=skills // 2),
-        Phase(mixtures=single_skills(0.5), until=skills),
-    )
+    first, low = steps - locked, rate * locked / fall
+    start = (Phase(mixtures=single_skills(1.0), until=skills // 2), Phase(mixtures=single_skills(0.5), until=skills))
     every_task = Phase(mixtures=(mixture(),))
-
-    def stage(name: str, steps: int, phases: tuple[Phase, ...], rates: Rates, **schedule: float) -> Stage:
-        return Stage(
-            name=name, steps=steps, phases=phases, rates=rates, budgets=budgets, packs_per_step=packs_per_step,
-            warmup_steps=200 if name == "1-all" else 0, **schedule,
-        )  # fmt: skip
-
-    low = rate * locked / fall
+    stage = partial(Stage, budgets=budgets, packs_per_step=packs_per_step)
     return (
         stage(
-            "1-all", first, (*start, every_task), Rates(tower=rate, merger=rate, decoder=rate),
-            decay=(fall - locked) / first, final_rate=locked / fall,
+            name="1-all",
+            steps=first,
+            rates=Rates(tower=rate, merger=rate, decoder=rate),
+            phases=(*start, every_task),
+            decay=(fall - locked) / first,
+            final_rate=locked / fall,
         ),
-        stage("2-locked-tower", locked, (every_task,), Rates(merger=low, decoder=low), decay=1.0),
-    )  # fmt: skip
+        stage(
+            name="2-locked-tower",
+            steps=locked,
+            rates=Rates(merger=low, decoder=low),
+            phases=(every_task,),
+            warmup_steps=0,
+            decay=1.0,
+        ),
+    )
 
 
 @cache
