@@ -3,19 +3,18 @@
 from drawn_world.fonts import INSTALL_LINE
 from drawn_world.item import Item
 from drawn_world.registry import (
-    FIRST_TASKS,
     KINDS,
     LESSONS,
     SPLITS,
     TASKS,
     WITHOUT_FONTS,
-    added_words,
+    corpus_pieces,
     corpus_words,
     draw,
+    draw_ease,
 )
 
 __all__ = [
-    "FIRST_TASKS",
     "INSTALL_LINE",
     "KINDS",
     "LESSONS",
@@ -23,7 +22,8 @@ __all__ = [
     "TASKS",
     "WITHOUT_FONTS",
     "Item",
-    "added_words",
+    "corpus_pieces",
     "corpus_words",
     "draw",
+    "draw_ease",
 ]

@@ -1,10 +1,11 @@
 """The tasks of all rooms, and the one way to draw an item: a pure function of task, seed, split and ease."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from random import Random
 
-from drawn_world import palette
+from drawn_world import palette, wording
 from drawn_world.charts import chart_tasks
 from drawn_world.documents import forms, notices, pages, receipts, tables
 from drawn_world.glyphs import articles, emoji, glyph_lessons, glyph_tasks, knowledge, picture_lessons
@@ -25,9 +26,12 @@ from drawn_world.shapes import (
 from drawn_world.task import Task
 from drawn_world.text import instructions, questions, refusals, small_talk
 from drawn_world.videos import film_lessons, motion, video_lessons, video_tasks
-from drawn_world.wording import texts_of_vocabulary
 from qwen2vl.common.errors import Qwen2VLError
 
+KEYWORD_PIECES = ("✿FUNCTION", "✿ARGS", "✿RESULT", "✿RETURN", "✿:", '{"', '":', '"}', '","', ", ", "]}", "],")
+"""Parts of calls of actions as the tokenizer splits them, see `processing.agent_text`."""
+COMMON = 3
+"""Fewest occurrences in wordings that make a word one token."""
 SPLITS = ("train", "val", "test")
 ALL_TASKS: dict[str, Task] = {
     task.name: task
@@ -74,8 +78,6 @@ ALL_TASKS: dict[str, Task] = {
 TASKS = tuple(name for name, task in ALL_TASKS.items() if not task.lesson)
 LESSONS = tuple(name for name, task in ALL_TASKS.items() if task.lesson)
 """Names of lessons: drawn like tasks, but for training only."""
-FIRST_TASKS = tuple(name for name, task in ALL_TASKS.items() if "nano" in task.exams)
-"""Tasks of the exam "nano"."""
 KINDS = {name: task.kind for name, task in ALL_TASKS.items()}
 """Task or lesson to the kind of its records, one of `qwen2vl.data.records.KINDS`."""
 WITHOUT_FONTS = tuple(name for name, task in ALL_TASKS.items() if not task.needs_fonts)
@@ -97,24 +99,28 @@ def draw(task: str, seed: int, split: str = "train", ease: float = 0.0) -> Item:
     return ALL_TASKS[task].make(Random(f"{split}/{task}/{seed}"), split, ease)
 
 
+def draw_ease(seed: int, source: str) -> float:
+    """Ease of an item whose source fixes none: 0 for half of the items, else any number up to 1."""
+    return max(0.0, Random(f"ease/{source}/{seed}").uniform(-1, 1))
+
+
 def corpus_words() -> list[str]:
-    """All words, sorted, that questions and answers of the first tasks can contain, except words to be read."""
-    texts = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
-    texts += [questions.IDENTITY, *questions.FACTS, *questions.FACTS.values(), *texts_of_vocabulary("first")]
-    return sorted(_words_of(texts, r"[A-Za-z]+"))
+    """The words of questions and answers, repeated by their number of occurrences; rare words of wordings are left out.
 
-
-def added_words() -> list[str]:
-    """The words, sorted, that later tasks add to `corpus_words`.
-
-    They are a list of their own because the ids of a tokenizer follow the order of its words, and trained weights depend
-    on the ids. Plurals in "s" are left out, because a token "s" follows the singular; so are words with a capital letter,
-    which begin a sentence and are written in single letters.
+    Words to be read in images are not among them: a model must spell what it reads.
     """
-    words = _words_of([*emoji.NAMES, *map(emoji.plural, emoji.NAMES), *texts_of_vocabulary("added")], r"\b[a-z]+\b")
-    return sorted({word for word in words if not (word.endswith("s") and word[:-1] in words)} - set(corpus_words()))
+    names = [*palette.COLOURS, *kinds.KINDS, *kinds.PLURALS.values(), *shape_scenes.RELATIONS, *motion.DIRECTIONS]
+    names += [*emoji.NAMES, *map(emoji.plural, emoji.NAMES), questions.IDENTITY, *questions.FACTS]
+    worded = words_of(wording.texts())
+    counts = Counter(worded)
+    return [*(word for word in worded if counts[word] >= COMMON), *words_of([*names, *wording.words()])]
 
 
-def _words_of(texts: Iterable[str], pattern: str) -> set[str]:
-    """Words of a pattern in some texts, without the names of what is filled in."""
-    return {word for text in texts for word in re.findall(pattern, re.sub(r"\{\w+\}", " ", text))}
+def corpus_pieces() -> list[str]:
+    """Texts that are one token wherever they are written: keywords of actions, then characters of other alphabets."""
+    return [*KEYWORD_PIECES, *languages.language_characters()[0]]
+
+
+def words_of(texts: Iterable[str]) -> list[str]:
+    """All words in some texts, without the names of what is filled in."""
+    return [word for text in texts for word in re.findall(r"[A-Za-z]+", re.sub(r"\{\w+\}", " ", text))]

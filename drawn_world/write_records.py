@@ -4,8 +4,9 @@
     FOLDER/media/SOURCE-0000.bin    the images of these records: PNG files, one after the other
     FOLDER/drawn.json               seed and split; every folder has one of each
 
-A source is a task at an ease, for example "read_word@0.25". Item n of a source depends only on seed, split, source and n.
-The source "screen_html@0" is drawn by a browser, a whole shard at a time.
+A source is a task, whose items have eases of their own ("read_word", see `draw_ease`), or a task at one ease
+("read_word@0.25"). Item n of a source depends only on seed, split, source and n. The source "screen_html@0" is drawn by a
+browser, a whole shard at a time.
 """
 
 import io
@@ -22,7 +23,7 @@ from typing import Any
 
 from PIL import Image
 
-from drawn_world import KINDS, LESSONS, TASKS, Item, draw
+from drawn_world import KINDS, LESSONS, TASKS, Item, draw, draw_ease
 from drawn_world.browser import find_browser
 from drawn_world.item import replace_media
 from drawn_world.screens.html import HTML_SCREEN, draw_html_screens
@@ -146,7 +147,7 @@ def draw_records(
         if task == HTML_SCREEN:  # so that a missing browser or font is reported before processes start
             find_browser()
         else:
-            draw(task, 0, split, ease)
+            draw(task, 0, split, ease or 0.0)
     _prepare_folder(out, {"seed": seed, "split": split})
     shards = [shard for source, count in sources.items() for shard in shards_of(out, source, count)]
     waiting = [shard for shard in shards if not shard.is_written()]
@@ -158,15 +159,21 @@ def draw_records(
         on_progress(done, total)
 
 
-def parse_source(source: str) -> tuple[str, float]:
-    """Task and ease of "TASK@EASE". Raises ConfigError."""
-    found = re.fullmatch(r"(\w+)@(\d+(?:\.\d+)?)", source)
-    if not found or found[1] not in RECORD_KINDS or float(found[2]) > 1:
+def parse_source(source: str) -> tuple[str, float | None]:
+    """Task and ease of "TASK@EASE"; None for a source whose items have eases of their own. Raises ConfigError."""
+    found = re.fullmatch(r"(\w+)(?:@(\d+(?:\.\d+)?))?", source)
+    if not found or found[1] not in RECORD_KINDS or float(found[2] or 0) > 1:
         raise ConfigError(
-            f'"{source}" is no source of the drawn world: write TASK@EASE with an ease from 0 (full task) to 1 (easiest), '
-            f"like read_word@0.25, and one of the tasks {', '.join((*TASKS, *LESSONS, HTML_SCREEN))}"
+            f'"{source}" is no source of the drawn world: write TASK, or TASK@EASE with an ease from 0 (full task) to 1 '
+            f"(easiest), like read_word@0.25; the tasks are {', '.join((*TASKS, *LESSONS, HTML_SCREEN))}"
         )
-    return found[1], float(found[2])
+    return found[1], float(found[2]) if found[2] else None
+
+
+def draw_from(source: str, key: int, split: str) -> Item:
+    """One item of a source. Raises ConfigError for an unknown source."""
+    task, ease = parse_source(source)
+    return draw(task, key, split, draw_ease(key, source) if ease is None else ease)
 
 
 def _prepare_folder(folder: Path, settings: dict[str, Any]) -> None:
@@ -193,12 +200,12 @@ def _map(draw_one: Callable[[Shard], int], shards: Sequence[Shard], num_workers:
 
 def draw_shard(shard: Shard, *, seed: int, split: str) -> int:
     """Draw and write one shard; returns its number of records. Raises Qwen2VLError when the disk does not accept it."""
-    task, ease = parse_source(shard.source)
+    task, _ = parse_source(shard.source)
     keys = [item_key(seed, shard.source, number) for number in shard.item_numbers]
     if task == HTML_SCREEN:
         items: Iterable[Item] = draw_html_screens(Random(keys[0]), split, shard.count)
     else:
-        items = (draw(task, key, split, ease) for key in keys)
+        items = (draw_from(shard.source, key, split) for key in keys)
     shard.write(RECORD_KINDS[task], items)
     return shard.count
 

@@ -5,7 +5,6 @@ A file has some of these parts:
     [labels]      name of a list to texts that are drawn or filled in
     [answers.Q]   of knowledge.toml: answer to the names of the things for which it answers question Q
     words         further words of answers, in one string
-    vocabulary    "first" or "added": which words of a tokenizer the file belongs to (see `texts_of_vocabulary`)
 Names are unique over all files. The order of wordings and labels decides what a random choice picks: a new one changes
 every item drawn after it. Words from the word list, which are to be read in images, are not here (words.py).
 """
@@ -40,17 +39,11 @@ def ask(rng: Random, question: str, ease: float = 0.0, split: str | None = None,
     return (wordings[0] if ease and rng.random() < ease else rng.choice(wordings)).format(**parts)
 
 
-def texts_of(*files: str) -> list[str]:
-    """All wordings, labels and further words of some files."""
-    parts = [FILES[name] for name in files]
-    lists = [each for part in parts for table in ("questions", "labels") for each in part.get(table, {}).values()]
-    return [text for each in lists for text in each] + [part.get("words", "") for part in parts]
+def texts() -> list[str]:
+    """All wordings of questions, and all labels."""
+    return [text for table in (QUESTIONS, LABELS) for each in table.values() for text in each]
 
 
-def texts_of_vocabulary(vocabulary: str) -> list[str]:
-    """All texts of the files of one vocabulary.
-
-    vocabulary: "first" for the words of nano's first tasks, "added" for those of later tasks. The words of files without
-    a vocabulary came after nano's tokenizer was fixed: it spells new ones in parts.
-    """
-    return texts_of(*(name for name, file in FILES.items() if file.get("vocabulary") == vocabulary))
+def words() -> list[str]:
+    """The further words of answers, one string a file."""
+    return [file["words"] for file in FILES.values() if "words" in file]

@@ -26,7 +26,8 @@ SPLIT_PATTERN = (
 )
 """The published pre-tokenisation: words with the character before them, single digits, runs of punctuation, white space."""
 
-FIRST_SIZE = 1536
+NANO_SIZE = 3072
+"""Number of ids of nano's tokenizer."""
 ROLE_WORDS = ("system", "user", "assistant")
 """Names of roles, one token each in nano. Merges cannot do that: merging "u" with "s" would also merge them in "mouse"."""
 
@@ -214,13 +215,13 @@ class StreamDecoder:
         return self._bytes.decode(b"", final=True)
 
 
-def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: int = FIRST_SIZE) -> Tokenizer:
+def build_nano_tokenizer(words: Iterable[str], pieces: Iterable[str] = (), size: int = NANO_SIZE) -> Tokenizer:
     """nano's tokenizer: 14 special tokens (ids 0..13), 256 bytes, three role names, then merges up to `size`.
 
-    `words` may repeat: frequent words come first, equally frequent ones in alphabetical order. `later` words are appended
-    without changing existing ids, for a model that is already trained. A lower-case word ("red"), or one that begins with
-    a space (" What"), becomes one token after a space. A capitalised word ("What") becomes one token at the start of a
-    text, as in the first word of a sentence.
+    `words` may repeat: frequent words come first, equally frequent ones in alphabetical order. A lower-case word ("red"),
+    or one that begins with a space (" What"), becomes one token after a space. A capitalised word ("What") becomes one
+    token at the start of a text, as in the first word of a sentence. `pieces` become one token wherever they are written,
+    such as keywords and characters of other alphabets; they come last.
 
     Merges are chains, " red" = (Ġ,r) (Ġr,e) (Ġre,d): each left piece begins with the space or the capital. So a word
     without a space before it (a reply, a quotation) is spelled letter by letter, and a model can read words that it has
@@ -228,7 +229,7 @@ def build_nano_tokenizer(words: Iterable[str], later: Iterable[str] = (), size: 
     """
     vocab = {name: id for id, name in enumerate((*SPECIAL_TOKENS, *byte_alphabet(), *ROLE_WORDS))}
     merges: list[tuple[str, str]] = []
-    for word in (*_in_order(words), *_in_order(later)):
+    for word in (*_in_order(words), *(_first_piece(piece) for piece in pieces)):
         chain = [(word[:i], word[i]) for i in range(1, len(word)) if word[: i + 1] not in vocab]
         if len(vocab) + len(chain) <= size:  # otherwise a shorter word may still fit
             merges += chain
@@ -246,12 +247,13 @@ def _in_order(words: Iterable[str]) -> Iterator[str]:
     """
     yield "),("
     counts = Counter(word if word[:1].isupper() else f" {word.strip()}" for word in words if word.strip())
-    split = _pre_tokenizer()
     ordered = sorted(counts, key=lambda word: (not word.startswith(" "), -counts[word], word))
-    for word in ordered:
-        piece = split.pre_tokenize_str(word)[0][0]  # a chain can only reach the first piece, " top" of " top-left"
-        if len(piece) > 1:
-            yield piece
+    yield from filter(lambda piece: len(piece) > 1, map(_first_piece, ordered))
+
+
+def _first_piece(text: str) -> str:
+    """What a chain of merges can reach of a text, in the byte alphabet: " top" of " top-left"."""
+    return str(_pre_tokenizer().pre_tokenize_str(text)[0][0])
 
 
 def _special(name: str) -> AddedToken:

@@ -1,11 +1,10 @@
 """Recipes: functions that return the complete specification of a run. Their keyword parameters are options of `train`.
 
-nano, wide, whole, sharp    the four runs that made the shipped nano, in this order; each but the first begins with the
-                            weights of the one before
-micro                       nano's curriculum for a larger model, in one run
-finetune                    a checkpoint on one's own records
-stages                      the three stages of the paper at the published sizes
-curriculum, drawn_items     used by the recipes over the drawn world
+nano          nano from random weights, over the whole drawn world
+micro         the same run of a larger model, for one GPU
+finetune      a checkpoint on one's own records
+stages        the three stages of the paper at the published sizes
+drawn_items   used by the recipes over the drawn world
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +14,6 @@ from qwen2vl.training.run_spec import RunSpec
 
 RECIPES: Mapping[str, str] = {
     "nano": "qwen2vl.recipes.nano:nano",
-    "wide": "qwen2vl.recipes.wide:wide",
-    "whole": "qwen2vl.recipes.whole:whole",
-    "sharp": "qwen2vl.recipes.sharp:sharp",
     "micro": "qwen2vl.recipes.micro:micro",
     "finetune": "qwen2vl.recipes.finetune:finetune",
     "stage1": "qwen2vl.recipes.stages:stage1",

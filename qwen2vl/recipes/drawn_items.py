@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from drawn_world import draw
+from drawn_world import Item, draw
+from drawn_world.write_records import draw_from
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.processing.processor import Processor
 from qwen2vl.spec.inputs import ModelInputs, pack
@@ -17,9 +18,8 @@ MEASURED_ITEMS = 8
 """Number of items of a source from which the mean length of its conversations is estimated."""
 
 
-def labelled_row(processor: Processor, task: str, seed: int, split: str, ease: float = 0.0) -> ModelInputs:
+def labelled_row(processor: Processor, item: Item) -> ModelInputs:
     """One conversation with its answer, as a row with labels."""
-    item = draw(task, seed, split, ease)
     conversation = [*item.messages, {"role": "assistant", "content": item.answer}]
     return processor(conversation, add_generation_prompt=False, with_labels=True)
 
@@ -39,7 +39,8 @@ class Validation:
         if not self.rows:
             seeds = range(self.num_items)
             self.rows = {
-                task: pack([labelled_row(self.processor, task, seed, "val") for seed in seeds]) for task in self.tasks
+                task: pack([labelled_row(self.processor, draw(task, seed, "val")) for seed in seeds])
+                for task in self.tasks
             }
         losses = {task: token_loss(model, row.to(model.device)) for task, row in self.rows.items()}
         exact = {task: float(exact_documents(self.rows[task], loss).float().mean()) for task, loss in losses.items()}
@@ -78,6 +79,5 @@ def steps_by_mixture(stage: Stage) -> Counter[tuple[tuple[str, int], ...]]:
 
 def mean_tokens(source: str, processor: Processor) -> float:
     """Mean number of tokens of the conversations of a source, for example "read_word@0.25"."""
-    task, _, ease = source.partition("@")
-    rows = [labelled_row(processor, task, seed, "train", float(ease)) for seed in range(MEASURED_ITEMS)]
-    return sum(row.num_tokens for row in rows) / len(rows)
+    items = (draw_from(source, seed, "train") for seed in range(MEASURED_ITEMS))
+    return sum(labelled_row(processor, item).num_tokens for item in items) / MEASURED_ITEMS

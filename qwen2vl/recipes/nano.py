@@ -1,31 +1,29 @@
-"""nano from random weights: a small model, three stages, one curriculum over the drawn world.
+"""nano from random weights: one run over the whole drawn world.
 
     scripts/install-fonts.sh
-    qwen2vl data draw runs/nano-records
-    qwen2vl data build runs/nano-records/*.jsonl --out runs/nano-store --tokenizer runs/nano-records/tokenizer
-    qwen2vl train nano                                           (the same command again resumes)
-    qwen2vl convert runs/nano --out runs/nano-weights
+    qwen2vl data draw runs/nano-records --num-workers 2
+    qwen2vl data build runs/nano-records/*.jsonl --out runs/nano-store --tokenizer runs/nano-records/tokenizer --num-workers 2
+    qwen2vl train nano --train.compile                           (the same command again resumes)
+    qwen2vl convert runs/nano --out runs/nano-weights --dtype bf16
 
-Stage 1 trains everything on single skills, because there is no trained decoder yet that could stay frozen; stage 2 trains
-everything on all tasks; stage 3 freezes the vision tower and adds the full questions [paper 6].
+The first steps teach single skills in their easiest forms. From then on every step reads all tasks together, each item with
+an ease of its own. The learning rate is level and falls once, over the last quarter; the tower is locked at the end.
 """
 
-from dataclasses import replace
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 
-from drawn_world import FIRST_TASKS, corpus_words
+from drawn_world import TASKS, corpus_pieces, corpus_words
+from qwen2vl.data.plan import Budgets, Phase
 from qwen2vl.processing.processor import Processor
-from qwen2vl.processing.tokenizer import FIRST_SIZE, build_nano_tokenizer
-from qwen2vl.recipes.curriculum import PLACES, READING, WORDS, Lessons, Mix, cut_into_stages
+from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.recipes.drawn_items import Validation, how_to_build
-from qwen2vl.spec.config import NANO
+from qwen2vl.spec.config import NANO, Qwen2VLConfig
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.run_spec import RunSpec, StoredRecords
-from qwen2vl.training.train_config import TrainConfig
+from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 
-FIRST_NANO = replace(NANO, text=replace(NANO.text, vocab_size=FIRST_SIZE))
-"""nano before the words of the wider world are added to its vocabulary."""
 MEDIA = MediaSettings(
     min_pixels=4 * 784,
     max_pixels=256 * 784,
@@ -39,119 +37,114 @@ MEDIA = MediaSettings(
 )
 """Limits of nano: it is trained on small images and short videos only. 784 pixels are one token."""
 
-CURRICULUM = (
-    Lessons(500, (Mix(1.0, {"read_word": 1}),)),
-    Lessons(950, (
-        Mix(1.0, READING),
-        Mix(1.0, {"shape_rows": 1}),
-    )),
-    Lessons(1800, (
-        Mix(0.8, {"spaced_lines": 1}),
-        Mix(1.0, {"place_cells": 1}),
-        Mix(0.8, {"shape_rows": 1}),
-        Mix(1.0, {"film_rows": 1}),
-    )),
-    Lessons(2700, (
-        Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"look_up": 1}),
-        Mix(0.6, {"spaced_lines": 1}),
-        Mix(1.0, {"track": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-    )),
-    Lessons(3400, (
-        Mix(0.6, {"spaced_lines": 2, "read_lines": 1}),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-        Mix(0.5, READING),
-        Mix(0.75, {"place_cells": 1}),
-        Mix(1.0, {"tell_apart": 1}),
-    )),
-    Lessons(4400, (
-        Mix(0.5, READING),
-        Mix(0.7, {"tell_apart": 1}),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.8, {"motion": 1, "order": 1}),
-        Mix(0.8, {"place_dialogue": 1, "ground": 1, "point": 1}),
-        Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
-        Mix(0.8, {"colour_shape": 1, "count": 1, "relate": 1}),
-        Mix(0.6, {"track": 1, "film_rows": 1}),
-        Mix(0.8, {"name_dialogue": 1}),
-        Mix(0.8, {"compare": 1}),
-    )),
-    Lessons(5600, (
-        Mix(0.5, READING),
-        Mix(0.5, {"colour_shape": 2, "relate": 1}),
-        Mix(0.5, {"place_dialogue": 2, "ground": 1, "point": 1}),
-        Mix(0.6, {"spaced_lines": 1, "read_lines": 1}),
-        Mix(0.5, {"count": 1}),
-        Mix(0.5, {"motion": 1, "order": 1}),
-        Mix(0.4, READING),
-        Mix(0.5, {"name_dialogue": 1}),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.5, {"compare": 1}),
-        Mix(0.5, PLACES),
-        Mix(1.0, {"screen_dialogue": 1}),
-    )),
-    Lessons(6900, (
-        Mix(0.4, READING),
-        Mix(0.8, {"colour_shape": 1}),
-        Mix(0.8, {"count": 1}),
-        Mix(0.5, READING),
-        Mix(0.8, {"ground": 2, "point": 1}),
-        Mix(0.8, {"motion": 1, "order": 1}),
-        Mix(0.6, {"place_cells": 1}),
-        Mix(0.5, {"compare": 1, "relate": 1}),
-    )),
-    Lessons(8400, (
-        Mix(0.25, READING),
-        Mix(0.3, {"colour_shape": 2, "relate": 1, "count": 1}),
-        Mix(0.7, {"ground": 2, "point": 1}),
-        Mix(0.4, READING),
-        Mix(1.0, {"screen_dialogue": 2, "screen_lines": 1}),
-        Mix(0.6, {"place_cells": 1, "place_dialogue": 1}),
-        Mix(0.25, READING),
-        Mix(0.3, {"motion": 1, "order": 2, "compare": 1}),
-        Mix(0.3, {"place_dialogue": 1, "ground": 1, "point": 1}),
-        Mix(1.0, {"page_lines": 1, "page_dialogue": 1}),
-    )),
-    Lessons(24000, (
-        Mix(0.0, READING),
-        Mix(0.0, PLACES),
-        Mix(0.0, {"colour_shape": 2, "relate": 1}),
-        Mix(0.0, {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}),
-        Mix(0.25, WORDS),
-        Mix(0.0, {"count": 1}),
-        Mix(0.0, {"motion": 1, "order": 1}),
-        Mix(0.0, READING),
-        Mix(0.0, PLACES),
-        Mix(0.0, {"name_dialogue": 1}),
-        Mix(0.0, {"page_dialogue": 2, "page": 1, "page_lines": 1}),
-        Mix(0.0, {"compare": 1}),
-        Mix(0.0, WORDS),
-        Mix(0.0, {"screen_dialogue": 2, "screen": 1, "screen_lines": 1}),
-        Mix(0.0, {"read_number": 2, "text": 1, "caption": 1}),
-    )),
+AREAS: tuple[tuple[int, Mapping[str, int]], ...] = (
+    (30, {
+        "line_stack": 6, "read_line": 3, "spaced_lines": 1, "read_word": 3, "read_lines": 2, "read_number": 1,
+        "picture_stack": 5, "word_on_texture": 2, "read_paragraph": 2, "find_word": 1, "read_in_box": 1,
+        "words_in_boxes": 1, "read_script": 1, "script_lines": 2, "language_lines": 3, "read_language": 2,
+    }),
+    (20, {
+        "place_talk": 5, "scene_talk": 4, "list_boxes": 1, "list_points": 1, "name_box": 2, "pick_box": 1, "shape_at": 1,
+        "ground": 2, "point": 1, "glyph_ground": 2, "glyph_point": 1, "glyph_places": 1, "glyph_one": 1,
+    }),
+    (15, {
+        "receipt_dialogue": 5, "receipt": 2, "receipt_lines": 1, "form_dialogue": 3, "form": 1, "form_one": 1,
+        "form_lines": 1, "table_dialogue": 4, "table": 1, "table_rows": 2, "notice_dialogue": 1, "notice_lines": 1,
+        "page_dialogue": 1, "page": 1, "page_lines": 1,
+    }),
+    (12, {"chart_dialogue": 7, "chart_value": 3, "chart_compare": 1, "chart_trend": 1, "chart_table": 1, "bar_levels": 1}),
+    (10, {
+        "screen_dialogue": 4, "screen": 2, "screen_boxes": 1, "control_one": 1, "screen_lines": 1, "action_dialogue": 4,
+        "next_action": 2, "action_steps": 1,
+    }),
+    (13, {
+        "count_talk": 3, "count_nine": 2, "count": 1, "colour_shape": 2, "relate": 1, "caption": 1, "overlap": 1,
+        "pair_talk": 3, "compare": 1, "difference": 2, "same_object": 1, "which_picture": 1, "picture_talk": 2,
+        "glyph_talk": 3, "glyph_name": 2, "glyph_count": 1, "glyph_caption": 1, "glyph_look_up": 1, "glyph_know": 1,
+        "glyph_article": 1, "motion_talk": 3, "event_talk": 3, "speed_talk": 1, "change_talk": 2, "motion": 1, "order": 1,
+        "events": 1, "late": 1, "speed": 1, "changed": 1, "film_count": 1, "text": 1, "small_talk": 2, "image_talk": 2,
+        "cannot_tell": 2, "instruct": 1, "instruct_dialogue": 1,
+    }),
 )  # fmt: skip
-"""A part ends where its skills were better than chance in an earlier run, or where too many at once were not."""
+"""The tasks by area, in order of difficulty: reading, places, documents, charts, screens, the rest.
 
-RATE = 1e-3
-STAGES = cut_into_stages(
-    CURRICULUM, {"1-skills": 2700, "2-everything": 21_000, "3-questions": 24_000}, rate=RATE, decay_start=9000
-)
+An area has its share of the samples in percent, and its tasks share that by their weights.
+"""
+
+
+def mixture() -> dict[str, int]:
+    """The mixture of all areas: source to its weight."""
+    return {
+        task: round(10_000 * share * weight / sum(weights.values()))
+        for share, weights in AREAS
+        for task, weight in weights.items()
+    }
+
+
+def single_skills(ease: float) -> tuple[dict[str, int], ...]:
+    """Mixtures of one skill each, with many answers for the cost of an image; every second step reads."""
+    skills = (
+        {"read_lines": 2, "read_word": 1}, {"shape_rows": 1}, {"line_stack": 1}, {"list_boxes": 1, "name_box": 1},
+        {"spaced_lines": 1}, {"glyph_rows": 1}, {"read_lines": 1, "line_stack": 1}, {"film_rows": 1, "event_rows": 1},
+        {"line_stack": 1}, {"chart_table": 1, "bar_levels": 1}, {"receipt_lines": 1, "table_rows": 1}, {"count_rows": 1},
+    )  # fmt: skip
+    return tuple({f"{task}@{ease:g}": weight for task, weight in skill.items()} for skill in skills)
+
+
+STEPS = 30_000
+SKILLS = 1500
+"""Number of steps at the start that teach single skills, the second half of them in a harder form."""
+DECAY_START = 22_500
+LOCKED = 1500
+"""Number of steps at the end in which the tower is locked."""
+RATE = 2e-3
+BUDGETS = Budgets(tokens=4096, visual_tokens=4096, media=512)
+PACKS_PER_STEP = 4
+
+
+def drawn_stages(
+    steps: int = STEPS, rate: float = RATE, budgets: Budgets = BUDGETS, packs_per_step: int = PACKS_PER_STEP
+) -> tuple[Stage, ...]:
+    """Both stages of a run over the drawn world; the rate falls from one to the other without a jump.
+
+    steps: length of the run, by which all its parts are scaled.
+    """
+    skills, fall, locked = (round(part * steps / STEPS) for part in (SKILLS, STEPS - DECAY_START, LOCKED))
+    first, low = steps - locked, rate * locked / fall
+    start = (Phase(mixtures=single_skills(1.0), until=skills // 2), Phase(mixtures=single_skills(0.5), until=skills))
+    every_task = Phase(mixtures=(mixture(),))
+    stage = partial(Stage, budgets=budgets, packs_per_step=packs_per_step)
+    return (
+        stage(
+            name="1-all",
+            steps=first,
+            rates=Rates(tower=rate, merger=rate, decoder=rate),
+            phases=(*start, every_task),
+            decay=(fall - locked) / first,
+            final_rate=locked / fall,
+        ),
+        stage(
+            name="2-locked-tower",
+            steps=locked,
+            rates=Rates(merger=low, decoder=low),
+            phases=(every_task,),
+            warmup_steps=0,
+            decay=1.0,
+        ),
+    )
 
 
 @cache
-def nano_processor() -> Processor:
-    """Tokenizer with the words of the first world, and the sizes of nano."""
-    return Processor(build_nano_tokenizer(corpus_words()), FIRST_NANO, MEDIA)
+def nano_processor(config: Qwen2VLConfig = NANO) -> Processor:
+    """The tokenizer with the words of the drawn world, and the limits of nano, for a model of any size."""
+    tokenizer = build_nano_tokenizer(corpus_words(), corpus_pieces(), config.text.vocab_size)
+    return Processor(tokenizer, config, MEDIA)
 
 
 def nano(
     *,
     store: Path = Path("runs/nano-store"),
-    validation_items: int = 20,
+    validation_items: int = 8,
     train: TrainConfig = TrainConfig(validate_every=1000, save_every=250),
 ) -> RunSpec:
     """Train nano from random weights.
@@ -161,11 +154,18 @@ def nano(
         validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
         train: Settings of the whole run.
     """
+    return drawn_run("nano", nano_processor(), drawn_stages(), store, validation_items, train)
+
+
+def drawn_run(
+    name: str, processor: Processor, stages: tuple[Stage, ...], store: Path, validation_items: int, train: TrainConfig
+) -> RunSpec:
+    """A run over the drawn world from random weights."""
     return RunSpec(
-        name="nano",
-        processor=nano_processor(),
-        records=StoredRecords(path=store, how_to_build=how_to_build("nano", store)),
-        validate=Validation(nano_processor(), FIRST_TASKS, validation_items),
-        stages=STAGES,
+        name=name,
+        processor=processor,
+        records=StoredRecords(path=store, how_to_build=how_to_build(name, store)),
+        validate=Validation(processor, TASKS, validation_items),
+        stages=stages,
         train=train,
     )

@@ -182,31 +182,34 @@ def _published(
 
 NANO = Qwen2VLConfig(
     vision=VisionConfig(
-        hidden_size=192,
-        depth=4,
-        embed_dim=128,
-        num_heads=4,
+        hidden_size=256,
+        depth=6,
+        embed_dim=192,
+        num_heads=3,
         # Statistics of the drawn world: with those of CLIP, training stays at chance.
         image_mean=(0.71, 0.70, 0.69),
         image_std=(0.30, 0.31, 0.31),
     ),
     text=TextConfig(
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=6,
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=6,
+        num_attention_heads=4,
         num_key_value_heads=2,
-        vocab_size=1856,
+        vocab_size=3072,
         tie_word_embeddings=True,
         rope_theta=10_000.0,
-        mrope_section=(4, 6, 6),
+        mrope_section=(8, 12, 12),
         max_position_embeddings=32768,
     ),
     # nano's tokenizer has the special tokens first, in the published order, so ids do not depend on its vocabulary.
     tokens=TokenIds(bos=0, eos=2, vision_start=9, vision_end=10, vision_pad=11, image_pad=12, video_pad=13),
     initializer_range=0.03,
 )
-"""The small model that this project trains on the drawn world and ships."""
+"""The small model that the recipe `nano` trains on the drawn world, 8.9 million parameters.
+
+Its heads have 64 dimensions: with 32, attention takes twice as long in training on a CPU.
+"""
 
 NAMED = {
     "nano": NANO,

@@ -1,10 +1,12 @@
-"""nano's recipe: the curriculum covers the three stages; it trains from drawn records to a checkpoint that answers."""
+"""nano's recipe: it reads all tasks; it trains from drawn records to a checkpoint that answers. micro is the same, larger."""
 
 from dataclasses import replace
 
 import pytest
+import torch
 
-from drawn_world import FIRST_TASKS, LESSONS, draw
+from drawn_world import TASKS, draw
+from drawn_world.registry import ALL_TASKS
 from drawn_world.write_records import draw_records
 from qwen2vl.common.errors import ConfigError, Qwen2VLError
 from qwen2vl.data.build import build
@@ -12,10 +14,11 @@ from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.plan import Phase
 from qwen2vl.data.store import Store
 from qwen2vl.model.checkpoint import load_model
-from qwen2vl.recipes import drawn_items
+from qwen2vl.model.qwen2vl import Qwen2VL
+from qwen2vl.recipes import drawn_items, micro
 from qwen2vl.recipes import nano as recipe
-from qwen2vl.recipes.curriculum import phases_between
-from qwen2vl.recipes.nano import CURRICULUM, FIRST_NANO, MEDIA, STAGES, nano, nano_processor
+from qwen2vl.recipes.nano import AREAS, MEDIA, drawn_stages, mixture, nano, nano_processor
+from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.training.export import export_run, is_run
 from qwen2vl.training.run import train_run
@@ -36,46 +39,47 @@ needs_fonts = pytest.mark.skipif(
 )
 
 
-def test_the_curriculum_covers_the_run_with_known_tasks():
-    ends = [lessons.until for lessons in CURRICULUM]
-    assert ends == sorted(ends)
-    assert ends[-1] == sum(stage.steps for stage in STAGES)
-    assert {task for lessons in CURRICULUM for mix in lessons.mixes for task in mix.weights} <= {*FIRST_TASKS, *LESSONS}
-    assert set(FIRST_TASKS) <= {task for mix in CURRICULUM[-1].mixes for task in mix.weights}
+def test_the_mixture_has_every_task_and_the_shares_of_its_areas():
+    weights = mixture()
+    assert {*TASKS} <= weights.keys() <= {*ALL_TASKS}
+    assert sum(share for share, _ in AREAS) == 100
+    for share, tasks in AREAS:
+        assert sum(weights[task] for task in tasks) / sum(weights.values()) == pytest.approx(share / 100, abs=1e-3)
 
 
-def test_stages_cut_the_curriculum_without_a_gap():
-    """Step by step, the phases of the stages hold the mixtures of the whole curriculum."""
-    end = CURRICULUM[-1].until
-    (whole,) = [replace(STAGES[0], steps=end, phases=phases_between(0, end, CURRICULUM)).plan_config(0)]
-    step = 0
-    for stage in STAGES:
-        config = stage.plan_config(0)
-        for local in range(0, stage.steps, 7):
-            mixtures = next(phase for phase in stage.phases if phase.until is None or local < phase.until).mixtures
-            assert config.mixture_at(local) in mixtures
-            assert whole.mixture_at(step + local) in mixtures
-        step += stage.steps
+def test_single_skills_are_taught_first_and_every_task_is_read_afterwards():
+    first, last = drawn_stages()
+    skills, harder, everything = first.phases
+    assert {name.partition("@")[2] for names in skills.mixtures for name in names} == {"1"}
+    assert {name.partition("@")[2] for names in harder.mixtures for name in names} == {"0.5"}
+    assert everything.mixtures == last.phases[0].mixtures == (mixture(),)
 
 
-def test_the_rate_has_no_jump_between_the_last_stages():
-    before, after = STAGES[1].learning_rates(STAGES[1].steps - 1), STAGES[2].learning_rates(0)
-    assert before["decoder"] == pytest.approx(after["decoder"], rel=1e-2)
-    assert after["tower"] == 0
-
-
-def test_every_task_ends_in_its_full_form():
-    for task in FIRST_TASKS:
-        eases = [mix.ease for lessons in CURRICULUM for mix in lessons.mixes if task in mix.weights]
-        assert eases[-1] == 0.0, task
+@pytest.mark.parametrize("steps", [30_000, 16_000])
+def test_the_rate_is_level_then_falls_once_and_the_tower_is_locked_at_the_end(steps):
+    stages = drawn_stages(steps, rate=1.0)
+    rates = [stage.learning_rates(step)["decoder"] for stage in stages for step in range(stage.steps)]
+    assert len(rates) == steps
+    assert rates[200 : 3 * steps // 4] == pytest.approx([1.0] * (3 * steps // 4 - 200))
+    falls = [one - next for one, next in zip(rates[3 * steps // 4 :], rates[3 * steps // 4 + 1 :], strict=False)]
+    assert falls == pytest.approx([4 / steps] * len(falls), rel=1e-2)
+    assert [stage.rates.tower > 0 for stage in stages] == [True, False]
 
 
 def test_tokenizer_and_model_fit():
     processor = nano_processor()
-    assert processor.tokenizer.size <= FIRST_NANO.text.vocab_size
+    assert processor.tokenizer.size <= NANO.text.vocab_size
     assert processor.settings == MEDIA
-    assert len(processor.tokenizer.encode(" circle")) == 1
+    for text in (" circle", " receipt", "✿FUNCTION", "✿:", '{"', "é", "ж"):
+        assert len(processor.tokenizer.encode(text)) == 1, text
     assert len(processor.tokenizer.encode("harbor")) == 6  # words that no sentence has are spelled letter by letter
+
+
+def test_sizes_of_nano_and_micro():
+    with torch.device("meta"):
+        sizes = [sum(p.numel() for p in Qwen2VL(config).parameters()) for config in (NANO, micro.MICRO)]
+    assert 8e6 < sizes[0] < 9e6
+    assert 60e6 < sizes[1] < 80e6
 
 
 def test_a_missing_store_is_one_sentence(tmp_path):
@@ -84,14 +88,26 @@ def test_a_missing_store_is_one_sentence(tmp_path):
 
 
 @needs_fonts
+def test_larger_steps_need_more_records(monkeypatch):
+    """The number of records follows from the packs of a step, their tokens, and the lengths of drawn items."""
+    monkeypatch.setattr(drawn_items, "MEASURED_ITEMS", 2)
+    stage = replace(drawn_stages()[0], steps=10, phases=(Phase(mixtures=({"shape_rows@1": 1},)),))
+    mean = drawn_items.mean_tokens("shape_rows@1", nano_processor())
+    needed = drawn_items.count_records([stage], nano_processor())
+    assert needed == {"shape_rows@1": pytest.approx(10 * 4 * 4096 / mean, abs=1)}
+
+
+@needs_fonts
 def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     """A few steps of every stage, with the functions that the documented commands call."""
     monkeypatch.setattr(drawn_items, "MEASURED_ITEMS", 1)
-    firsts = [stage.phases[0].mixtures[:1] for stage in STAGES]
+    some = {"read_word": 2, "scene_talk": 1, "motion_talk": 1}
+    budgets = replace(recipe.BUDGETS, tokens=1024)
     shorter = tuple(
-        replace(stage, steps=2, phases=(Phase(mixtures=first),)) for stage, first in zip(STAGES, firsts, strict=True)
+        replace(stage, steps=2, phases=(Phase(mixtures=(some,)),), budgets=budgets) for stage in drawn_stages()
     )
-    monkeypatch.setattr(recipe, "STAGES", shorter)
+    monkeypatch.setattr(recipe, "drawn_stages", lambda: shorter)
+    monkeypatch.setattr(recipe, "TASKS", ("read_word", "motion"))
     needed = drawn_items.count_records(shorter, nano_processor(), 0.5)
     draw_records(tmp_path / "records", needed)
     build(
@@ -101,15 +117,15 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
         ),
     )
     assert {name: len(rows) for name, rows in Store(tmp_path / "store").sources.items()} == needed
-    train = TrainConfig(validate_every=3, save_every=3)
+    train = TrainConfig(validate_every=2, save_every=2)
     spec = nano(store=tmp_path / "store", validation_items=1, train=train)
     lines = []
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=4).steps == 4
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0).steps == 6
-    assert [line["stage"] for line in lines] == [stage.name for stage in STAGES for _ in range(2)]
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=2).steps == 2
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0).steps == 4
+    assert [line["stage"] for line in lines] == [stage.name for stage in shorter for _ in range(2)]
     checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
-    assert [check["step"] for check in checks] == [3, 6]
-    assert set(checks[0]["exact"]) == set(FIRST_TASKS)
+    assert [check["step"] for check in checks] == [2, 4]
+    assert set(checks[0]["exact"]) == {"read_word", "motion"}
     assert is_run(tmp_path / "run")
-    assert export_run(tmp_path / "run", tmp_path / "export") == 6
-    assert load_model(tmp_path / "export").config == FIRST_NANO
+    assert export_run(tmp_path / "run", tmp_path / "export") == 4
+    assert load_model(tmp_path / "export").config == NANO

@@ -20,7 +20,7 @@ class DrawOptions(CommonOptions):
 
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder of the records, which is made if it does not exist."""
-    recipe: Literal["nano", "wide", "whole", "sharp", "micro"] = "nano"
+    recipe: Literal["nano", "micro"] = "nano"
     """The recipe that the records are for."""
     share: float = 1.0
     """Share of the records that a whole run reads; with a share under 1, records are read more than once."""
