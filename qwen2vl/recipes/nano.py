@@ -3,7 +3,7 @@
     scripts/install-fonts.sh
     qwen2vl data draw runs/nano-records --num-workers 2
     qwen2vl data build runs/nano-records/*.jsonl --out runs/nano-store --tokenizer runs/nano-records/tokenizer --num-workers 2
-    qwen2vl train nano --train.compile                           (the same command again resumes)
+    qwen2vl train nano                                           (the same command again resumes)
     qwen2vl convert runs/nano --out runs/nano-weights --dtype bf16
 
 The first steps teach single skills in their easiest forms. From then on every step reads all tasks together, each item with
@@ -145,7 +145,7 @@ def nano(
     *,
     store: Path = Path("runs/nano-store"),
     validation_items: int = 8,
-    train: TrainConfig = TrainConfig(validate_every=1000, save_every=250),
+    train: TrainConfig = TrainConfig(compile=True, validate_every=1000, save_every=250),
 ) -> RunSpec:
     """Train nano from random weights.
 

@@ -131,7 +131,7 @@ class TrainConfig:
     recompute: Recompute = "none"
     """Activation checkpointing: full keeps only the input of every layer, selective also the results of its products."""
     compile: bool = False
-    """Compile every layer: needs a compiler, and some minutes at the start."""
+    """Compile every layer: about twice as fast, after some minutes at the start. Without a compiler a warning says so."""
     max_skipped: float = 0.02
     """Share of the last 200 steps that may be skipped for a spike or a value that is not finite; a larger share ends the run."""
     spike: float = 10.0
