@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from drawn_world import TASKS, corpus_pieces, corpus_words
+from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.plan import Budgets, Phase
 from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
@@ -92,34 +93,42 @@ def single_skills(ease: float) -> tuple[dict[str, int], ...]:
 
 
 STEPS = 30_000
-SKILLS = 1500
+SKILLS = 1200
 """Number of steps at the start that teach single skills, the second half of them in a harder form."""
-DECAY_START = 22_500
+FALL = 7500
+"""Number of steps at the end in which the rate falls."""
 LOCKED = 1500
 """Number of steps at the end in which the tower is locked."""
-RATE = 2e-3
+RATE = 1.5e-3
 BUDGETS = Budgets(tokens=4096, visual_tokens=4096, media=512)
-PACKS_PER_STEP = 4
+PACKS_PER_STEP = 2
 
 
 def drawn_stages(
-    steps: int = STEPS, rate: float = RATE, budgets: Budgets = BUDGETS, packs_per_step: int = PACKS_PER_STEP
+    steps: int = STEPS, rate: float = RATE, packs_per_step: int = PACKS_PER_STEP, first_step: int = 0
 ) -> tuple[Stage, ...]:
     """Both stages of a run over the drawn world; the rate falls from one to the other without a jump.
 
-    steps: length of the run, by which all its parts are scaled.
+    steps: length of the run, by which all its parts are scaled. first_step: number of steps that were trained before, in
+    a run whose checkpoints are lost; later steps have the same mixtures and rates as there. Raises ConfigError after the
+    level rate.
     """
-    skills, fall, locked = (round(part * steps / STEPS) for part in (SKILLS, STEPS - DECAY_START, LOCKED))
-    first, low = steps - locked, rate * locked / fall
-    start = (Phase(mixtures=single_skills(1.0), until=skills // 2), Phase(mixtures=single_skills(0.5), until=skills))
+    skills, fall, locked = (round(part * steps / STEPS) for part in (SKILLS, FALL, LOCKED))
+    if not 0 <= first_step <= steps - fall:
+        raise ConfigError(
+            f"first_step is {first_step}: it must be from 0 to {steps - fall}, where the rate begins to fall"
+        )
+    first, low = steps - locked - first_step, rate * locked / fall
+    starts = ((single_skills(1.0), skills // 2 - first_step), (single_skills(0.5), skills - first_step))
+    phases = tuple(Phase(mixtures=mixtures, until=until) for mixtures, until in starts if until > 0)
     every_task = Phase(mixtures=(mixture(),))
-    stage = partial(Stage, budgets=budgets, packs_per_step=packs_per_step)
+    stage = partial(Stage, budgets=BUDGETS, packs_per_step=packs_per_step)
     return (
         stage(
             name="1-all",
             steps=first,
             rates=Rates(tower=rate, merger=rate, decoder=rate),
-            phases=(*start, every_task),
+            phases=(*phases, every_task),
             decay=(fall - locked) / first,
             final_rate=locked / fall,
         ),
@@ -144,6 +153,8 @@ def nano_processor(config: Qwen2VLConfig = NANO) -> Processor:
 def nano(
     *,
     store: Path = Path("runs/nano-store"),
+    model: str = "",
+    first_step: int = 0,
     validation_items: int = 8,
     train: TrainConfig = TrainConfig(compile=True, validate_every=1000, save_every=250),
 ) -> RunSpec:
@@ -151,21 +162,17 @@ def nano(
 
     Args:
         store: Store built from what `qwen2vl data draw` writes.
+        model: Checkpoint directory to begin with, where the checkpoints of an earlier leg of the run are lost.
+        first_step: Number of steps that this checkpoint was trained.
         validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
         train: Settings of the whole run.
     """
-    return drawn_run("nano", nano_processor(), drawn_stages(), store, validation_items, train)
-
-
-def drawn_run(
-    name: str, processor: Processor, stages: tuple[Stage, ...], store: Path, validation_items: int, train: TrainConfig
-) -> RunSpec:
-    """A run over the drawn world from random weights."""
     return RunSpec(
-        name=name,
-        processor=processor,
-        records=StoredRecords(path=store, how_to_build=how_to_build(name, store)),
-        validate=Validation(processor, TASKS, validation_items),
-        stages=stages,
+        name="nano",
+        processor=nano_processor(),
+        begin_with=model,
+        records=StoredRecords(path=store, how_to_build=how_to_build("nano", store)),
+        validate=Validation(nano_processor(), TASKS, validation_items),
+        stages=drawn_stages(first_step=first_step),
         train=train,
     )

@@ -66,6 +66,25 @@ def test_the_rate_is_level_then_falls_once_and_the_tower_is_locked_at_the_end(st
     assert [stage.rates.tower > 0 for stage in stages] == [True, False]
 
 
+@pytest.mark.parametrize("first_step", [500, 1000, 20_000])
+def test_a_leg_without_checkpoints_has_the_rates_and_mixtures_of_the_later_steps(first_step):
+    whole, rest = drawn_stages(), drawn_stages(first_step=first_step)
+    assert sum(stage.steps for stage in rest) == sum(stage.steps for stage in whole) - first_step
+    assert rest[1] == whole[1]
+    for step in (first_step + 300, 22_000, 28_000):
+        rates = whole[0].learning_rates(step), rest[0].learning_rates(step - first_step)
+        assert rates[0]["tower"] == pytest.approx(rates[1]["tower"], rel=1e-6)
+    ends = [phase.until for phase in whole[0].phases]
+    assert [phase.until for phase in rest[0].phases] == [
+        until and until - first_step for until in ends if until is None or until > first_step
+    ]
+
+
+def test_a_leg_cannot_begin_while_the_rate_falls():
+    with pytest.raises(ConfigError, match="22500"):
+        drawn_stages(first_step=25_000)
+
+
 def test_tokenizer_and_model_fit():
     processor = nano_processor()
     assert processor.tokenizer.size <= NANO.text.vocab_size
@@ -94,7 +113,7 @@ def test_larger_steps_need_more_records(monkeypatch):
     stage = replace(drawn_stages()[0], steps=10, phases=(Phase(mixtures=({"shape_rows@1": 1},)),))
     mean = drawn_items.mean_tokens("shape_rows@1", nano_processor())
     needed = drawn_items.count_records([stage], nano_processor())
-    assert needed == {"shape_rows@1": pytest.approx(10 * 4 * 4096 / mean, abs=1)}
+    assert needed == {"shape_rows@1": pytest.approx(10 * 2 * 4096 / mean, abs=1)}
 
 
 @needs_fonts
@@ -106,7 +125,7 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     shorter = tuple(
         replace(stage, steps=2, phases=(Phase(mixtures=(some,)),), budgets=budgets) for stage in drawn_stages()
     )
-    monkeypatch.setattr(recipe, "drawn_stages", lambda: shorter)
+    monkeypatch.setattr(recipe, "drawn_stages", lambda first_step: shorter)
     monkeypatch.setattr(recipe, "TASKS", ("read_word", "motion"))
     needed = drawn_items.count_records(shorter, nano_processor(), 0.5)
     draw_records(tmp_path / "records", needed)
