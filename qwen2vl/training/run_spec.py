@@ -72,8 +72,7 @@ class RunSpec:
     processor: Processor
     """Tokenizer, configuration and media settings of the model."""
     begin_with: str = ""
-    """Checkpoint directory whose weights the run begins with; "": random weights. A checkpoint with a smaller vocabulary
-    gets the missing ids."""
+    """Checkpoint directory whose weights the run begins with; "": random weights."""
     tower_from: Path | None = None
     """CLIP directory whose vision tower replaces the model's."""
     adapter: LoraConfig | None = None
