@@ -143,7 +143,7 @@ def test_sources_do_not_share_images(tmp_path):
     assert len(set(keys)) == len(keys) and min(keys) > 2**64
 
 
-@pytest.mark.parametrize("source", ["fly@0", "count", "count@2", "count@-1", "count@easy", "count@nan", "../count@0"])
+@pytest.mark.parametrize("source", ["fly@0", "count@", "count@2", "count@-1", "count@easy", "count@nan", "../count@0"])
 def test_an_error_names_the_wrong_source(source, tmp_path):
     with pytest.raises(ConfigError, match=f'"{re.escape(source)}" is no source .* read_word@0.25'):
         draw_records(tmp_path / "out", {source: 1})
