@@ -312,10 +312,10 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
 
 
 TASKS = (
-    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",)),
+    Task("difference", difference, "multi_image", needs_fonts=False, in_exam=True),
     Task("same_object", same_object, "multi_image", needs_fonts=False),
     Task("which_picture", which_picture, "multi_image", needs_fonts=False),
-    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",)),
+    Task("count_nine", count_nine, "vqa", needs_fonts=False, in_exam=True),
     Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False),
     Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False),
     Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False),

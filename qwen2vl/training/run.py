@@ -139,10 +139,8 @@ def model_to_train(spec: RunSpec, device: torch.device) -> Qwen2VL:
 def initial_model(spec: RunSpec) -> Qwen2VL:
     """The model that a run begins with, on the CPU, in float32 or in the precision of the run. Raises Qwen2VLError."""
     seed = spec.train.seed
-    if spec.begin_with:
-        model = load_model(spec.begin_with, device="cpu", dtype=spec.train.precision)
-    else:
-        model = new_model(spec.config, seed)
+    begin, precision = spec.begin_with, spec.train.precision
+    model = load_model(begin, device="cpu", dtype=precision) if begin else new_model(spec.config, seed)
     if spec.tower_from is not None:
         load_clip_tower(model, spec.tower_from)
     if spec.adapter is not None:

@@ -25,8 +25,6 @@ class StoredRecords:
     path: Path
     how_to_build: str = ""
     """Commands that make the store, for the error when it is missing."""
-    seed: int = 0
-    """Seed that `qwen2vl data draw` draws the records of this store with."""
 
     @property
     def exist(self) -> bool:

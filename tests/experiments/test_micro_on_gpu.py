@@ -10,7 +10,6 @@ from qwen2vl.data.plan import Budgets, Phase
 from qwen2vl.recipes import micro
 from qwen2vl.spec.config import NANO
 
-
 BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
 
 

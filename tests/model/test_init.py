@@ -1,6 +1,5 @@
 """First weights are a function of config and seed."""
 
-import pytest
 import torch
 
 from qwen2vl.model.init import new_model
