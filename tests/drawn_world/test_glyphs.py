@@ -177,19 +177,6 @@ def test_rows_follow_from_the_scene() -> None:
     assert sides == {26, 54}  # ease 1: one visual token, or four
 
 
-@every_split
-def test_dialogues_follow_from_the_scene(split: str) -> None:
-    kinds = set()
-    for seed in range(80):
-        item = draw("glyph_dialogue", seed, split, seed % 3 / 2)
-        scene = item.truth["scene"]
-        for question, answer in turns_of(item):
-            key, parts = asked(QUESTIONS, question)
-            assert answer == derived(key, parts, scene)
-            kinds.add(key)
-    assert kinds == {"glyph_corner", "glyph_look_up", "glyph_count", "glyph_present"}
-
-
 def derived(key: str, parts: dict[str, str], scene: dict) -> str:
     """The answer to a question of text only, from the description."""
     names, areas = [glyph["name"] for glyph in scene["glyphs"]], [area(glyph) for glyph in scene["glyphs"]]

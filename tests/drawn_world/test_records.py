@@ -18,7 +18,7 @@ from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.recipes.nano import nano_processor
 
-SMALL = {"compare@0": 5, "film_rows@0.5": 7, "name_dialogue@1": 2}
+SMALL = {"compare@0": 5, "film_rows@0.5": 7, "tell_apart@1": 2}
 
 
 def text_installed() -> bool:
