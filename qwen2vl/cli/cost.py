@@ -93,9 +93,10 @@ class CostItem:
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(CostOptions, argv, "qwen2vl cost")
-    if options.model in NAMED:
-        config = Qwen2VLConfig.named(options.model)
-        settings = MediaSettings.load("nano") if options.model == "nano" else MediaSettings()
+    if (
+        options.model in NAMED and options.model != "nano"
+    ):  # nano is its packaged checkpoint, whatever size is trained next
+        config, settings = Qwen2VLConfig.named(options.model), MediaSettings()
     else:
         config, settings = Qwen2VLConfig.load(options.model), MediaSettings.load(options.model)
     items = list_items(options, config, settings)

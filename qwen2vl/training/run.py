@@ -17,10 +17,9 @@ from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import load_clip_tower, load_model
 from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.model.checkpoint.save import write_configs
-from qwen2vl.model.init import new_model, with_more_ids
+from qwen2vl.model.init import new_model
 from qwen2vl.model.lora import add_adapter, save_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.training.activations import compile_layers, recompute
 from qwen2vl.training.estimate import estimate, refuse_too_large
 from qwen2vl.training.held_out import HeldOutLoss
@@ -140,12 +139,8 @@ def model_to_train(spec: RunSpec, device: torch.device) -> Qwen2VL:
 def initial_model(spec: RunSpec) -> Qwen2VL:
     """The model that a run begins with, on the CPU, in float32 or in the precision of the run. Raises Qwen2VLError."""
     seed = spec.train.seed
-    if not spec.begin_with:
-        model = new_model(spec.config, seed)
-    elif Qwen2VLConfig.load(spec.begin_with) == spec.config:
-        model = load_model(spec.begin_with, device="cpu", dtype=spec.train.precision)
-    else:  # its vocabulary is smaller
-        model = with_more_ids(load_model(spec.begin_with, device="cpu", dtype="fp32"), spec.config, seed)
+    begin, precision = spec.begin_with, spec.train.precision
+    model = load_model(begin, device="cpu", dtype=precision) if begin else new_model(spec.config, seed)
     if spec.tower_from is not None:
         load_clip_tower(model, spec.tower_from)
     if spec.adapter is not None:

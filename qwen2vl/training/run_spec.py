@@ -25,8 +25,6 @@ class StoredRecords:
     path: Path
     how_to_build: str = ""
     """Commands that make the store, for the error when it is missing."""
-    seed: int = 0
-    """Seed that `qwen2vl data draw` draws the records of this store with."""
 
     @property
     def exist(self) -> bool:
@@ -72,8 +70,7 @@ class RunSpec:
     processor: Processor
     """Tokenizer, configuration and media settings of the model."""
     begin_with: str = ""
-    """Checkpoint directory whose weights the run begins with; "": random weights. A checkpoint with a smaller vocabulary
-    gets the missing ids."""
+    """Checkpoint directory whose weights the run begins with; "": random weights."""
     tower_from: Path | None = None
     """CLIP directory whose vision tower replaces the model's."""
     adapter: LoraConfig | None = None
