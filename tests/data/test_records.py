@@ -110,7 +110,8 @@ def test_wrong_markup_is_refused(role, text, words):
 
 
 def test_right_places_and_ordinary_brackets_are_kept():
-    text = f"<|object_ref_start|>a < b<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> <|quad_start|>(0,0),(1000,0),(9,9),(0,9)<|quad_end|> <|x|>"
+    text = "<|object_ref_start|>a < b<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> <|x|>"
+    text += " <|quad_start|>(0,0),(1000,0),(9,9),(0,9)<|quad_end|>"
     parse_record(TALK | {"messages": [ASK, REPLY | {"content": text}]})
     part = {"type": "box", "box": [1, 2, 3, 4], "label": "it"}
     record = TALK | {"messages": [{"role": "user", "content": [part]}, REPLY]}
