@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.cli.terminal import progress
+
+if TYPE_CHECKING:
+    from qwen2vl.training.run_data import RunData
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
@@ -44,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
             show(line["step"], line["steps"], f"{summary(line)}  {minutes:.1f} min")
 
         on_step = stopping_at(began + 60 * options.max_minutes, show_step)
-        end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
+        end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps, show_course)
     if leads():
         print(
             f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run_dir}; "
@@ -52,6 +55,15 @@ def run(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def show_course(data: "RunData") -> None:
+    """Print what the run will read, before it begins."""
+    from qwen2vl.training.planning import course_in_words
+
+    if leads():
+        for stage in data.stages:
+            print(course_in_words(stage, data.selections[stage.name]), file=sys.stderr)
 
 
 def leads() -> bool:
