@@ -93,8 +93,8 @@ def tables_of(report: dict[str, Any]) -> list[str]:
         f"{report['recipe']}: {report['processes']} process{several} on {report['device']}, {report['precision']}, "
         f"recompute {report['recompute']}",
         "parameters: " + ", ".join(f"{name} {count:,}" for name, count in report["parameters"].items()),
-        "",
         *(stage["course"] for stage in stages if stage["course"]),
+        "",
         *aligned([("stage", *(stage["stage"] for stage in stages)), *stage_rows(stages)]),
     ]
     if report["sources"]:

@@ -5,19 +5,23 @@ Several processes on one machine: `torchrun --nproc-per-node 2 -m qwen2vl train 
 
 import math
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen2vl.cli.options import UsageError
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.cli.terminal import progress
+from qwen2vl.training.run_spec import RunSpec
 
 if TYPE_CHECKING:
+    from qwen2vl.training.run import RunEnd
     from qwen2vl.training.run_data import RunData
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -49,12 +53,22 @@ def run(argv: Sequence[str]) -> int:
         on_step = stopping_at(began + 60 * options.max_minutes, show_step)
         end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps, show_course)
     if leads():
-        print(
-            f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run_dir}; "
-            f"weights: qwen2vl convert {run_dir} --out DIR",
-            file=sys.stderr,
-        )
+        print(closing_line(end, spec, run_dir), file=sys.stderr)
     return 0
+
+
+def closing_line(end: "RunEnd", spec: RunSpec, run_dir: Path) -> str:
+    """What was done, and the commands that use it."""
+    run = shlex.quote(str(run_dir))
+    if spec.adapter is None:
+        then = f"weights: qwen2vl convert {run} --out DIR"
+    else:
+        base, adapter = shlex.quote(spec.begin_with), shlex.quote(str(run_dir / "adapter"))
+        then = (
+            f"adapter: qwen2vl chat --model {base} --adapter {adapter}, or in one checkpoint: "
+            f"qwen2vl convert {base} --adapter {adapter} --out DIR"
+        )
+    return f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run}; {then}"
 
 
 def show_course(data: "RunData") -> None:

@@ -34,6 +34,7 @@ def finetune(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     held_out: float | None = None,
+    max_rejected: float = 0.05,
     train: TrainConfig = TrainConfig(save_every=200, validate_every=100, weight_decay=0.01, betas=(0.9, 0.999)),
 ) -> RunSpec:
     """Train a checkpoint on instructions, with a frozen vision tower unless --parts names it [paper 6].
@@ -54,6 +55,7 @@ def finetune(
         min_pixels: Smallest area of an image; the checkpoint's own unless given.
         max_pixels: Largest area of an image; the checkpoint's own unless given.
         held_out: Share of the records that is kept for the held-out loss; 0.02 unless given, and none of under 500 records.
+        max_rejected: Share of the records that may be unusable; they are listed and left out.
         train: Settings of the whole run.
     """
     if data is None:
@@ -71,12 +73,15 @@ def finetune(
         max_pixels=max_pixels,
     )
     refuse_no_length(stage)
+    for name, share in (("--held-out", held_out), ("--max-rejected", max_rejected)):
+        if share is not None and not 0 <= share <= 1:
+            raise ConfigError(f"{name} is {share}: it must be a share from 0 to 1")
     return RunSpec(
         name="finetune",
         processor=processor,
         begin_with=model,
         adapter=adapter_on(parts, lora_rank, lora_alpha) if lora_rank else None,
-        records=store if store.exist else RecordsFile(path=data, media_root=media_root),
+        records=store if store.exist else RecordsFile(path=data, media_root=media_root, max_rejected=max_rejected),
         held_out=held_out,
         stages=stage,
         train=train,

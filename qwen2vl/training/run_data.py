@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data.build import build
+from qwen2vl.data.build import build, rejected_in_words
 from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.plan import Phase
@@ -76,10 +76,10 @@ def open_store(spec: RunSpec, run_dir: Path, replicas: Replicas) -> Store:
         path = run_dir / "store"
         if replicas.leads:
             tokenizer, media = spec.processor.tokenizer, spec.processor.settings
-            build(
-                [records.path],
-                BuildSettings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media),
-            )
+            settings = BuildSettings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media)
+            report = build([records.path], settings, max_rejected=records.max_rejected)
+            if report.rejected:
+                log.warning("%s", rejected_in_words(report.rejected, report.rows + len(report.rejected), path))
         replicas.wait()
     elif records.how_to_build and not records.exist:
         raise ConfigError(f'there is no store "{path}": {records.how_to_build}')

@@ -40,6 +40,8 @@ class RecordsFile:
     path: Path
     media_root: Path | None = None
     """Folder that paths of media start from; None: the folder of the file."""
+    max_rejected: float = 0.05
+    """Share of records that may be unusable; with more of them there is no run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
 from collections import Counter
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -226,3 +227,44 @@ def test_four_epochs_read_every_record_four_times(checkpoint, records, tmp_path,
 def test_a_recipe_without_data_is_refused():
     with pytest.raises(ConfigError, match="--data is missing"):
         finetune()
+
+
+def test_rejected_records_are_counted_listed_and_limited(checkpoint, records, monkeypatch, tmp_path, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    entries = json.loads(records.read_text())
+    entries[3]["image"] = "nowhere.png"
+    entries[5]["weight"] = 2
+    records.write_text(json.dumps(entries))
+    plan = ["plan", "finetune", "--model", str(checkpoint), "--data", "my.json", "--run-dir", "run"]
+    assert main(plan) == 2
+    assert "2 of 24 records cannot be used, listed in run/store/rejected.jsonl" in (err := capsys.readouterr().err)
+    assert "--max-rejected" in err
+    listed = [json.loads(line) for line in Path("run/store/rejected.jsonl").read_text().splitlines()]
+    assert [(entry["id"], entry["field"]) for entry in listed] == [("3", "media[0]"), ("5", "weight")]
+    assert main([*plan, "--max-rejected", "0.1"]) == 0
+    assert "2 of 24 records cannot be used, listed in run/store/rejected.jsonl" in caplog.text
+    assert "finetune: 22 samples" in capsys.readouterr().out
+    assert main([*plan, "--max-rejected", "2"]) == 2
+    assert "--max-rejected is 2.0: it must be a share from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--lora-rank", "2"]])
+def test_the_last_line_of_a_run_names_commands_that_work(
+    taught_directory, records, monkeypatch, tmp_path, capsys, more
+):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "finetune", "--model", str(taught_directory), "--data", "my.json", "--run-dir", "my run", *more]
+    assert main([*train, "--steps", "1", "--num-workers", "0"]) == 0
+    line = capsys.readouterr().err.splitlines()[-1]
+    named = [shlex.split(text)[1:] for text in re.findall(r"qwen2vl (?:convert|chat)[^;,]*", line)]
+    assert [words[0] for words in named] == (["chat", "convert"] if more else ["convert"])
+    for words in named:
+        ending = ["--max-new-tokens", "1", "Where?"] if words[0] == "chat" else []
+        assert main([word.replace("DIR", "out") for word in words] + ending) == 0, words
+
+
+def test_the_page_installs_what_its_commands_need():
+    extras = tomllib.loads((PAGE.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"qwen2vl\[(\w+)\]", PAGE.read_text())
+    installed = {re.match(r"[\w-]+", each)[0] for name in named for each in extras[name]}
+    assert {"pyarrow", "matplotlib"} <= installed, "train needs pyarrow, report draws with matplotlib"
