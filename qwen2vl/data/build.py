@@ -72,8 +72,8 @@ def build(
         bad += len(part.rejected)
         on_progress(records, bad)
         if records >= MIN_JUDGED:
-            _refuse_too_many(parts, records, max_rejected, settings.store)
-    _refuse_too_many(parts, records, max_rejected, settings.store)
+            _refuse_too_many(parts, records, max_rejected, settings.store, manifest)
+    _refuse_too_many(parts, records, max_rejected, settings.store, manifest)
     old = {part.name for part in manifest.parts}
     new = list({part.summary.name: part.summary for part in parts if part.summary.name not in old}.values())
     manifest = _extended(manifest, new)
@@ -113,12 +113,12 @@ def _extended(manifest: Manifest, new: list[PartSummary]) -> Manifest:
     return replace(manifest, parts=parts, versions=manifest.versions | {version: len(parts)})
 
 
-def rejected_in_words(rejected: Sequence[Rejected], records: int, store: Path) -> str:
-    """How many records are left out, one of them as an example, and where all are listed."""
-    first = rejected[0]
+def rejected_in_words(rejected: Sequence[Rejected], records: int, store: Path, limit: float | None = None) -> str:
+    """How many records are left out, one of them as an example, and where all are listed. limit: one that they are over."""
+    first, over = rejected[0], "" if limit is None else f", over the limit of {limit:.0%} (--max-rejected)"
     return (
-        f"{len(rejected)} of {records} records cannot be used, listed in {store / REJECTED}; one of them: {first.file} "
-        f"line {first.line}, {first.field}: {first.reason}"
+        f"{len(rejected)} of {records} records cannot be used{over}; all are listed in {store / REJECTED}; one of them: "
+        f"{first.file} line {first.line}, {first.field}: {first.reason}"
     )
 
 
@@ -127,14 +127,14 @@ def _list_rejected(rejected: Sequence[Rejected], store: Path) -> None:
     write_atomically(store / REJECTED, "".join(lines))
 
 
-def _refuse_too_many(parts: Sequence[BuiltPart], records: int, limit: float, store: Path) -> None:
-    """List the rejected records and raise ConfigError when their share is over the limit."""
+def _refuse_too_many(parts: Sequence[BuiltPart], records: int, limit: float, store: Path, manifest: Manifest) -> None:
+    """List the rejected records, after those of the store, and raise ConfigError when their share is over the limit."""
     rejected = [each for part in parts for each in part.rejected]
     if len(rejected) > limit * records:
-        _list_rejected(rejected, store)
-        raise ConfigError(
-            f"{rejected_in_words(rejected, records, store)}; correct them, or raise the limit of {limit:.0%} (--max-rejected)"
-        )
+        old = [part.name for part in manifest.parts]
+        new = [each for part in parts if part.summary.name not in old for each in part.rejected]
+        _list_rejected([*(each for name in old for each in rejected_of(store, name)), *new], store)
+        raise ConfigError(rejected_in_words(rejected, records, store, limit))
 
 
 def _build_parts(files: Sequence[Path], settings: BuildSettings, num_workers: int) -> Iterator[BuiltPart]:

@@ -237,12 +237,15 @@ def test_rejected_records_are_counted_listed_and_limited(checkpoint, records, mo
     records.write_text(json.dumps(entries))
     plan = ["plan", "finetune", "--model", str(checkpoint), "--data", "my.json", "--run-dir", "run"]
     assert main(plan) == 2
-    assert "2 of 24 records cannot be used, listed in run/store/rejected.jsonl" in (err := capsys.readouterr().err)
-    assert "--max-rejected" in err
+    refusal = "2 of 24 records cannot be used, over the limit of 5% (--max-rejected); all are listed in run/store/rejected.jsonl"
+    assert refusal in capsys.readouterr().err
     listed = [json.loads(line) for line in Path("run/store/rejected.jsonl").read_text().splitlines()]
     assert [(entry["id"], entry["field"]) for entry in listed] == [("3", "media[0]"), ("5", "weight")]
     assert main([*plan, "--max-rejected", "0.1"]) == 0
-    assert "2 of 24 records cannot be used, listed in run/store/rejected.jsonl" in caplog.text
+    assert (
+        "2 of 24 records cannot be used; all are listed in run/store/rejected.jsonl; one of them: my.json"
+        in caplog.text
+    )
     assert "finetune: 22 samples" in capsys.readouterr().out
     assert main([*plan, "--max-rejected", "2"]) == 2
     assert "--max-rejected is 2.0: it must be a share from 0 to 1" in capsys.readouterr().err
