@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwen2vl.cli.options import UsageError
+from qwen2vl.cli.options import UsageError, require_at_least
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.cli.terminal import progress
 from qwen2vl.training.run_spec import RunSpec
@@ -42,6 +42,8 @@ def run(argv: Sequence[str]) -> int:
     options, spec, run_dir = parse_recipe(argv, "train", TrainOptions)
     if not options.max_minutes > 0:
         raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
+    if options.max_steps is not None:
+        require_at_least("--max-steps", options.max_steps, 1)
     from qwen2vl.training.run import train_run  # here, because it needs pyarrow, which --help does not
 
     with progress("training", line_every=PLAIN_EVERY) if leads() else nullcontext(lambda *figures: None) as show:

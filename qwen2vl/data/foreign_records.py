@@ -42,7 +42,7 @@ TURN_KEYS = frozenset({"from", "value", "role", "content", "tool_calls", "tool_c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class RecordForm:
     """A form of records."""
 
     name: str
@@ -54,15 +54,15 @@ class Form:
 
 COMMON = frozenset({"id", "source", "image", "images", "video", "videos", "system", "tools", "objects"})
 FORMS = (
-    Form(
+    RecordForm(
         name="LLaVA / ShareGPT",
         mark="conversations",
         keys=COMMON
         | {"conversations", "model"},  # LLaVA's "model" says who wrote the replies; training ignores it there
     ),
-    Form(name="chat messages", mark="messages", keys=COMMON | {"messages"}),
-    Form(name="Alpaca", mark="instruction", keys=COMMON | {"instruction", "input", "output", "history"}),
-    Form(name="query and response", mark="query", keys=COMMON | {"query", "response", "history"}),
+    RecordForm(name="chat messages", mark="messages", keys=COMMON | {"messages"}),
+    RecordForm(name="Alpaca", mark="instruction", keys=COMMON | {"instruction", "input", "output", "history"}),
+    RecordForm(name="query and response", mark="query", keys=COMMON | {"query", "response", "history"}),
 )
 
 
@@ -100,7 +100,7 @@ def _present(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if value is not None and value not in ("", [], {})}
 
 
-def _form_of(raw: Mapping[str, Any], entry: Mapping[str, Any]) -> Form:
+def _form_of(raw: Mapping[str, Any], entry: Mapping[str, Any]) -> RecordForm:
     """The form of an entry. Raises RecordError for none, and for a key that the form does not have."""
     form = next((form for form in FORMS if raw.get(form.mark) is not None), None)
     if form is None:
@@ -137,7 +137,7 @@ def _path(kind: str, file: Any) -> Any:
     return file["path"]
 
 
-def _turns(raw: Mapping[str, Any], form: Form) -> list[Any]:
+def _turns(raw: Mapping[str, Any], form: RecordForm) -> list[Any]:
     """The turns of an entry in the form of LLaVA, or of chat messages. Raises RecordError."""
     if form.mark in ("conversations", "messages"):
         turns = raw[form.mark]

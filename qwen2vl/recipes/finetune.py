@@ -101,4 +101,4 @@ def adapter_on(parts: tuple[Part, ...], rank: int, alpha: float | None) -> LoraC
     """Adapter for the trained parts, except the merger: it has no layer that an adapter fits."""
     adapted = tuple(part for part in ("tower", "decoder") if part in parts)
     targets = (TOWER_TARGETS if "tower" in adapted else ()) + (DECODER_TARGETS if "decoder" in adapted else ())
-    return LoraConfig(rank=rank, alpha=alpha or 2.0 * rank, targets=targets, parts=adapted)
+    return LoraConfig(rank=rank, alpha=2.0 * rank if alpha is None else alpha, targets=targets, parts=adapted)

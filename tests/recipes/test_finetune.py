@@ -167,6 +167,8 @@ def test_a_run_with_adapters_resumes_bit_for_bit(checkpoint, records, monkeypatc
         (["--data", "my.json", "--tokens", "8"], "raise --tokens"),
         (["--data", "my.json", "--rate", "-1"], "none may be below 0"),
         (["--data", "my.json", "--epochs", "0"], "--epochs is 0: it must be over 0"),
+        (["--data", "my.json", "--max-steps", "0"], "--max-steps is 0: it must be at least 1"),
+        (["--data", "my.json", "--rate", "0"], "at least one must be above 0"),
         (["--data", "my.json", "--batch", "0"], "--batch is 0: it must be at least 1"),
         (["--data", "my.json", "--bogus", "1"], "--bogus is not an option"),
     ],
