@@ -171,14 +171,14 @@ def _markups(text: str) -> Iterator[_Markup]:
             if (opened, piece) == (REF_START, REF_END):
                 label, used = content.strip(), False
             elif (opened, piece) in ((BOX_START, BOX_END), (QUAD_START, QUAD_END)):
-                pairs = _pairs(content)
+                pairs = pairs_of(content)
                 if pairs:
                     used = True
                     yield _Markup(label=label, image=image, pairs=pairs, is_quad=opened == QUAD_START)
             opened = ""
 
 
-def _pairs(content: str) -> list[Pair]:
+def pairs_of(content: str) -> list[Pair]:
     """The (x, y) pairs of a segment; none when it contains anything but pairs of 0..1000."""
     if not _PAIRS.fullmatch(content):
         return []

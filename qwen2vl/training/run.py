@@ -46,6 +46,7 @@ def train_run(
     on_step: Callable[[Line], None],
     num_workers: int = 1,
     max_steps: int | None = None,
+    on_begin: Callable[[RunData], None] = lambda data: None,
 ) -> RunEnd:
     """Start a run, or resume the one in `run_dir`; return where it stopped.
 
@@ -55,6 +56,7 @@ def train_run(
         on_step: receives the metrics of every step.
         num_workers: processes that read data for this one; 0 reads in the training process.
         max_steps: stop after this step of the schedule.
+        on_begin: receives the data of the run before it begins, or continues.
 
     Raises Qwen2VLError; a run that cannot be planned or needs too much memory is refused before its folder is made.
     """
@@ -65,6 +67,7 @@ def train_run(
         data, device = open_run_data(spec, run_dir, replicas), choose_device(None)
         refuse_what_does_not_fit(spec, data.stages, device, replicas.size, num_workers)
         run = make_run_directory(spec, data, run_dir, replicas.leads)
+        on_begin(data)
         model = model_to_train(spec, device)
         last = data.selections[data.stages[-1].name]
         validate = spec.validate or HeldOutLoss(reader=last.reader, rows=last.held_out)
@@ -108,7 +111,7 @@ def make_run_directory(spec: RunSpec, data: RunData, run_dir: Path, leads: bool)
         "store": str(data.store.path),
         "store_version": data.store.version,
         "train": asdict(spec.train),
-        "held_out": spec.held_out,
+        "held_out": data.held_out,
     }
     settings |= {f"stage.{stage.name}".replace(".", "_"): asdict(stage) for stage in data.stages}
     run = RunDirectory(run_dir, settings, spec.train.keep_checkpoints, leads)

@@ -51,7 +51,9 @@ class Stage:
     budgets: Budgets
     """Limits of one pack; its tokens are the sequence length."""
     packs_per_step: int
-    """Number of packs in a step, over all processes."""
+    """Number of packs in a step, over all processes; where `samples` is given, the most that a step can have."""
+    samples: int | None = None
+    """Number of samples that the steps read together, spread evenly over them; None: `packs_per_step` decides."""
     window: int = 2048
     """Number of samples that are distributed over packs at a time."""
     min_pixels: int | None = None
@@ -99,7 +101,16 @@ class Stage:
             packs_per_step=self.packs_per_step,
             seed=seed,
             window=self.window,
+            samples=self.samples,
+            steps=self.steps,
         )
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Number of steps in which every sample is read once, where that is known."""
+        if self.samples is None:
+            return None
+        return max(1, round(self.steps * sum(self.phases[0].mixtures[0].values()) / self.samples))
 
     def stream_at(self, step: int) -> str:
         """Stream of the plan that a step of the stage reads, counted from 0."""

@@ -97,6 +97,27 @@ def test_an_adapter(run, tmp_path, taught_directory):
     assert sum(source["samples"] for source in adapter["sources"]) == 6
 
 
+def test_the_length_of_a_fine_tune_is_said_before_it_starts(run, tmp_path):
+    """62 samples in epochs; shortened, the steps that are left."""
+    record = {
+        "kind": "text",
+        "source": "words",
+        "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+    }
+    file = write_lines(tmp_path / "all.jsonl", [record | {"id": str(number)} for number in range(62)])
+    words = ["finetune", "--data", file]
+    report = plan(run, tmp_path, *words)
+    (stage,), (source,) = report["stages"], report["sources"]
+    assert stage["course"] == "finetune: 62 samples, 8 epochs, 64 steps, 7 or 8 samples a step"
+    assert (stage["samples"], stage["steps"], stage["samples_per_step"]) == (496, 64, 7.75)
+    assert (source["samples"], source["drawn"], source["epochs"]) == (62, 496, 8)
+    three = plan(run, tmp_path, *words, "--epochs", "3", "--batch", "4")
+    assert three["stages"][0]["course"] == "finetune: 62 samples, 3 epochs, 47 steps, 3 or 4 samples a step"
+    assert plan(run, tmp_path, *words, "--max-steps", "32")["stages"][0]["samples"] == 248
+    result = run("plan", *words, "--run-dir", tmp_path / "run")
+    assert result.out.splitlines()[2] == stage["course"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
