@@ -77,6 +77,7 @@ def open_chat(options: ChatOptions) -> Chat:
         max_pixels=options.max_pixels,
         allowed_hosts=options.allow_host,
         adapter=options.adapter,
+        max_tokens=options.max_tokens,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -52,6 +52,8 @@ class ChatOptions(CommonOptions):
     """Enlarge images to at least this area; 784 pixels are one token."""
     max_pixels: Annotated[int | None, optional("N")] = None
     """Shrink images to at most this area."""
+    max_tokens: Annotated[int | None, optional("N")] = None
+    """Shrink videos to at most this number of tokens; the model's own limit unless given."""
     fps: Annotated[float | None, optional("X")] = None
     """Frames per second that are taken from videos, 2 unless given."""
     dtype: Annotated[str | None, optional("fp32|bf16")] = None
@@ -91,6 +93,13 @@ def check_options(options: ChatOptions, question: str | None) -> None:
         raise UsageError("--json and --draw need a question: write one, in quotes")
     if options.fps is not None and not options.video and question is not None:
         raise UsageError(f"--fps {options.fps} has an effect on videos only: name one with --video or leave --fps out")
+    if options.max_tokens is not None:
+        require_at_least("--max-tokens", options.max_tokens, 1)
+    if options.max_tokens is not None and not options.video and question is not None:
+        raise UsageError(
+            f"--max-tokens {options.max_tokens} has an effect on videos only: name one with --video, "
+            "or limit the reply with --max-new-tokens"
+        )
     path = options.draw
     if path is None:
         return

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
+from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
 from qwen2vl.processing.sources import image_header
 from qwen2vl.spec.config import NAMED, Qwen2VLConfig
 from qwen2vl.spec.costs import MediaPlan, decoder_flops, plan_media
@@ -35,6 +35,8 @@ class CostOptions(CommonOptions):
     """A video of this size and length at 30 frames per second, for example 1280x720x60."""
     model: Annotated[str, tyro.conf.arg(metavar="2b|7b|72b|nano|DIR")] = "nano"
     """The model that you will ask: a published size, the packaged model, or a checkpoint directory."""
+    max_tokens: Annotated[int | None, optional("N")] = None
+    """Shrink videos to at most this number of tokens; the model's own limit unless given."""
     json: bool = False
     """Print one JSON object in place of the table."""
 
@@ -98,7 +100,9 @@ def run(argv: Sequence[str]) -> int:
         settings = MediaSettings.load("nano") if options.model == "nano" else MediaSettings()
     else:
         config, settings = Qwen2VLConfig.load(options.model), MediaSettings.load(options.model)
-    items = list_items(options, config, settings)
+    if options.max_tokens is not None:
+        require_at_least("--max-tokens", options.max_tokens, 1)
+    items = list_items(options, config, settings.with_limits(None, None, options.max_tokens))
     if not items:
         raise UsageError(
             "there is no image or video: give --image FILE, --video FILE, --size WxH or --clip WxHxSECONDS"

@@ -10,6 +10,7 @@ from qwen2vl.common.errors import ConfigError
 from qwen2vl.data.plan import Budgets
 from qwen2vl.model.lora import DECODER_TARGETS, TOWER_TARGETS, LoraConfig
 from qwen2vl.processing.processor import load_processor
+from qwen2vl.spec.media_settings import TRAINED_VIDEO_TOKENS
 from qwen2vl.training.run_spec import EpochStage, RecordsFile, RunSpec, StoredRecords
 from qwen2vl.training.train_config import Part, Rates, TrainConfig
 
@@ -29,6 +30,7 @@ def finetune(
     packs_per_step: int = 4,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    max_tokens: int | None = None,
     held_out: float = 0.02,
     train: TrainConfig = TrainConfig(save_every=200, validate_every=100, weight_decay=0.01, betas=(0.9, 0.999)),
 ) -> RunSpec:
@@ -48,15 +50,19 @@ def finetune(
         packs_per_step: Packs of a step, over all processes.
         min_pixels: Smallest area of an image; the checkpoint's own unless given.
         max_pixels: Largest area of an image; the checkpoint's own unless given.
+        max_tokens: Most tokens of a video; the checkpoint's own unless given, and 16384 if it has none.
         held_out: Share of the records that is kept for the held-out loss.
         train: Settings of the whole run.
     """
     if data is None:
         raise ConfigError("--data is missing: name a file of records, for example --data my.jsonl, or a store")
     store = StoredRecords(path=data)
+    processor = load_processor(model, min_pixels, max_pixels, max_tokens=max_tokens)
+    if processor.settings.video_max_tokens is None:
+        processor.settings = processor.settings.with_limits(None, None, TRAINED_VIDEO_TOKENS)
     return RunSpec(
         name="finetune",
-        processor=load_processor(model, min_pixels, max_pixels),
+        processor=processor,
         begin_with=model,
         adapter=adapter_on(parts, lora_rank, lora_alpha) if lora_rank else None,
         records=store if store.exist else RecordsFile(path=data, media_root=media_root),
@@ -70,6 +76,7 @@ def finetune(
             packs_per_step=packs_per_step,
             min_pixels=min_pixels,
             max_pixels=max_pixels,
+            max_tokens=processor.settings.video_max_tokens,
         ),
         train=train,
     )

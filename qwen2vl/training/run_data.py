@@ -109,6 +109,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
         window=min(2048, len(store)),
         min_pixels=stage.min_pixels,
         max_pixels=stage.max_pixels,
+        max_tokens=stage.max_tokens,
         warmup_steps=max(1, steps * 3 // 100),
         schedule="cosine",
         decay=1.0,
@@ -117,7 +118,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
 
 def select_for(stage: Stage, store: Store, processor: Processor, *, seed: int, held_out: float = 0.0) -> Selection:
     """The samples that a stage reads; logs how many samples do not fit a pack as they are. Raises ConfigError."""
-    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
+    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels, stage.max_tokens)
     selection = select_samples(
         store,
         processor.with_settings(settings),

@@ -61,6 +61,7 @@ class EpochStage:
     """Packs of all processes together."""
     min_pixels: int | None = None
     max_pixels: int | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

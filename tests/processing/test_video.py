@@ -270,7 +270,7 @@ def test_videos_over_a_ceiling_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="bytes, over the ceiling of 1000"):
         read_video(path, MediaSettings(max_file_bytes=1000))
     with pytest.raises(MediaError, match="over the cap of 16384"):
-        read_video(path, MediaSettings(), MediaOptions(resized_height=2800, resized_width=2800))
+        read_video(path, MediaSettings(video_max_tokens=16384), MediaOptions(resized_height=2800, resized_width=2800))
 
 
 def test_a_list_of_frames_is_a_video() -> None:
