@@ -14,7 +14,7 @@ from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_optio
 from qwen2vl.processing.sources import image_header
 from qwen2vl.spec.config import NAMED, Qwen2VLConfig
 from qwen2vl.spec.costs import MediaPlan, decoder_flops, plan_media
-from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 from qwen2vl.spec.resize import choose_num_frames
 
 CLIP_FPS = 30.0
@@ -121,17 +121,17 @@ def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSetti
     images = [(name, image_header(name, settings)) for name in options.image]
     items = [make_item(name, size, config, settings) for name, size in images]
     for name in options.video:
-        from qwen2vl.processing.video import video_header  # brings FFmpeg, which images do not need
+        from qwen2vl.processing.video import planned_frames, video_header  # brings FFmpeg, which images do not need
 
         header = video_header(name, settings)
-        frames = choose_num_frames(header.frames, header.fps, settings)
+        frames = planned_frames(header, settings, MediaOptions())
         items.append(make_item(name, (header.width, header.height), config, settings, frames))
     for name in options.size:
         width, height = numbers_in(name, "--size", "640x480", r"(\d+)x(\d+)")
         items.append(make_item(name, (int(width), int(height)), config, settings))
     for name in options.clip:
         width, height, seconds = numbers_in(name, "--clip", "1280x720x60", r"(\d+)x(\d+)x(\d+(?:\.\d+)?)")
-        frames = choose_num_frames(max(1, round(float(seconds) * CLIP_FPS)), CLIP_FPS, settings)
+        frames = choose_num_frames(max(1, round(float(seconds) * CLIP_FPS)), float(seconds), settings)
         items.append(make_item(name, (int(width), int(height)), config, settings, frames))
     return items
 

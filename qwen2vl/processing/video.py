@@ -54,13 +54,16 @@ class VideoHeader(NamedTuple):
     width: int
     height: int
     duration_s: float
+    """Seconds from the first frame to the end of the last one, whatever time the container gives the first."""
     fps: float
+    """Frames per second, on average."""
     frames: int
+    """Number of frames; of those between video_start and video_end if the options that it was read with set these."""
 
-    def chosen_range(self, options: MediaOptions) -> tuple[float, float, int]:
-        """Start and end in seconds, and the number of frames between them. Raises MediaError when nothing is left."""
-        if options.video_start is None and options.video_end is None:
-            return 0.0, np.inf, self.frames
+    def chosen_range(self, options: MediaOptions) -> tuple[float, float]:
+        """Start and end in seconds from the first frame. Raises MediaError when nothing is left."""
+        if not options.sets_range:
+            return 0.0, np.inf
         begin = options.video_start or 0.0
         end = min(self.duration_s if options.video_end is None else options.video_end, self.duration_s)
         if begin >= end:
@@ -68,7 +71,7 @@ class VideoHeader(NamedTuple):
                 f"video_start {options.video_start} and video_end {options.video_end} select nothing of a video of "
                 f"{self.duration_s:.2f} seconds: the start must be before the end and inside the video"
             )
-        return begin, end, max(1, round((end - begin) * self.fps))
+        return begin, end
 
 
 def read_video(
@@ -80,8 +83,9 @@ def read_video(
     """Choose, decode and resize the frames of a video [paper 4.4, 4.5].
 
     n = choose_num_frames(header), wanted times = linspace(first, last timestamp, n), and the nearest frame to each is taken.
-    If a file ends before the frames that its header states, its last frame is repeated, so n does not change. Lists of
-    frames are taken completely, the last one twice if their number is odd, unless `options` sets a number or rate.
+    If there are at most n frames, each is taken once and the last fills an odd place. If a file ends before the frames that
+    its header states, its last frame is repeated, so n does not change. Lists of frames are taken completely, the last one
+    twice if their number is odd, unless `options` sets a number or rate.
 
     Raises MediaError when the file does not exist, contains no video or exceeds a limit, or when nothing is left between
     start and end.
@@ -92,13 +96,13 @@ def read_video(
     located = locate(source, "video", settings, allowed_hosts)
     with open_video(located, settings) as video:
         survey = video.survey()
-        header = _header(video, survey)
-        unit = float(video.stream.time_base or 1) if survey.is_timed else 1 / header.fps
-        is_short = len(survey.times) < video.stream.frames
-    begin, end, _ = header.chosen_range(options)
+        header, unit = _header(video, survey, options), _unit_s(video, survey)
+        is_short = video.stated is not None and survey.is_shown.sum() < video.stated.frames
+    begin, end = header.chosen_range(options)
     count = planned_frames(header, settings, options)
+    _report_lowered(located.name, count, header, options)
     height, width = frame_size(header.height, header.width, count, settings, options)
-    shown = np.unique(survey.times[survey.is_shown])
+    shown = survey.shown
     seconds = (shown - shown[0]) * unit
     stated_end = header.duration_s - 1 / header.fps
     if is_short and seconds[-1] < stated_end - 0.5 / header.fps:
@@ -115,58 +119,97 @@ def read_video(
     )
 
 
-def video_header(source: VideoSource, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> VideoHeader:
+def video_header(
+    source: VideoSource,
+    settings: MediaSettings,
+    allowed_hosts: Sequence[str] = (),
+    options: MediaOptions | None = None,
+) -> VideoHeader:
     """Size, duration, rate and number of frames, from the header and the first frame. Raises MediaError.
 
-    Only videos without a stated duration are read (not decoded) to their end.
+    Other containers than MP4 and MOV, and videos with video_start or video_end in `options`, are read (not decoded) to their
+    end: only there do the times of all frames become known.
     """
+    options = options or MediaOptions()
     if not isinstance(source, str | bytes | Path):
         images = _as_list(source)
         width, height = image_header(images[0], settings, allowed_hosts)
         return VideoHeader(width, height, len(images) / settings.fps, settings.fps, len(images))
     located = locate(source, "video", settings, allowed_hosts)
     with open_video(located, settings) as video:
-        return _header(video, video.survey(whole=video.stated_duration_s is None))
+        return _header(video, video.survey(whole=video.stated is None or options.sets_range), options)
 
 
 def planned_frames(header: VideoHeader, settings: MediaSettings, options: MediaOptions) -> int:
     """Number of frames that `read_video` takes from a video with this header; nothing is decoded.
 
-    Raises MediaError when nothing is left between start and end.
+    header: read with the same options. Raises MediaError when nothing is left between start and end.
     """
-    _, _, total = header.chosen_range(options)
-    return choose_num_frames(total, header.fps, settings, options)
+    begin, end = header.chosen_range(options)
+    seconds = end - begin if options.sets_range else header.frames / header.fps
+    return choose_num_frames(header.frames, seconds, settings, options)
 
 
 def planned_list(total: int, settings: MediaSettings, options: MediaOptions) -> int:
     """Number of frames that are taken from a list of `total` frames: all, made even, unless `options` sets a number or rate."""
-    return choose_num_frames(total, settings.fps, settings, options) if options.selects_frames else total + total % 2
+    if not options.selects_frames:
+        return total + total % 2
+    return choose_num_frames(total, total / settings.fps, settings, options)
 
 
-def _header(video: OpenVideo, survey: Survey) -> VideoHeader:
+def _header(video: OpenVideo, survey: Survey, options: MediaOptions) -> VideoHeader:
     stream = video.stream
     height, width = turn_upright(survey.first, np.empty((survey.first.height, survey.first.width))).shape
-    duration_s = video.stated_duration_s
-    fps = float((duration_s and stream.average_rate) or stream.guessed_rate or 0)
-    if duration_s is None:
-        shown = survey.times[survey.is_shown]
-        span_s = float((shown.max() - shown.min()) * (stream.time_base or 1)) if survey.is_timed else 0.0
-        fps = fps or ((len(shown) - 1) / span_s if span_s else GUESSED_FPS)
-        duration_s = span_s + 1 / fps if survey.is_timed else len(shown) / fps
-    fps = fps or (stream.frames / duration_s) or GUESSED_FPS
-    frames = stream.frames or max(1, round(duration_s * fps))
+    duration_s, frames = video.stated or _measured_length(video, survey)
     if frames > MOST_FRAMES:
         raise MediaError(f"{video.name} states {frames} frames: its header is damaged, save it again")
-    return VideoHeader(width, height, duration_s, fps, frames)
+    nominal = float(stream.average_rate or stream.guessed_rate or 0)
+    # Times in whole milliseconds make 300 frames last 9.999 seconds at 30 per second; the nominal rate is then exact.
+    is_nominal = nominal and abs(frames / nominal - duration_s) < 1 / nominal
+    header = VideoHeader(width, height, duration_s, nominal if is_nominal else frames / duration_s, frames)
+    if not options.sets_range:
+        return header
+    begin, end = header.chosen_range(options)
+    seconds = (survey.shown - survey.shown[0]) * _unit_s(video, survey)
+    return header._replace(frames=max(1, int(((seconds >= begin) & (seconds <= end)).sum())))
+
+
+def _measured_length(video: OpenVideo, survey: Survey) -> tuple[float, int]:
+    """Duration in seconds and number of frames of a video that was surveyed to its end."""
+    shown, rate = survey.shown, float(video.stream.guessed_rate or 0)
+    if not survey.is_timed:
+        return len(shown) / (rate or GUESSED_FPS), len(shown)
+    unit = float(video.stream.time_base or 1)
+    span_s = float(shown[-1] - shown[0]) * unit
+    last_s = survey.last_length * unit or 1 / (rate or (len(shown) - 1) / (span_s or np.inf) or GUESSED_FPS)
+    return span_s + last_s, len(shown)
+
+
+def _unit_s(video: OpenVideo, survey: Survey) -> float:
+    """Seconds of one unit of the times of a survey."""
+    stream = video.stream
+    return float(stream.time_base or 1) if survey.is_timed else 1 / float(stream.guessed_rate or GUESSED_FPS)
+
+
+def _report_lowered(name: str, count: int, header: VideoHeader, options: MediaOptions) -> None:
+    """Log that fewer frames are taken than were asked for, because there are no more."""
+    for option in ("nframes", "min_frames"):
+        asked = getattr(options, option)
+        if asked is not None and count < asked // 2 * 2:
+            log.warning("%s has %d frames, so %s %s is lowered to %d", name, header.frames, option, asked, count)
 
 
 def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, stated_end: float) -> NDArray[np.intp]:
-    """Index of the nearest frame to each wanted time; the earlier one of two equally near.
+    """Index of the nearest frame to each wanted time; the earlier one of two equally near. Never more than the frames that exist:
+    where `count` reaches their number, each is taken once, and then the last.
 
     stated_end: time of the last frame by the header of an incomplete video, else 0. Wanted times extend to it, so the
     sampling rate stays as planned and the last frame replaces the missing ones.
     """
-    inside = seconds[(seconds >= begin) & (seconds <= end)]
+    numbers = np.flatnonzero((seconds >= begin) & (seconds <= end))
+    if len(numbers) and count >= len(numbers) and not stated_end:
+        return numbers[np.arange(count).clip(max=len(numbers) - 1)]
+    inside = seconds[numbers]
     low, high = (inside[0], inside[-1]) if len(inside) else (begin, begin)
     high = max(high, min(end, stated_end))
     wanted = np.linspace(low, high, count)
@@ -198,7 +241,8 @@ def _read_list(
     total = len(sources)
     count = planned_list(total, settings, options)
     ranks = np.arange(count).clip(max=total - 1)
-    if options.selects_frames:
+    _report_lowered("the list of frames", count, VideoHeader(0, 0, total / settings.fps, settings.fps, total), options)
+    if options.selects_frames and count < total:
         ranks = np.linspace(0, total - 1, count).round().astype(int)
     image = read_image(sources[0], settings, allowed_hosts)
     original_size = image.size

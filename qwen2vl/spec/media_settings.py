@@ -170,6 +170,11 @@ class MediaOptions:
         """A number or a rate of frames is set."""
         return self.fps is not None or self.nframes is not None or self.max_frames is not None
 
+    @property
+    def sets_range(self) -> bool:
+        """A start or an end is set."""
+        return self.video_start is not None or self.video_end is not None
+
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)

@@ -53,24 +53,25 @@ def image_size(
     return smart_resize(height, width, FACTOR, min(limits.min_pixels, high), high)
 
 
-def choose_num_frames(total: int, fps: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
-    """Number of frames that are taken from a video: even, at least 2 [paper 4.4, rule of 0.0.14].
+def choose_num_frames(total: int, seconds: float, settings: MediaSettings, options: MediaOptions | None = None) -> int:
+    """Number of frames that are taken from a video of `total` frames in `seconds`: even, at least 2 [paper 4.4].
 
-    The number is total / fps * wanted fps, at least min_frames, at most max_frames and the frames of the video. A video of
-    one frame gives 2: the frame is used twice. Raises MediaError when nframes is under 2.
+    The number is nframes, or seconds * wanted fps, at least min_frames and at most max_frames. It is never over the frames of
+    the video, rounded up to even: of 3 frames 4 are taken, the last one twice. Raises MediaError when nframes is under 2.
     """
     options = options or MediaOptions()
+    most = max(2, total + total % 2)
     if options.nframes is not None:
         count = round(options.nframes / 2) * 2
         if count < 2:
             raise MediaError(f"nframes {options.nframes} is too few: a video needs at least 2 frames")
-        return count
+        return min(count, most)
     wanted = settings.fps if options.fps is None else options.fps
     if not wanted > 0:
         raise MediaError(f"fps {wanted} is too low: it must be over 0")
     low = math.ceil((options.min_frames or settings.min_frames) / 2) * 2
-    high = math.floor(min(options.max_frames or settings.max_frames, max(total, 2)) / 2) * 2
-    count = int(min(max(total / fps * wanted, low), high))
+    high = min(math.floor((options.max_frames or settings.max_frames) / 2) * 2, most)
+    count = int(min(max(round(seconds * wanted, 6), low), high))  # rounded: 3.3 - 1.3 is not quite 2
     return max(2, count // 2 * 2)
 
 

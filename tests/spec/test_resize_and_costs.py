@@ -97,7 +97,9 @@ def test_a_limit_of_one_image_replaces_the_setting_and_moves_the_other_limit() -
         (100, 25.0, {}, 8),
         (60, 30.0, {}, 4),
         (30, 30.0, {}, 4),  # the minimum
-        (3, 30.0, {}, 2),  # a video of three frames gives one pair
+        (3, 30.0, {}, 4),  # the last frame is used twice
+        (7, 1.75, {}, 8),
+        (3, 0.05, {}, 4),
         (1, 30.0, {}, 2),  # a single frame is used twice
         (2, 0.1, {}, 2),
         (36000, 30.0, {}, 768),  # the maximum
@@ -107,21 +109,25 @@ def test_a_limit_of_one_image_replaces_the_setting_and_moves_the_other_limit() -
         (300, 30.0, {"fps": 1000.0}, 300),
         (300, 30.0, {"nframes": 5}, 4),
         (300, 30.0, {"nframes": 7}, 8),
-        (10, 30.0, {"nframes": 16}, 16),
+        (10, 30.0, {"nframes": 16}, 10),
+        (3, 30.0, {"nframes": 64}, 4),
+        (3, 30.0, {"min_frames": 20}, 4),
+        (9, 30.0, {"fps": 1000.0}, 10),
+        (1, 30.0, {"nframes": 8}, 2),
     ],
 )
 def test_the_number_of_frames_follows_the_published_rule(
     total: int, fps: float, options: dict[str, float], expected: int
 ) -> None:
-    assert choose_num_frames(total, fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
+    assert choose_num_frames(total, total / fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=200)
 @given(total=st.integers(1, 10**6), fps=st.floats(0.01, 1000), wanted=st.floats(0.01, 1000))
 def test_the_number_of_frames_is_even_and_within_the_limits(total: int, fps: float, wanted: float) -> None:
-    count = choose_num_frames(total, fps, PUBLISHED, MediaOptions(fps=wanted))
+    count = choose_num_frames(total, total / fps, PUBLISHED, MediaOptions(fps=wanted))
     assert count % 2 == 0
-    assert 2 <= count <= max(2, min(total, PUBLISHED.max_frames))
+    assert 2 <= count <= max(2, min(total + total % 2, PUBLISHED.max_frames))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"nframes": 1}, "nframes 1"), ({"fps": 0.0}, r"fps 0\.0")])
