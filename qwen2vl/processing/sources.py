@@ -218,15 +218,16 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
         raise MediaError(
             f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a PIL image or an array"
         )
-    scheme, colon, rest = source.partition(":")
+    url = source.strip()  # a URL from a file ends with a line break
+    scheme, colon, rest = url.partition(":")
     match scheme.lower() if colon else "":
         case "data":
             return Located.in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
         case "http" | "https":
-            body = fetch(source, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
+            body = fetch(url, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
             return Located.in_memory(f"the {kind} from the network", body, settings)
         case "file":
-            return Located.on_disk(_from_file_url(rest, source), kind, settings)
+            return Located.on_disk(_from_file_url(rest, url), kind, settings)
     if rest.startswith("//"):
         raise MediaError(
             f"{source} has a scheme that is not supported: use a path, file://, data:, https:// or http://"
@@ -244,14 +245,16 @@ def _check_bytes(size: int, name: str, settings: MediaSettings) -> None:
 
 
 def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
-    """Content of `data:image/png;base64,....`, without "data:"."""
+    """Content of `data:image/png;base64,....`, without "data:"; blanks, line breaks and missing "=" are as good as none."""
     head, comma, payload = rest.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
+    if not comma or not "".join(head.split()).lower().endswith(";base64"):
         raise MediaError(f"the data URL of the {kind} is not in base64: it must look like data:image/png;base64,...")
-    if len(payload) // 4 * 3 > settings.max_file_bytes + 3:
-        _check_bytes(len(payload) // 4 * 3, f"the data URL of the {kind}", settings)
+    raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("ascii", "replace")
+    raw = b"".join(raw.split())  # base64 of GNU and of Python's encodebytes wraps lines
+    if len(raw) // 4 * 3 > settings.max_file_bytes + 3:
+        _check_bytes(len(raw) // 4 * 3, f"the data URL of the {kind}", settings)
     try:
-        return base64.b64decode(unquote_to_bytes(payload) if "%" in payload else payload, validate=True)
+        return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MediaError(f"the data URL of the {kind} has damaged base64: encode the file again") from error
 

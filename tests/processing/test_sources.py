@@ -145,6 +145,27 @@ def test_other_arrays_are_refused(values: np.ndarray, message: str) -> None:
         from_array(values)
 
 
+def test_data_urls_may_have_line_breaks_and_no_padding(png: Path) -> None:
+    whole, payload = read_image(png, SETTINGS), base64.encodebytes(png.read_bytes()).decode()
+    assert payload.count("\n") > 2
+    head = "data:image/png;base64,"
+    padded = encoded("PNG") + b"0" * ((1 - len(encoded("PNG"))) % 3)
+    assert base64.b64encode(padded).endswith(b"==")
+    for url in (
+        head + payload,
+        head + payload.replace("\n", "\r\n"),
+        head + payload.replace("\n", "%0A"),
+        head + " " + payload,
+        f"\n {head}{payload}",
+        f"data:image/png;\n base64,\t{payload}",
+        head + base64.b64encode(padded).decode().rstrip("="),
+    ):
+        assert (np.asarray(read_image(url, SETTINGS)) == np.asarray(whole)).all()
+    for damaged in (payload[:-3] + "*\n", payload.replace("\n", "\n*"), "A"):
+        with pytest.raises(MediaError, match="damaged base64"):
+            read_image(head + damaged, SETTINGS)
+
+
 def test_wrong_paths_are_errors_that_name_them(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
