@@ -224,7 +224,12 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
         case "data":
             return Located.in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
         case "http" | "https":
-            body = fetch(url, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
+            body = fetch(
+                url,
+                allowed_hosts=allowed_hosts,
+                max_bytes=settings.max_file_bytes,
+                max_redirects=settings.max_redirects,
+            )
             return Located.in_memory(f"the {kind} from the network", body, settings)
         case "file":
             return Located.on_disk(_from_file_url(rest, url), kind, settings)

@@ -53,6 +53,8 @@ class MediaSettings:
     image_std: tuple[float, ...] = CLIP_STD
     max_file_bytes: int = 256 * 2**20
     """Ceiling of a file in bytes, checked before it is opened."""
+    max_redirects: int = 3
+    """Redirects that a URL may make, each to an allowed host; 0 for clients that this program does not trust."""
     max_decoded_pixels: int = 100_000_000
     """Ceiling of an image's original size in pixels, checked before decoding (a small file can decode to gigapixels)."""
     fit_tokens: int | None = None

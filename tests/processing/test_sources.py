@@ -247,9 +247,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = encoded()
-        if self.path.startswith("/moved"):
-            self.send_response(302)
-            self.send_header("Location", "/fine")
+        if self.path.startswith("/to/"):  # /to/301/URL
+            _, _, status, location = self.path.split("/", 3)
+            self.send_response(int(status))
+            self.send_header("Location", location)
             self.end_headers()
         elif self.path.startswith("/fine"):
             self.send_response(200)
@@ -308,7 +309,11 @@ def test_other_hosts_are_refused_before_connecting(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/moved", "status 302"),
+        ("/to/304//fine", "status 304"),
+        ("/to/302/file:///etc/passwd", "redirects to another scheme than http and https"),
+        ("/to/302/ftp://127.0.0.1/a", "redirects to another scheme than http and https"),
+        ("/to/302/https:///", "URL is malformed"),
+        ("/to/302//missing", "status 404"),
         ("/missing", "status 404"),
         ("/short", "closed the connection early"),
     ],
@@ -316,6 +321,40 @@ def test_other_hosts_are_refused_before_connecting(
 def test_other_responses_are_errors(server: str, path: str, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         read_image(server + path, SETTINGS, LOOPBACK)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_between_allowed_hosts_are_followed(server: str, status: int) -> None:
+    elsewhere = server.replace("127.0.0.1", "localhost")
+    for path in (f"/to/{status}//fine", f"/to/{status}/fine?a=1", f"/to/{status}/{elsewhere}/fine"):
+        path = path.replace("/fine?a=1", "/../../fine?a=1")  # relative to the path that redirects
+        assert read_image(server + path, SETTINGS, (*LOOPBACK, "localhost")).size == (30, 20)
+
+
+def test_three_redirects_are_followed(server: str) -> None:
+    three = server + "/to/302/" * 3 + "/fine"
+    assert read_image(three, SETTINGS, LOOPBACK).size == (30, 20)
+    with pytest.raises(MediaError, match=r"127\.0\.0\.1 redirects over 3 times"):
+        read_image(server + "/to/302/" * 4 + "/fine", SETTINGS, LOOPBACK)
+    with pytest.raises(MediaError, match="redirects to another address, which is not followed here"):
+        read_image(server + "/to/302//fine", MediaSettings(max_redirects=0), LOOPBACK)
+
+
+def test_a_redirect_to_another_host_is_refused_before_connecting(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    connect = Target.connect
+    monkeypatch.setattr(Target, "connect", lambda target, left: asked.append(target.host) or connect(target, left))
+    for host in ("localhost", "169.254.169.254", "example.org"):
+        with pytest.raises(
+            MediaError, match=rf"127\.0\.0\.1 redirects to {host}, which is not an allowed host: .*--allow-host {host}"
+        ):
+            read_image(f"{server}/to/302/http://{host}/secret", SETTINGS, LOOPBACK)
+    assert set(asked) == {"127.0.0.1"}
+
+
+def test_redirects_share_one_deadline(server: str) -> None:
+    with pytest.raises(MediaError, match=r"took over 0\.2 seconds"):
+        fetch(server + "/to/302//slow", allowed_hosts=LOOPBACK, max_bytes=10**6, deadline_s=0.2)
 
 
 @pytest.mark.parametrize("path", ["/fine", "/endless"])
