@@ -9,6 +9,7 @@ import json as jsonlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def answer_once(options: ChatOptions, question: str) -> int:
 
 def open_chat(options: ChatOptions) -> Chat:
     """A chat with the model and limits of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
-    return Chat(
+    chat = Chat(
         options.model,
         device=options.device,
         dtype=options.dtype,
@@ -79,6 +80,9 @@ def open_chat(options: ChatOptions) -> Chat:
         adapter=options.adapter,
         max_tokens=options.max_tokens,
     )
+    if ceilings := options.ceilings():
+        chat.processor = chat.processor.with_settings(replace(chat.processor.settings, **ceilings))
+    return chat
 
 
 def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:

@@ -62,6 +62,10 @@ class ChatOptions(CommonOptions):
     """Device that runs the model; by default a GPU if there is one."""
     allow_host: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="HOST")] = ()
     """A host from which images and videos may be fetched; none otherwise."""
+    max_download_bytes: Annotated[int | None, optional("N")] = None
+    """Largest file from a URL, 268435456 (256 MB) unless given; files on disk have no limit of bytes."""
+    max_decoded_pixels: Annotated[int | None, optional("N")] = None
+    """Largest image or frame before it is shrunk, 100000000 unless given."""
 
     def sampling(self) -> dict[str, Any]:
         """The keywords of `SamplingParams` that were given."""
@@ -71,6 +75,11 @@ class ChatOptions(CommonOptions):
     def video_options(self) -> dict[str, Any]:
         """The keys that each video part of a message gets."""
         return {} if self.fps is None else {"fps": self.fps}
+
+    def ceilings(self) -> dict[str, Any]:
+        """The fields of `MediaSettings` that were given and limit what is opened."""
+        given = {name: getattr(self, name) for name in ("max_download_bytes", "max_decoded_pixels")}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -93,6 +102,8 @@ def check_options(options: ChatOptions, question: str | None) -> None:
         raise UsageError("--json and --draw need a question: write one, in quotes")
     if options.fps is not None and not options.video and question is not None:
         raise UsageError(f"--fps {options.fps} has an effect on videos only: name one with --video or leave --fps out")
+    for name, value in options.ceilings().items():
+        require_at_least(f"--{name.replace('_', '-')}", value, 1)
     if options.max_tokens is not None:
         require_at_least("--max-tokens", options.max_tokens, 1)
     if options.max_tokens is not None and not options.video and question is not None:

@@ -197,7 +197,8 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]
             if stream.width * stream.height > settings.max_decoded_pixels:
                 raise MediaError(
                     f"{name} has frames of {stream.width}x{stream.height} pixels, over the ceiling of "
-                    f"{settings.max_decoded_pixels}: make them smaller"
+                    f"{settings.max_decoded_pixels}: make them smaller, or raise the ceiling with --max-decoded-pixels "
+                    "(max_decoded_pixels in Python)"
                 )
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)

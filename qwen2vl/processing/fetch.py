@@ -121,7 +121,10 @@ class Target:
         announced = response.length
         body = response.read(max_bytes + 1) if (announced or 0) <= max_bytes else b""
         if len(body) > max_bytes or (announced or 0) > max_bytes:
-            raise MediaError(f"the file on {self.host} is over the ceiling of {max_bytes} bytes: use a smaller one")
+            raise MediaError(
+                f"the file on {self.host} is over the ceiling of {max_bytes} bytes: "
+                "raise it with --max-download-bytes (max_download_bytes in Python) or download the file and give its path"
+            )
         if announced is not None and len(body) < announced:
             raise http.client.IncompleteRead(body, announced - len(body))
         return body

@@ -58,9 +58,9 @@ class Located:
     file: Path | bytes
 
     @classmethod
-    def in_memory(cls, name: str, content: bytes, settings: MediaSettings) -> Self:
-        """The content of a file. Raises MediaError when it is empty or too large."""
-        _check_bytes(len(content), name, settings)
+    def in_memory(cls, name: str, content: bytes, ceiling: int | None) -> Self:
+        """The content of a file. Raises MediaError when it is empty or has over `ceiling` bytes."""
+        _check_bytes(len(content), name, ceiling)
         return cls(name=name, file=content)
 
     @classmethod
@@ -77,7 +77,7 @@ class Located:
             raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
         if not stat.S_ISREG(found.st_mode):
             raise MediaError(f"{name} is not a regular file: copy the {kind} into one")
-        _check_bytes(found.st_size, name, settings)
+        _check_bytes(found.st_size, name, settings.max_file_bytes)
         return cls(name=name, file=path)
 
     @contextlib.contextmanager
@@ -174,7 +174,8 @@ def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
     width, height = image.size
     if width * height > settings.max_decoded_pixels:
         raise MediaError(
-            f"{name} has {width}x{height} pixels, over the ceiling of {settings.max_decoded_pixels}: make it smaller"
+            f"{name} has {width}x{height} pixels, over the ceiling of {settings.max_decoded_pixels}: "
+            "make it smaller, or raise the ceiling with --max-decoded-pixels (max_decoded_pixels in Python)"
         )
     if min(width, height) < 1 or max(width, height) > MAX_RATIO * min(width, height):
         raise MediaError(
@@ -207,11 +208,11 @@ def from_array(values: NDArray[Any]) -> Image.Image:
 def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Located:
     """The file of a path, URL or bytes; `kind` is its name in messages.
 
-    Raises MediaError when the file does not exist, is a directory or empty, has over `settings.max_file_bytes`, is on a host
-    that is not allowed, or when `source` has none of these forms.
+    Raises MediaError when the file does not exist, is a directory or empty, is over a ceiling of `settings`, is on a host that
+    is not allowed, or when `source` has none of these forms.
     """
     if isinstance(source, bytes):
-        return Located.in_memory(f"the {kind} in memory", source, settings)
+        return Located.in_memory(f"the {kind} in memory", source, settings.max_file_bytes)
     if isinstance(source, Path):
         return Located.on_disk(source, kind, settings)
     if not isinstance(source, str):
@@ -222,15 +223,16 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
     scheme, colon, rest = url.partition(":")
     match scheme.lower() if colon else "":
         case "data":
-            return Located.in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
+            content = _from_data_url(rest, kind, settings)
+            return Located.in_memory(f"the data URL of the {kind}", content, settings.max_download_bytes)
         case "http" | "https":
             body = fetch(
                 url,
                 allowed_hosts=allowed_hosts,
-                max_bytes=settings.max_file_bytes,
+                max_bytes=settings.max_download_bytes,
                 max_redirects=settings.max_redirects,
             )
-            return Located.in_memory(f"the {kind} from the network", body, settings)
+            return Located.in_memory(f"the {kind} from the network", body, settings.max_download_bytes)
         case "file":
             return Located.on_disk(_from_file_url(rest, url), kind, settings)
     if rest.startswith("//"):
@@ -242,11 +244,11 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
     return Located.on_disk(Path(source), kind, settings)
 
 
-def _check_bytes(size: int, name: str, settings: MediaSettings) -> None:
+def _check_bytes(size: int, name: str, ceiling: int | None) -> None:
     if size == 0:
         raise MediaError(f"{name} is empty, 0 bytes: save or download it again")
-    if size > settings.max_file_bytes:
-        raise MediaError(f"{name} has {size} bytes, over the ceiling of {settings.max_file_bytes}: use a smaller file")
+    if ceiling is not None and size > ceiling:
+        raise MediaError(f"{name} has {size} bytes, over the ceiling of {ceiling}: use a smaller file")
 
 
 def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
@@ -256,8 +258,8 @@ def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
         raise MediaError(f"the data URL of the {kind} is not in base64: it must look like data:image/png;base64,...")
     raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("ascii", "replace")
     raw = b"".join(raw.split())  # base64 of GNU and of Python's encodebytes wraps lines
-    if len(raw) // 4 * 3 > settings.max_file_bytes + 3:
-        _check_bytes(len(raw) // 4 * 3, f"the data URL of the {kind}", settings)
+    if len(raw) // 4 * 3 > settings.max_download_bytes + 3:
+        _check_bytes(len(raw) // 4 * 3, f"the data URL of the {kind}", settings.max_download_bytes)
     try:
         return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -51,8 +51,10 @@ class MediaSettings:
     max_frames: int = 768
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
-    max_file_bytes: int = 256 * 2**20
-    """Ceiling of a file in bytes, checked before it is opened."""
+    max_file_bytes: int | None = None
+    """Ceiling of a local file or of bytes in memory, checked before it is opened; None = none: images have one in pixels."""
+    max_download_bytes: int = 256 * 2**20
+    """Ceiling of a file from an http(s) or data: URL, in bytes."""
     max_redirects: int = 3
     """Redirects that a URL may make, each to an allowed host; 0 for clients that this program does not trust."""
     max_decoded_pixels: int = 100_000_000

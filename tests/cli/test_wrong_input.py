@@ -134,6 +134,11 @@ def test_an_unknown_verb_is_refused_with_the_valid_ones(run):
         (["--min-pixels", "100", "--max-pixels", "50"], "max_pixels"),
         (["--fps", "0", "--video", "{video}"], "fps 0.0 is too low"),
         (["--fps", "2"], "--fps 2.0 has an effect on videos only"),
+        (["--max-download-bytes", "0"], "--max-download-bytes is 0: it must be at least 1"),
+        (
+            ["--max-decoded-pixels", "100", "--image", "{photo}"],
+            "over the ceiling of 100: make it smaller, or raise the ceiling with --max-decoded-pixels",
+        ),
         (
             ["--max-tokens", "64"],
             "--max-tokens 64 has an effect on videos only: name one with --video, or limit the reply",

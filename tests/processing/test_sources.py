@@ -204,10 +204,18 @@ def test_a_file_without_read_permission_is_an_error(png: Path) -> None:
 
 
 def test_files_over_the_ceiling_of_bytes_are_refused(png: Path) -> None:
-    tight = MediaSettings(max_file_bytes=100)
-    for source in (png, png.read_bytes(), data_url(png.read_bytes())):
+    local, remote = MediaSettings(max_file_bytes=100), MediaSettings(max_download_bytes=100)
+    for source, tight in ((png, local), (png.read_bytes(), local), (data_url(png.read_bytes()), remote)):
         with pytest.raises(MediaError, match="over the ceiling of 100"):
             read_image(source, tight)
+    assert read_image(png, remote).size == read_image(data_url(png.read_bytes()), local).size == (30, 20)
+
+
+def test_local_images_may_have_any_number_of_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "large.bmp"
+    path.write_bytes(encoded("BMP"))
+    os.truncate(path, 300 * 2**20)  # a sparse file: takes no room on the disk
+    assert read_image(path, SETTINGS).size == (30, 20)
 
 
 def test_the_ceiling_of_pixels_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:

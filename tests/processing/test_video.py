@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -356,6 +357,13 @@ def test_videos_over_a_ceiling_are_refused(tmp_path: Path) -> None:
         read_video(path, MediaSettings(max_file_bytes=1000))
     with pytest.raises(MediaError, match="over the cap of 16384"):
         read_video(path, MediaSettings(video_max_tokens=16384), MediaOptions(resized_height=2800, resized_width=2800))
+
+
+def test_local_videos_may_have_any_number_of_bytes(tmp_path: Path) -> None:
+    for name in ("large.mp4", "large.avi"):
+        path = write_video(tmp_path / name)
+        os.truncate(path, 300 * 2**20)  # a sparse file: takes no room on the disk
+        assert len(read_video(path, SETTINGS).frames) == 8
 
 
 def test_a_list_of_frames_is_a_video() -> None:
