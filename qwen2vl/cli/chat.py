@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
+from qwen2vl.cli.options import (
+    CommonOptions,
+    UsageError,
+    check_standard_input,
+    optional,
+    parse_options,
+    require_at_least,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -27,7 +34,7 @@ class ChatOptions(CommonOptions):
     adapter: Annotated[Path | None, optional("DIR")] = None
     """A LoRA adapter of that model, merged into it: answers take no longer."""
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """An image: path, data: URL, or https:// URL of an allowed host."""
+    """An image: path, data: URL, https:// URL of an allowed host, or - for the standard input."""
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
     """A video, in the same forms."""
     system: Annotated[str | None, optional("TEXT")] = None
@@ -85,6 +92,10 @@ class ChatOptions(CommonOptions):
 def run(argv: Sequence[str]) -> int:
     options = parse_options(ChatOptions, argv, "qwen2vl chat")
     question = options.question
+    media = (*options.image, *options.video)
+    check_standard_input(media)
+    if question is None and "-" in media:
+        raise UsageError("- reads an image or video from the standard input: write the question in quotes")
     if question is None and not sys.stdin.isatty():
         question = sys.stdin.read()
     if question is not None and not question.strip():

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Self
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options, require_at_least
+from qwen2vl.cli.options import (
+    CommonOptions,
+    UsageError,
+    check_standard_input,
+    open_named,
+    optional,
+    parse_options,
+    require_at_least,
+)
 from qwen2vl.processing.sources import image_header
 from qwen2vl.spec.config import NAMED, Qwen2VLConfig
 from qwen2vl.spec.costs import MediaPlan, decoder_flops, plan_media
@@ -118,12 +126,13 @@ def run(argv: Sequence[str]) -> int:
 
 def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSettings) -> list[CostItem]:
     """Every image, video, size and clip of the command line, in this order. Raises MediaError, UsageError."""
-    images = [(name, image_header(name, settings)) for name in options.image]
+    check_standard_input((*options.image, *options.video))
+    images = [(name, image_header(open_named(name), settings)) for name in options.image]
     items = [make_item(name, size, config, settings) for name, size in images]
     for name in options.video:
         from qwen2vl.processing.video import planned_frames, video_header  # brings FFmpeg, which images do not need
 
-        header = video_header(name, settings)
+        header = video_header(open_named(name), settings)
         frames = planned_frames(header, settings, MediaOptions())
         items.append(make_item(name, (header.width, header.height), config, settings, frames))
     for name in options.size:

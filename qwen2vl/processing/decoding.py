@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.image_formats import START, is_image, is_still
 from qwen2vl.processing.images import Frames, resize, to_rgb
 from qwen2vl.processing.sources import Located
 from qwen2vl.spec.media_settings import MediaSettings
@@ -35,6 +36,7 @@ DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf
 MAX_THREADS = 4
 """Each decoding thread keeps its own frames: 64 threads on a large machine would need more memory than the video."""
 
+_IMAGE = '{name} is an image, not a video: give it with --image (in Python as a part of type "image")'
 _NO_VIDEO = "{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
 
 
@@ -181,6 +183,10 @@ class OpenVideo:
 def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]:
     """The open video, always closed again: decoding threads of a container left open would block."""
     name = located.name
+    with located.open() as opened:
+        start = opened.read(START)
+    if is_still(start):
+        raise MediaError(_IMAGE.format(name=name))
     # "file:" prevents FFmpeg from reading a path like "concat:a|b" or "http:x" as one of its protocols.
     file = io.BytesIO(located.file) if isinstance(located.file, bytes) else f"file:{located.file}"
     safe = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
@@ -191,7 +197,8 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]
             videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
             if not videos:
                 raise MediaError(f"{name} contains no video, only sound or other data: name a video file")
-            stream = videos[0]
+            # An animated AVIF has its still image as another stream of one frame.
+            stream = next((video for video in videos if video.frames > 1), videos[0])
             if stream.codec_context is None:
                 raise MediaError(f"{name} uses a codec that cannot be decoded: convert it to MP4 with H.264")
             if stream.width * stream.height > settings.max_decoded_pixels:
@@ -204,6 +211,8 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]
             stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
             yield OpenVideo(name=name, container=container, stream=stream)
     except av.FFmpegError as error:
+        if is_image(start):
+            raise MediaError(_IMAGE.format(name=name)) from error
         raise MediaError(_NO_VIDEO.format(name=name)) from error
 
 

@@ -9,7 +9,7 @@ import binascii
 import contextlib
 import io
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -17,36 +17,18 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, TiffImagePlugin
 
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.fetch import fetch
+from qwen2vl.processing.image_formats import find_opener
 from qwen2vl.processing.images import exif_orientation, to_8_bits, to_rgb
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.resize import MAX_RATIO
 
-Source = str | Path | bytes | Image.Image | NDArray[Any]
-"""Path, file:// URL, data: URL, http(s) URL, the file's bytes, a PIL image, or an array [H, W], [H, W, 1 | 3 | 4]."""
-
-OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
-    (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"GIF8", GifImagePlugin.GifImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-    (b"II*\0", TiffImagePlugin.TiffImageFile),
-    (b"MM\0*", TiffImagePlugin.TiffImageFile),
-    (b"II+\0", TiffImagePlugin.TiffImageFile),
-    (b"RIFF", WebPImagePlugin.WebPImageFile),
-)
-"""First bytes of a file, and its reader. Image.open would check sizes against its own limit and warn."""
+Source = Any
+"""Path, file:// URL, data: URL, http(s) URL, the file's bytes, a binary file object, a PIL image, an array [H, W] or
+[H, W, 1 | 3 | 4], or a torch tensor [1 | 3 | 4, H, W], channels first as in torchvision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +79,11 @@ class Located:
 def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Image.Image:
     """The image as upright 8-bit RGB; the first frame of an animated file.
 
-    Raises MediaError when it cannot be found or read, is damaged or truncated, is in another format than JPEG, PNG,
-    WebP, GIF, BMP and TIFF, or exceeds a limit of `settings`.
+    Raises MediaError when it cannot be found or read, is damaged or truncated, is in a format that `image_formats` does not
+    list, or exceeds a limit of `settings`.
     """
     with _opened(source, settings, allowed_hosts) as (image, name):
-        with _translated(name):
+        with translated(name):
             image.load()
         return to_rgb(image)
 
@@ -117,7 +99,7 @@ class ImageHeader(NamedTuple):
 
 def probe_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> ImageHeader:
     """Size and orientation of an image, without decoding it. Raises MediaError like `read_image`."""
-    with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
+    with _opened(source, settings, allowed_hosts) as (image, name), translated(name):
         return ImageHeader(*upright_size(image), exif_orientation(image))
 
 
@@ -136,31 +118,24 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 @contextlib.contextmanager
 def _opened(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str]) -> Iterator[tuple[Image.Image, str]]:
     """The image before decoding, with its size checked, and its name in messages."""
+    if is_tensor(source):
+        source = array_from_tensor(source)
     if isinstance(source, Image.Image | np.ndarray):
         image = source if isinstance(source, Image.Image) else from_array(source)
-        _check_size(image, "the image in memory", settings)
+        check_size(image, "the image in memory", settings)
         yield image, "the image in memory"
         return
     located = locate(source, "image", settings, allowed_hosts)
     with located.open() as file:
-        opener = _opener(file, located.name)
-        with _translated(located.name):
+        opener = find_opener(file, located.name)
+        with translated(located.name):
             image = opener(file, "")
-        _check_size(image, located.name, settings)
+        check_size(image, located.name, settings)
         yield image, located.name
 
 
-def _opener(file: BinaryIO, name: str) -> Callable[..., Image.Image]:
-    start = file.read(12)
-    file.seek(0)
-    for signature, opener in OPENERS:
-        if start.startswith(signature) and (signature != b"RIFF" or start.endswith(b"WEBP")):
-            return opener
-    raise MediaError(f"{name} is not in a supported image format: convert it to JPEG, PNG, WebP, GIF, BMP or TIFF")
-
-
 @contextlib.contextmanager
-def _translated(name: str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Translate errors of Pillow: its readers raise nearly every kind of exception for damaged files."""
     try:
         yield
@@ -170,7 +145,8 @@ def _translated(name: str) -> Iterator[None]:
         raise MediaError(f"{name} is damaged or truncated: save or download it again") from error
 
 
-def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
+def check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
+    """Raise MediaError when an undecoded image is over the ceiling of pixels or too narrow."""
     width, height = image.size
     if width * height > settings.max_decoded_pixels:
         raise MediaError(
@@ -205,19 +181,60 @@ def from_array(values: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values))
 
 
+def is_tensor(source: Any) -> bool:
+    """Whether a value is a torch tensor; torch is not imported to find out."""
+    return type(source).__module__.split(".")[0] == "torch" and hasattr(source, "detach")
+
+
+def array_from_tensor(values: Any) -> NDArray[Any]:
+    """Array [H, W, C] of a torch tensor [C, H, W], C = 1, 3 or 4: uint8, or floats 0..1. Raises MediaError for other shapes."""
+    if values.ndim != 3 or values.shape[0] not in (1, 3, 4):
+        raise MediaError(
+            f"an image tensor has the shape {list(values.shape)}: it must be [1, 3 or 4, height, width], channels first; "
+            "use permute(2, 0, 1) if the channels are last"
+        )
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).permute(1, 2, 0).numpy()
+
+
+def read_file_object(source: Any, kind: str) -> tuple[str, bytes]:
+    """Name and whole content of a binary file object, also when its position is at the end, as after writing into it.
+
+    A file that cannot seek is read from where it is. Raises MediaError when it is closed, or opened as text.
+    """
+    name = getattr(source, "name", None)
+    name = name if isinstance(name, str) else f"the file object of the {kind}"
+    try:
+        can_seek = source.seekable()
+        before = source.tell() if can_seek else 0
+        if can_seek:
+            source.seek(0)
+        content = source.read()
+        if can_seek:
+            source.seek(before)
+    except (OSError, ValueError, AttributeError) as error:  # ValueError: closed, or text that is not UTF-8
+        raise MediaError(f'{name} may not be read: give a file that is open in the mode "rb"') from error
+    if not isinstance(content, bytes):
+        raise MediaError(f'{name} is open as text: open it in the mode "rb"')
+    return name, content
+
+
 def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Located:
     """The file of a path, URL or bytes; `kind` is its name in messages.
 
     Raises MediaError when the file does not exist, is a directory or empty, is over a ceiling of `settings`, is on a host that
     is not allowed, or when `source` has none of these forms.
     """
-    if isinstance(source, bytes):
-        return Located.in_memory(f"the {kind} in memory", source, settings.max_file_bytes)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Located.in_memory(f"the {kind} in memory", bytes(source), settings.max_file_bytes)
+    if hasattr(source, "read"):
+        return Located.in_memory(*read_file_object(source, kind), settings.max_file_bytes)
     if isinstance(source, Path):
         return Located.on_disk(source, kind, settings)
     if not isinstance(source, str):
         raise MediaError(
-            f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a PIL image or an array"
+            f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a file object, "
+            "a PIL image, an array or a tensor"
         )
     url = source.strip()  # a URL from a file ends with a line break
     scheme, colon, rest = url.partition(":")

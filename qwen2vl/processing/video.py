@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.animations import Animation, decode_animation, find_animation
 from qwen2vl.processing.decoding import OpenVideo, Survey, decode_frames, open_video, turn_upright
 from qwen2vl.processing.images import Frames, resize
-from qwen2vl.processing.sources import Source, image_header, locate, read_image
+from qwen2vl.processing.sources import Located, Source, image_header, is_tensor, locate, read_image
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 from qwen2vl.spec.resize import choose_num_frames, frame_size
 
 VideoSource = Source | Sequence[Source]
-"""Path, URL or bytes of a video; or its frames: a sequence of images in any form, or an array [F, H, W, 3]."""
+"""Path, URL, bytes or file object of a video; or its frames: a sequence of images in any form, an array [F, H, W, 3], or a
+torch tensor [F, 3, H, W], channels first as in torchvision."""
 
 GUESSED_FPS = 25.0
 """Frame rate of a video without a stated rate, as FFmpeg assumes."""
@@ -91,9 +93,11 @@ def read_video(
     start and end.
     """
     options = options or MediaOptions()
-    if not isinstance(source, str | bytes | Path):
+    if not is_file(source):
         return _read_list(_as_list(source), settings, options, allowed_hosts)
     located = locate(source, "video", settings, allowed_hosts)
+    if animation := find_animation(located, settings):
+        return _read_animation(located, animation, settings, options)
     with open_video(located, settings) as video:
         survey = video.survey()
         header, unit = _header(video, survey, options), _unit_s(video, survey)
@@ -131,11 +135,13 @@ def video_header(
     end: only there do the times of all frames become known.
     """
     options = options or MediaOptions()
-    if not isinstance(source, str | bytes | Path):
+    if not is_file(source):
         images = _as_list(source)
         width, height = image_header(images[0], settings, allowed_hosts)
         return VideoHeader(width, height, len(images) / settings.fps, settings.fps, len(images))
     located = locate(source, "video", settings, allowed_hosts)
+    if animation := find_animation(located, settings):
+        return _animation_header(animation, options)
     with open_video(located, settings) as video:
         return _header(video, video.survey(whole=video.stated is None or options.sets_range), options)
 
@@ -169,9 +175,43 @@ def _header(video: OpenVideo, survey: Survey, options: MediaOptions) -> VideoHea
     header = VideoHeader(width, height, duration_s, nominal if is_nominal else frames / duration_s, frames)
     if not options.sets_range:
         return header
+    return _in_range(header, (survey.shown - survey.shown[0]) * _unit_s(video, survey), options)
+
+
+def _in_range(header: VideoHeader, seconds: NDArray[np.float64], options: MediaOptions) -> VideoHeader:
+    """A header with the number of frames, of those at `seconds`, that are in the range of the options."""
     begin, end = header.chosen_range(options)
-    seconds = (survey.shown - survey.shown[0]) * _unit_s(video, survey)
     return header._replace(frames=max(1, int(((seconds >= begin) & (seconds <= end)).sum())))
+
+
+def _animation_header(animation: Animation, options: MediaOptions) -> VideoHeader:
+    frames, duration_s = len(animation.durations_s), sum(animation.durations_s)
+    header = VideoHeader(animation.width, animation.height, duration_s, frames / duration_s, frames)
+    return _in_range(header, _starts(animation), options)
+
+
+def _starts(animation: Animation) -> NDArray[np.float64]:
+    """Time of every frame in seconds."""
+    return np.cumsum([0.0, *animation.durations_s[:-1]])
+
+
+def _read_animation(
+    located: Located, animation: Animation, settings: MediaSettings, options: MediaOptions
+) -> DecodedVideo:
+    header, seconds = _animation_header(animation, options), _starts(animation)
+    begin, end = header.chosen_range(options)
+    count = planned_frames(header, settings, options)
+    _report_lowered(located.name, count, header, options)
+    size = frame_size(header.height, header.width, count, settings, options)
+    chosen = _choose(seconds, begin, end, count, 0.0)
+    targets, slots = np.unique(chosen, return_inverse=True)
+    return DecodedVideo(
+        frames=decode_animation(located, targets, size)[slots],
+        timestamps_s=tuple(float(seconds[index]) for index in chosen),
+        original_size=(header.width, header.height),
+        fps=header.fps,
+        duration_s=header.duration_s,
+    )
 
 
 def _measured_length(video: OpenVideo, survey: Survey) -> tuple[float, int]:
@@ -218,12 +258,20 @@ def _choose(seconds: NDArray[np.float64], begin: float, end: float, count: int, 
     return np.where(np.abs(seconds[left] - wanted) <= np.abs(seconds[right] - wanted), left, right)
 
 
+def is_file(source: Any) -> bool:
+    """Whether a video is one file, in any form, and not frames."""
+    return isinstance(source, str | bytes | bytearray | memoryview | Path) or hasattr(source, "read")
+
+
 def _as_list(source: Any) -> Sequence[Source]:
+    if is_tensor(source) and source.ndim == 4:
+        source = list(source)
     if isinstance(source, np.ndarray) and source.ndim == 4:
         source = list(source)
     if not isinstance(source, list | tuple):
         raise MediaError(
-            f"video source is of type {type(source).__name__}: give a path, a URL, the file's bytes or a list of frames"
+            f"video source is of type {type(source).__name__}: give a path, a URL, the file's bytes, a file object "
+            "or a list of frames"
         )
     if not source:
         raise MediaError("a video is an empty list of frames: give at least one")

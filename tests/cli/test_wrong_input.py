@@ -32,7 +32,7 @@ IMAGES = [
     ("empty.png", ["empty.png is empty, 0 bytes", "save or download it again"]),
     ("notes.txt", ["notes.txt is not in a supported image format", "convert it to JPEG"]),
     ("cut.png", ["cut.png is damaged or truncated"]),
-    ("video.mp4", ["video.mp4 is not in a supported image format"]),
+    ("video.mp4", ["video.mp4 is a video, not an image: give it with --video"]),
     ("", ["is a directory, not a file", "name one image"]),
 ]
 VIDEOS = [

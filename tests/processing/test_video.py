@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -119,7 +120,7 @@ def test_all_forms_of_source_give_the_same_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a video #1.mp4")
     whole = read_video(path, SETTINGS)
     assert len(whole.frames) == 8  # four seconds at two frames each
-    for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes()):
+    for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes(), io.BytesIO(path.read_bytes())):
         assert (read_video(form, SETTINGS).frames == whole.frames).all()
         assert video_header(form, SETTINGS) == (64, 48, 4.0, 10.0, 40)
 
@@ -312,7 +313,7 @@ def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
         (sound, "contains no video, only sound"),
         (headless, "no video in a supported format, or damaged"),
         (half, "no video in a supported format, or damaged"),
-        (photo, "no video in a supported format"),
+        (photo, "photo.png is an image, not a video: give it with --image"),
         (playlist, "no video in a supported format"),
         (empty, "empty.mp4 is empty"),
         (tmp_path, "is a directory"),
@@ -377,6 +378,9 @@ def test_a_list_of_frames_is_a_video() -> None:
     for ours, index in zip(video.frames, [0, 1, 2, 3, 4, 4], strict=True):
         assert (ours == np.asarray(resize(Image.fromarray(images[index]), *video.frames.shape[1:3]))).all()
     assert (read_video(np.stack(images), SETTINGS).frames == video.frames).all()
+    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    assert (read_video(tensor, SETTINGS).frames == video.frames).all()
+    assert (read_video(list(tensor), SETTINGS).frames == video.frames).all()
     assert video_header(mixed, SETTINGS) == (64, 48, 2.5, 2.0, 5)
 
 
