@@ -9,12 +9,13 @@ import json as jsonlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from qwen2vl.cli.chat import ChatOptions
+from qwen2vl.cli.options import open_named
 from qwen2vl.cli.terminal import print_places, print_stream, working
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import write_atomically
@@ -32,10 +33,11 @@ def answer_once(options: ChatOptions, question: str) -> int:
     """Answer one question; returns the exit code."""
     chat = open_chat(options)
     with working("reading images and videos"):
-        images: list[Any] = list(options.image)
+        images = [open_named(name) for name in options.image]
+        videos = [open_named(name) for name in options.video]
         if options.draw is not None:  # the drawing needs the same images again
             images = [read_image(image, chat.processor.settings, chat.processor.allowed_hosts) for image in images]
-        messages = question_messages(question, images, options.video, options.system, options.video_options())
+        messages = question_messages(question, images, videos, options.system, options.video_options())
         stream = chat.stream(messages, **options.sampling())
     with working(f"loading {options.model}"):
         chat.model  # noqa: B018  the first access reads the tensors
@@ -69,7 +71,7 @@ def answer_once(options: ChatOptions, question: str) -> int:
 
 def open_chat(options: ChatOptions) -> Chat:
     """A chat with the model and limits of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
-    return Chat(
+    chat = Chat(
         options.model,
         device=options.device,
         dtype=options.dtype,
@@ -77,7 +79,11 @@ def open_chat(options: ChatOptions) -> Chat:
         max_pixels=options.max_pixels,
         allowed_hosts=options.allow_host,
         adapter=options.adapter,
+        max_tokens=options.max_tokens,
     )
+    if ceilings := options.ceilings():
+        chat.processor = chat.processor.with_settings(replace(chat.processor.settings, **ceilings))
+    return chat
 
 
 def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:

@@ -12,6 +12,7 @@ from qwen2vl.model.lora import DECODER_TARGETS, TOWER_TARGETS, LoraConfig
 from qwen2vl.processing.processor import load_processor
 from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.spec.costs import num_parameters
+from qwen2vl.spec.media_settings import TRAINED_VIDEO_TOKENS
 from qwen2vl.training.epochs import refuse_no_length
 from qwen2vl.training.run_spec import EpochStage, RecordsFile, RunSpec, StoredRecords
 from qwen2vl.training.train_config import Part, Rates, TrainConfig
@@ -33,6 +34,7 @@ def finetune(
     packs_per_step: int | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    max_tokens: int | None = None,
     held_out: float | None = None,
     max_rejected: float = 0.05,
     train: TrainConfig = TrainConfig(save_every=200, validate_every=100, weight_decay=0.01, betas=(0.9, 0.999)),
@@ -54,13 +56,16 @@ def finetune(
         packs_per_step: Packs that the conversations of a step fill, over all processes, in place of the batch.
         min_pixels: Smallest area of an image; the checkpoint's own unless given.
         max_pixels: Largest area of an image; the checkpoint's own unless given.
+        max_tokens: Most tokens of a video; the checkpoint's own unless given, and 16384 if it has none.
         held_out: Share of the records that is kept for the held-out loss; 0.02 unless given, and none of under 500 records.
         max_rejected: Share of the records that may be unusable; they are listed and left out.
         train: Settings of the whole run.
     """
     if data is None:
         raise ConfigError("--data is missing: name a file of records, for example --data my.jsonl, or a store")
-    store, processor = StoredRecords(path=data), load_processor(model, min_pixels, max_pixels)
+    store, processor = StoredRecords(path=data), load_processor(model, min_pixels, max_pixels, max_tokens=max_tokens)
+    if processor.settings.video_max_tokens is None:
+        processor.settings = processor.settings.with_limits(None, None, TRAINED_VIDEO_TOKENS)
     stage = EpochStage(
         name="finetune",
         epochs=epochs,
@@ -71,6 +76,7 @@ def finetune(
         packs_per_step=packs_per_step,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        max_tokens=processor.settings.video_max_tokens,
     )
     refuse_no_length(stage)
     for name, share in (("--held-out", held_out), ("--max-rejected", max_rejected)):

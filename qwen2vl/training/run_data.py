@@ -125,6 +125,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
         packs_per_step=course.most_packs,
         min_pixels=stage.min_pixels,
         max_pixels=stage.max_pixels,
+        max_tokens=stage.max_tokens,
         warmup_steps=max(1, course.steps * 3 // 100),
         schedule="cosine",
         decay=1.0,
@@ -133,7 +134,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
 
 def select_for(stage: Stage, store: Store, processor: Processor, *, seed: int, held_out: float = 0.0) -> Selection:
     """The samples that a stage reads; logs how many samples do not fit a pack as they are. Raises ConfigError."""
-    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
+    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels, stage.max_tokens)
     selection = select_samples(
         store,
         processor.with_settings(settings),

@@ -63,6 +63,7 @@ class EpochStage:
     """Limits of one pack."""
     min_pixels: int | None = None
     max_pixels: int | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

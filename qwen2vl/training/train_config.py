@@ -60,6 +60,8 @@ class Stage:
     """Fewest pixels of an image; the checkpoint's own limit unless given."""
     max_pixels: int | None = None
     """Most pixels of an image; the checkpoint's own limit unless given."""
+    max_tokens: int | None = None
+    """Most tokens of a video; the checkpoint's own limit unless given."""
     warmup_steps: int = 200
     """Number of steps in which the learning rate rises to its peak."""
     schedule: Literal["linear", "cosine"] = "linear"

@@ -273,3 +273,13 @@ def test_the_page_installs_what_its_commands_need():
     named = re.findall(r"qwen2vl\[(\w+)\]", PAGE.read_text())
     installed = {re.match(r"[\w-]+", each)[0] for name in named for each in extras[name]}
     assert {"pyarrow", "matplotlib"} <= installed, "train needs pyarrow, report draws with matplotlib"
+
+
+@pytest.mark.parametrize(("own", "given", "expected"), [(None, None, 16384), (1024, None, 1024), (1024, 2048, 2048)])
+def test_videos_are_capped(own, given, expected, tmp_path, taught_processor):
+    """At the checkpoint's own limit, or as in the paper's training if it has none; the export answers with the same cap."""
+    settings = taught_processor.settings.with_limits(None, None, own)
+    model = new_model(taught_processor.config, 3)
+    save_checkpoint(model, taught_processor.with_settings(settings), tmp_path / "base")
+    spec = finetune(model=str(tmp_path / "base"), data=tmp_path / "my.json", max_tokens=given)
+    assert spec.stages.max_tokens == spec.processor.settings.video_max_tokens == expected
