@@ -216,7 +216,7 @@ def _media_part(where: str, kind: str, part: dict[str, Any], files: Files) -> di
     named = [key for key in (kind, "path", "url") if key in part]
     if len(named) > 1:
         raise RecordError(where, f"names a file in {' and '.join(named)}: one is enough")
-    file = part[named[0]] if named else files.take(where, kind)
+    file = part[named[0]] if named else files.take(where, kind, f"a part of type {kind}")
     return {key: value for key, value in part.items() if key not in named} | {"type": kind, kind: _path(kind, file)}
 
 

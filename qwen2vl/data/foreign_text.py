@@ -47,11 +47,11 @@ class Files:
         self.named = named
         self._left = {kind: iter(files) for kind, files in named.items()}
 
-    def take(self, where: str, kind: str) -> Any:
+    def take(self, where: str, kind: str, placeholder: str) -> Any:
         """The next file. Raises RecordError when there is none."""
         file = next(self._left[kind], None)
         if file is None:
-            raise RecordError(where, f"has a <{kind}> for which no file is named")
+            raise RecordError(where, f"has {placeholder} for which no file is named")
         return file
 
     def refuse_unused(self) -> None:
@@ -150,7 +150,7 @@ def content_of(where: str, text: str, is_reply: bool, files: Files) -> str | lis
     for found in _PLACEHOLDER.finditer(text):
         kind = found[1] or found[2]
         parts += _text_parts(text[end : found.start()], is_reply)
-        parts.append({"type": kind, kind: files.take(where, kind)})
+        parts.append({"type": kind, kind: files.take(where, kind, found[0].strip())})
         end = found.end()
     parts += _text_parts(text[end:], is_reply)
     if any(part["type"] != "text" for part in parts):

@@ -101,8 +101,8 @@ def course_in_words(stage: Stage, selection: Selection) -> str:
     per_step = str(most) if fewest == most else f"{fewest} or {most}"
     held_out = f" (and {len(selection.held_out)} held out)" if selection.held_out else ""
     return (
-        f"{stage.name}: {count} samples{held_out}, {stage.samples / count:.4g} epochs, {stage.steps} steps, "
-        f"{per_step} samples a step"
+        f"{stage.name}: {count} sample{'s' * (count != 1)}{held_out}, {stage.samples / count:.4g} epochs, "
+        f"{stage.steps} steps, {per_step} sample{'s' * (per_step != '1')} a step"
     )
 
 

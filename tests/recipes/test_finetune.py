@@ -92,7 +92,7 @@ def test_the_example_of_the_page_changes_the_answer(monkeypatch, tmp_path, capsy
         if words[0] != "report":  # draws, in test_all_weights
             assert main(["nano" if word == "CHECKPOINT" else word for word in words]) == 0, words
     out, err = capsys.readouterr()
-    assert "finetune: 1 samples, 60 epochs, 60 steps, 1 samples a step" in err
+    assert "finetune: 1 sample, 60 epochs, 60 steps, 1 sample a step" in err
     assert "A pear." in out.splitlines()
 
 
