@@ -67,8 +67,9 @@ def train_one_step(model: Qwen2VL, config: TrainConfig, rows: list[ModelInputs])
 @pytest.mark.parametrize("mode", ["none", "selective", "full"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_peak_of_a_step(precision, mode, trained, rows, samples):
-    """Weights, optimizer, activations, gradients and temporary tensors, on the CPU."""
+    """Weights, optimizer, activations, gradients and temporary tensors, on the CPU, with every token supervised."""
     model, inputs = model_of(WIDE, precision, TRAINED[trained], mode), pack(samples * 4)
+    inputs = replace(inputs, labels=inputs.ids)
     config = TrainConfig(precision=precision, recompute=mode)
     expected = memory_of(model, config, row_of(inputs), packs=rows, device="cpu", num_workers=0)
     with LiveBytes() as live:
