@@ -156,8 +156,9 @@ class InteractiveChat:
     def handle(self, line: str) -> None:
         """Run a command or ask a question. After a Qwen2VLError the conversation is unchanged, but without its attached files."""
         line = line.strip()
-        if not line:
-            return
+        is_started = bool(self._session.messages or self._options.system)
+        if not line and not (is_started and (self._images or self._videos)):
+            return  # an image alone is a question only if something was said before
         if not line.startswith("/"):
             self._ask(line)
             return

@@ -66,6 +66,10 @@ class ChatOptions(CommonOptions):
         chosen = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "seed", "stop")}
         return chosen | ({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens})
 
+    def shows_with_system(self) -> bool:
+        """Whether images or videos are shown under a system message, which makes them a question without words."""
+        return bool((self.image or self.video) and (self.system or "").strip())
+
     def video_options(self) -> dict[str, Any]:
         """The keys that each video part of a message gets."""
         return {} if self.fps is None else {"fps": self.fps}
@@ -76,7 +80,7 @@ def run(argv: Sequence[str]) -> int:
     question = options.question
     if question is None and not sys.stdin.isatty():
         question = sys.stdin.read()
-    if question is not None and not question.strip():
+    if question is not None and not question.strip() and not options.shows_with_system():
         what = "there is no question" if options.question is None else "the question is empty"
         raise UsageError(f'{what}: write one, qwen2vl chat "What is this?", or pipe one in')
     check_options(options, question)

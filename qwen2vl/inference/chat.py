@@ -194,14 +194,23 @@ def question_messages(
     videos: Sequence[Any] = (),
     system: str | None = None,
     video_options: dict[str, Any] | None = None,
+    *,
+    is_first: bool = True,
 ) -> list[dict[str, Any]]:
-    """The message form of one question: images, videos, then the text. Raises MessageError if images is not a list."""
+    """The message form of one question: images, videos, then the text.
+
+    An image or video is a question without words if a system text or an earlier turn (`is_first` false) says what to do
+    with it. Raises MessageError for an empty question, and if images or videos are not a list.
+    """
     for name, value in (("images", images), ("videos", videos)):
         if not isinstance(value, list | tuple):
             raise MessageError(f"{name} is of type {type(value).__name__}: give a list, [{name[:-1]}]")
     content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
     content += [{"type": "video", "video": video} | (video_options or {}) for video in videos]
-    content.append({"type": "text", "text": question})
+    if not isinstance(question, str) or question.strip():
+        content.append({"type": "text", "text": question})
+    elif not content or (is_first and not (system or "").strip()):
+        raise MessageError("the question is empty: ask something in words")
     head = [] if system is None else [{"role": "system", "content": system}]
     return [*head, {"role": "user", "content": content}]
 
@@ -209,7 +218,7 @@ def question_messages(
 def check_conversation(messages: Conversation) -> None:
     """Raises MessageError unless the last message is a user's question or the result of an action.
 
-    The form of the messages is checked where they are parsed.
+    A question has words, or an image, video, box or point. The form of the messages is checked where they are parsed.
     """
     last = messages[-1] if isinstance(messages, Sequence) and messages else None
     if not isinstance(last, dict) or "content" not in last:
@@ -221,11 +230,16 @@ def check_conversation(messages: Conversation) -> None:
             f'the last message has the role {last.get("role")!r}: a conversation must end with a message of the "user"'
         )
     parts = [{"text": last["content"]}] if isinstance(last["content"], str) else last["content"]
-    if not isinstance(parts, list | tuple):
-        return
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    if not any(text.strip() if isinstance(text, str) else text is not None for text in texts):
-        raise MessageError("the question is empty: ask something in words")
+    if isinstance(parts, list | tuple) and all(is_blank(part) for part in parts):
+        raise MessageError("the question is empty: ask something in words, or show an image or a video")
+
+
+def is_blank(part: Any) -> bool:
+    """True for a part of a message that is text without a letter; parts of a wrong form are not blank."""
+    if not isinstance(part, dict) or set(part) - {"type", "text"}:
+        return False
+    text = part.get("text")
+    return isinstance(text, str) and not text.strip()
 
 
 def published_end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -79,7 +79,9 @@ class Session:
         """
         params = SamplingParams.from_keywords(sampling)
         system = self._system if not self.messages else None
-        messages = self.messages + question_messages(question, images, videos, system, video_options)
+        is_first = not self.messages
+        asked = question_messages(question, images, videos, system, video_options, is_first=is_first)
+        messages = self.messages + asked
         check_conversation(messages)
         prepared = self._chat.processor.prepare(messages, earlier=self._prepared)
         reply = self._chat.new_reply(prepared, params)

@@ -34,6 +34,13 @@ def test_a_question_can_be_piped_in(ask):
     assert ask("Where?", piped="not read").out == TEXT
 
 
+def test_an_image_under_a_system_message_needs_no_question(ask):
+    for argv, piped in (([""], "unread"), ([], " \n")):
+        result = ask("--system", "Where?", "--json", "--max-new-tokens", "1", *argv, piped=piped)
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["usage"]["visual_tokens"] == 15
+
+
 def test_json_has_text_places_settings_and_media(ask):
     result = ask("Where?", "--json", "--seed", "3")
     answer = json.loads(result.out)

@@ -60,6 +60,14 @@ def test_questions_commands_and_cost_in_one_conversation(talk, files):
     assert "never" not in out
 
 
+def test_an_empty_line_shows_a_waiting_image_after_the_first_turn(talk, files):
+    image = f"/image {files / 'photo.png'}"
+    code, out, err = talk([image, "", "/cost", "Where?", image, "", "/cost"], "--max-new-tokens", 30)
+    assert code == 0
+    assert "no question asked yet; waiting: 1 images" in err
+    assert "30 of them visual" in err
+
+
 def test_files_of_the_command_line_are_shown_with_the_first_question(talk, files):
     code, out, err = talk(["Where?"], "--image", files / "photo.png")
     assert (code, out) == (0, "red dot\nred dot: (14,17)-(70,50) px\n")
