@@ -62,7 +62,7 @@ def test_questions_commands_and_cost_in_one_conversation(talk, files):
 
 def test_an_empty_line_shows_a_waiting_image_after_the_first_turn(talk, files):
     image = f"/image {files / 'photo.png'}"
-    code, out, err = talk([image, "", "/cost", "Where?", image, "", "/cost"], "--max-new-tokens", 30)
+    code, _, err = talk([image, "", "/cost", "Where?", image, "", "/cost"], "--max-new-tokens", 30)
     assert code == 0
     assert "no question asked yet; waiting: 1 images" in err
     assert "30 of them visual" in err

@@ -211,6 +211,43 @@ def test_damaged_and_missing_files_of_a_checkpoint_are_refused(run, checkpoint, 
     refused(run("chat", "--model", checkpoint, "What?"), "not valid JSON")
 
 
+@pytest.fixture
+def run_folder(taught_directory, tmp_path):
+    """The folder of a training run, as far as it is needed to recognise one."""
+    folder = tmp_path / "mine"
+    (folder / "checkpoints" / "step-5").mkdir(parents=True)
+    (folder / "model").mkdir()
+    shutil.copy(taught_directory / "config.json", folder / "model")
+    shutil.copy(taught_directory / "tokenizer.json", folder / "model")
+    (folder / "config.json").write_text('{"recipe": "finetune"}')
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "model", "checkpoints", "checkpoints/step-5"])
+def test_a_run_is_no_checkpoint_and_the_message_says_how_to_convert_it(run, run_folder, inside):
+    given, command = run_folder / inside, f"qwen2vl convert {run_folder} --out DIR"
+    refused(run("chat", "--model", given, "What?"), str(given), command)
+    if inside != "model":  # it has a config, which is all that cost needs
+        refused(run("cost", "--size", "64x64", "--model", given), command)
+        refused(run("eval", "nano", "--model", given), command)
+
+
+def test_a_run_with_an_adapter_is_refused_with_the_option_that_takes_it(run, run_folder, checkpoint):
+    (run_folder / "adapter").mkdir()
+    (run_folder / "adapter" / "adapter_config.json").write_text("{}")
+    (run_folder / "adapter" / "adapter_model.safetensors").touch()
+    refused(run("chat", "--model", run_folder, "What?"), f"--adapter {run_folder / 'adapter'}")
+    refused(run("chat", "--model", run_folder / "adapter", "What?"), f"--adapter {run_folder / 'adapter'}")
+    refused(run("chat", "--model", checkpoint, "--adapter", run_folder, "What?"), f'give "{run_folder / "adapter"}"')
+    adapter = shutil.copytree(run_folder / "adapter", run_folder.parent / "adapter")
+    refused(run("chat", "--model", adapter, "What?"), "is an adapter and no whole model", "--adapter")
+
+
+def test_a_checkpoint_that_was_exported_into_a_run_is_used(run, run_folder, taught_directory):
+    export = shutil.copytree(taught_directory, run_folder / "export")
+    assert run("chat", "--model", export, "Greet").out == "Good day, dear world. END of it.\n"
+
+
 def test_convert_does_not_write_over_files(run, taught_directory, tmp_path):
     (tmp_path / "old").write_text("mine")
     refused(run("convert", taught_directory, "--out", tmp_path), "already holds files")
