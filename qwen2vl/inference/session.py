@@ -13,7 +13,7 @@ import torch
 
 from qwen2vl.common.arrays import Ints
 from qwen2vl.inference.answer import Answer
-from qwen2vl.inference.chat import Chat, Stream, check_conversation, question_messages
+from qwen2vl.inference.chat import Chat, Stream, prefill_messages, question_messages
 from qwen2vl.inference.generate import ROOM
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
@@ -71,9 +71,12 @@ class Session:
         images: Sequence[Any] = (),
         videos: Sequence[Any] = (),
         video_options: dict[str, Any] | None = None,
+        prefill: str = "",
         **sampling: Any,
     ) -> Stream:
         """The next turn. It is added to the conversation when its stream ends, is closed or is interrupted.
+
+        prefill: the beginning of the reply, which the model continues.
 
         Raises MessageError, MediaError, LengthError, ConfigError; the conversation is unchanged then.
         """
@@ -82,8 +85,9 @@ class Session:
         is_first = not self.messages
         asked = question_messages(question, images, videos, system, video_options, is_first=is_first)
         messages = self.messages + asked
-        check_conversation(messages)
-        prepared = self._chat.processor.prepare(messages, earlier=self._prepared)
+        prepared = self._chat.prepare(
+            [*messages, *prefill_messages(prefill)], None, bool(prefill), earlier=self._prepared, with_digests=True
+        )
         reply = self._chat.new_reply(prepared, params)
         cache = self._cache_for(prepared)
         cached_tokens = cache.lengths[0]
@@ -93,7 +97,7 @@ class Session:
                 # The newest token was chosen but has not gone through the model.
                 self._set_row(np.concatenate([prepared.inputs.ids.numpy(), reply.ids[:-1]]), prepared)
             self._prepared = prepared
-            self.messages = [*messages, {"role": "assistant", "content": text}]
+            self.messages = [*messages, {"role": "assistant", "content": prefill + text}]
             self.last = reply.to_answer(text, prepared.media, cached_tokens)
             return self.last
 

@@ -43,11 +43,13 @@ class Parameter:
     required: bool = True
     choices: tuple[str, ...] = ()
     """Allowed values; empty when any value is allowed."""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """Other keys of its JSON schema, for example "type"."""
 
     def declared(self) -> dict[str, Any]:
         """The parameter as JSON of the declaration."""
         shown: dict[str, Any] = {"name": self.name, "description": self.description, "required": self.required}
-        return shown | ({"choices": list(self.choices)} if self.choices else {})
+        return shown | ({"choices": list(self.choices)} if self.choices else {}) | dict(self.schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
