@@ -1,5 +1,6 @@
 """`qwen2vl chat`: one question about images and videos, or a conversation. The work is done in `asking`."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ import tyro
 from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+VIDEO_OPTIONS = ("fps", "max_frames", "video_start", "video_end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +34,14 @@ class ChatOptions(CommonOptions):
     """An image: path, data: URL, or https:// URL of an allowed host."""
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
     """A video, in the same forms."""
+    box: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = ()
+    """A region of the last image in pixels; it is put where the question says {box}, or before the question."""
     system: Annotated[str | None, optional("TEXT")] = None
     """The system message, in place of "You are a helpful assistant."."""
     draw: Annotated[Path | None, optional("OUT.png")] = None
     """Write the image with the places that the answer names drawn on it."""
+    prefill: Annotated[str | None, optional("TEXT")] = None
+    """The beginning of the reply, which the model continues."""
     json: bool = False
     """Print one JSON object in place of text."""
     max_new_tokens: Annotated[int | None, optional("N")] = None
@@ -44,6 +52,8 @@ class ChatOptions(CommonOptions):
     """Sample only among this number of most probable tokens."""
     top_p: Annotated[float | None, optional("X")] = None
     """Sample only among the most probable tokens whose probabilities add up to this."""
+    repetition_penalty: Annotated[float, tyro.conf.arg(metavar="X")] = 1.0
+    """Above 1, tokens that are in the prompt or reply become less probable; 1 is off."""
     seed: Annotated[int | None, optional("N")] = None
     """The same seed gives the same reply."""
     stop: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")] = ()
@@ -54,6 +64,12 @@ class ChatOptions(CommonOptions):
     """Shrink images to at most this area."""
     fps: Annotated[float | None, optional("X")] = None
     """Frames per second that are taken from videos, 2 unless given."""
+    max_frames: Annotated[int | None, optional("N")] = None
+    """Take at most this number of frames from a video."""
+    video_start: Annotated[float | None, optional("S")] = None
+    """Show videos from this second on."""
+    video_end: Annotated[float | None, optional("S")] = None
+    """Show videos up to this second."""
     dtype: Annotated[str | None, optional("fp32|bf16")] = None
     """Precision; by default the one that suits the device."""
     device: Annotated[str | None, optional("cpu|cuda")] = None
@@ -63,7 +79,8 @@ class ChatOptions(CommonOptions):
 
     def sampling(self) -> dict[str, Any]:
         """The keywords of `SamplingParams` that were given."""
-        chosen = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "seed", "stop")}
+        names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
+        chosen = {name: getattr(self, name) for name in names}
         return chosen | ({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens})
 
     def shows_with_system(self) -> bool:
@@ -72,7 +89,7 @@ class ChatOptions(CommonOptions):
 
     def video_options(self) -> dict[str, Any]:
         """The keys that each video part of a message gets."""
-        return {} if self.fps is None else {"fps": self.fps}
+        return {name: value for name in VIDEO_OPTIONS if (value := getattr(self, name)) is not None}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -91,18 +108,46 @@ def run(argv: Sequence[str]) -> int:
 
 def check_options(options: ChatOptions, question: str | None) -> None:
     """Raises UsageError for options that do not go together and for a drawing that cannot be written."""
-    if question is None and (options.json or options.draw):
-        raise UsageError("--json and --draw need a question: write one, in quotes")
-    if options.fps is not None and not options.video and question is not None:
-        raise UsageError(f"--fps {options.fps} has an effect on videos only: name one with --video or leave --fps out")
-    path = options.draw
-    if path is None:
-        return
-    if not options.image:
-        raise UsageError(f"--draw {path} needs an image to draw on: name one with --image")
+    if question is None and (options.json or options.draw or options.prefill):
+        raise UsageError("--json, --draw and --prefill need a question: write one, in quotes")
+    for name, value in options.video_options().items():
+        option = f"--{name.replace('_', '-')}"
+        if not options.video and question is not None:
+            raise UsageError(
+                f"{option} {value} has an effect on videos only: name one with --video or leave {option} out"
+            )
+    start, end = options.video_start or 0.0, options.video_end
+    if end is not None and not start < end:
+        raise UsageError(f"--video-end {end} is not after --video-start {start}: give the later second as the end")
+    if options.box and not options.image:
+        raise UsageError(f"--box {options.box[0]} needs the image that it is a part of: name one with --image")
+    for text in options.box:
+        parse_region(text, "--box")
+    if options.draw is not None and not options.image:
+        raise UsageError(f"--draw {options.draw} needs an image to draw on: name one with --image")
+    if options.draw is not None:
+        check_drawing(options.draw, "--draw")
+
+
+def check_drawing(path: Path, option: str) -> None:
+    """Raises UsageError for a drawing that cannot be written."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise UsageError(f"--draw {path} has no known ending: use one of {', '.join(IMAGE_SUFFIXES)}")
+        raise UsageError(f"{option} {path} has no known ending: use one of {', '.join(IMAGE_SUFFIXES)}")
     if not path.parent.is_dir():
-        raise UsageError(f"--draw {path} cannot be written: there is no directory {path.parent}, make it first")
+        raise UsageError(f"{option} {path} cannot be written: there is no directory {path.parent}, make it first")
     if path.is_dir():
-        raise UsageError(f"--draw {path} is a directory: name a file")
+        raise UsageError(f"{option} {path} is a directory: name a file")
+
+
+def parse_region(text: str, option: str) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a region "x1,y1,x2,y2" in pixels. Raises UsageError."""
+    number = r"\s*(\d+(?:\.\d+)?)\s*"
+    found = re.fullmatch(",".join([number] * 4), text, re.ASCII)
+    if not found:
+        raise UsageError(
+            f'{option} is "{text}": it must be x1,y1,x2,y2 in pixels of the image, for example 10,20,110,90'
+        )
+    left, top, right, bottom = map(float, found.groups())
+    if not (left < right and top < bottom):
+        raise UsageError(f'{option} is "{text}": the order is left,top,right,bottom')
+    return left, top, right, bottom

@@ -6,7 +6,7 @@ Constructing a `Chat` checks the files of the checkpoint. The tensors are read w
 in that request (a missing image, a wrong setting) is reported before minutes of loading.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +120,7 @@ class Chat:
 
     def ask(
         self,
-        question: str,
+        question: str | Sequence[Mapping[str, Any]],
         images: Sequence[Any] = (),
         videos: Sequence[Any] = (),
         system: str | None = None,
@@ -130,6 +130,7 @@ class Chat:
     ) -> Answer:
         """Answer one question; in the prompt, images come first, then videos, then the question.
 
+        question: text, or parts of a message: texts, boxes and points in the last image.
         prefill: the beginning of the reply, which the model continues. `tools` as in `chat`, `sampling` are the fields of
         SamplingParams. Raises MessageError, MediaError, LengthError, ConfigError.
         """
@@ -254,7 +255,7 @@ class Chat:
 
 
 def question_messages(
-    question: str,
+    question: str | Sequence[Mapping[str, Any]],
     images: Sequence[Any] = (),
     videos: Sequence[Any] = (),
     system: str | None = None,
@@ -262,7 +263,7 @@ def question_messages(
     *,
     is_first: bool = True,
 ) -> list[dict[str, Any]]:
-    """The message form of one question: images, videos, then the text.
+    """The message form of one question: images, videos, then the text, or the parts (texts, boxes, points) that are given.
 
     An image or video is a question without words if a system text or an earlier turn (`is_first` false) says what to do
     with it. Raises MessageError for an empty question, and if images or videos are not a list.
@@ -272,8 +273,9 @@ def question_messages(
             raise MessageError(f"{name} is of type {type(value).__name__}: give a list, [{name[:-1]}]")
     content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
     content += [{"type": "video", "video": video} | (video_options or {}) for video in videos]
-    if not isinstance(question, str) or question.strip():
-        content.append({"type": "text", "text": question})
+    parts = list(question) if isinstance(question, list | tuple) else [{"type": "text", "text": question}]
+    if not all(is_blank(part) for part in parts):
+        content += parts
     elif not content or (is_first and not (system or "").strip()):
         raise MessageError("the question is empty: ask something in words")
     head = [] if system is None else [{"role": "system", "content": system}]

@@ -3,8 +3,8 @@
     [{"role": "user", "content": [{"type": "image", "image": "page.png"}, {"type": "text", "text": "Read it."}]}]
 
 Roles are system, user, assistant and function (or tool). A function message is the result of an assistant's calls, as text
-or a screenshot, inside its turn [paper 5.3]. Calls and results may have the shape of the OpenAI API: `tool_calls`. Every error is a MessageError that names the place ("message 0, part 1"), the key
-and the valid values. Files are opened by `sources`.
+or a screenshot, inside its turn [paper 5.3]. Calls and results may have the shape of the OpenAI API: `tool_calls`. Every
+error is a MessageError that names the place ("message 0, part 1"), the key and the valid values. Files are opened by `sources`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from qwen2vl.cli import terminal
+from qwen2vl.cli.asking import with_regions
+from qwen2vl.inference import Chat
 
 TEXT = "red dot\nred dot: (14,17)-(70,50) px\n"
 
@@ -22,6 +24,11 @@ def ask(run, taught_directory, files):
         return run("chat", "--model", taught_directory, *media, *argv, **options)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def chat_of(taught_directory):
+    return Chat(taught_directory)
 
 
 def test_stdout_has_the_text_and_the_places_below_it(ask):
@@ -96,6 +103,61 @@ def test_fps_sets_the_number_of_frames_of_a_video(ask, files):
         result = ask("--video", files / "video.mp4", "--fps", fps, "Hm?", "--json", "--max-new-tokens", "1")
         sizes.append(json.loads(result.out)["media"][1]["num_frames"])
     assert sizes == [4, 8]
+
+
+def test_a_part_of_a_video_and_a_number_of_frames_can_be_chosen(ask, files):
+    def frames(*argv):
+        result = ask("--video", files / "video.mp4", "Hm?", "--json", "--max-new-tokens", "1", *argv)
+        assert result.code == 0, result.err
+        return json.loads(result.out)["media"][1]["timestamps_s"]
+
+    assert len(frames("--fps", "4")) == 8
+    assert len(frames("--fps", "4", "--max-frames", "4")) == 4
+    assert all(0.9 <= time <= 1.6 for time in frames("--fps", "4", "--video-start", "1", "--video-end", "1.5"))
+
+
+def test_a_region_is_put_where_the_question_says(ask, files, chat_of):
+    result = ask("--box", "14,21,70,42", "What is at {box}?", "--json", "--max-new-tokens", "1")
+    messages = [
+        {
+            "role": "user",
+            "content": [
+                {"type": "image", "image": str(files / "photo.png")},
+                {"type": "text", "text": "What is at "},
+                {"type": "box", "box": [100, 250, 500, 500]},
+                {"type": "text", "text": "?"},
+            ],
+        }
+    ]
+    assert json.loads(result.out)["usage"]["prompt_tokens"] == chat_of.processor(messages).num_tokens
+    before = ask("--box", "14,21,70,42", "What?", "--json", "--max-new-tokens", "1")
+    messages[0]["content"][1:] = [{"type": "box", "box": [100, 250, 500, 500]}, {"type": "text", "text": "What?"}]
+    assert json.loads(before.out)["usage"]["prompt_tokens"] == chat_of.processor(messages).num_tokens
+
+
+def test_several_regions_are_put_in_order(files):
+    boxes = [{"type": "box", "box": [n, n, n + 1, n + 1]} for n in range(3)]
+    regions = [box["box"] for box in boxes]
+    assert with_regions("What?", []) == "What?"
+    assert with_regions("{box} or {box}?", regions) == [
+        boxes[0], boxes[1], {"type": "text", "text": " or "}, boxes[2], {"type": "text", "text": "?"},
+    ]  # fmt: skip
+    assert with_regions("{box} {box}", regions[:1]) == [boxes[0], {"type": "text", "text": " {box}"}]
+
+
+def test_a_reply_can_be_begun(ask):
+    result = ask("Greet", "--prefill", "Good day,", image=False)
+    assert (result.code, result.out) == (0, "Good day, dear world. END of it.\n")
+    answer = json.loads(ask("Greet", "--prefill", "Good day,", "--json", image=False).out)
+    assert (answer["prefill"], answer["text"]) == ("Good day,", " dear world. END of it.")
+    result = ask("Where?", "--prefill", "<|object_ref_start|>red dot<|object_ref_end|><|box_start|>(")
+    assert result.out == TEXT
+
+
+def test_a_penalty_of_repetition_reaches_the_sampler(ask):
+    result = ask("Loop", "--repetition-penalty", "20", "--json", "--max-new-tokens", "40", image=False)
+    assert json.loads(result.out)["settings"]["repetition_penalty"] == 20
+    assert not json.loads(result.out)["text"].startswith("on and on and on and")
 
 
 def test_images_keep_the_pixel_limit(ask):
