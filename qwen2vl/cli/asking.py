@@ -21,7 +21,7 @@ from qwen2vl.cli.conversation_files import (
     save_conversation,
     typed_path,
 )
-from qwen2vl.cli.options import UsageError
+from qwen2vl.cli.options import UsageError, in_terms_of_options
 from qwen2vl.cli.terminal import print_places, print_stream, working
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import write_atomically
@@ -93,12 +93,14 @@ def open_chat(options: ChatOptions) -> Chat:
 
 
 def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:
-    """Write one file for each image with a place of the answer, or the last image unchanged if there are no places.
+    """Write one file for each image with a place of the answer; without places write nothing and say so.
 
     The first file is `path`, the next ones OUT-2.png, OUT-3.png. Raises Qwen2VLError when one cannot be written.
     """
     places: list[Box | Point] = [*answer.boxes, *answer.points]
-    marked = sorted({place.image_index for place in places}) or [len(images) - 1]
+    if not places:
+        print(f"nothing drawn: the reply names no place in an image, so {path} was not written", file=sys.stderr)
+    marked = sorted({place.image_index for place in places})
     targets = [path if i == 0 else path.with_stem(f"{path.stem}-{i + 1}") for i in range(len(marked))]
     for index, target in zip(marked, targets, strict=True):
         boxes = [box for box in answer.boxes if box.image_index == index]
@@ -170,7 +172,7 @@ def converse(options: ChatOptions) -> int:
         except KeyboardInterrupt:  # at the prompt: the line is dropped
             print(file=sys.stderr)
         except Qwen2VLError as error:
-            print(f"{error}", file=sys.stderr)
+            print(in_terms_of_options(str(error)), file=sys.stderr)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, optional, parse_options
+from qwen2vl.cli.options import CommonOptions, UsageError, is_file, optional, parse_options
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -96,7 +96,9 @@ def run(argv: Sequence[str]) -> int:
     options = parse_options(ChatOptions, argv, "qwen2vl chat")
     question = options.question
     if question is None and not sys.stdin.isatty():
-        question = sys.stdin.read()
+        question = read_piped()
+    elif question is not None:
+        question = plain_text(question)
     if question is not None and not question.strip() and not options.shows_with_system():
         what = "there is no question" if options.question is None else "the question is empty"
         raise UsageError(f'{what}: write one, qwen2vl chat "What is this?", or pipe one in')
@@ -104,6 +106,19 @@ def run(argv: Sequence[str]) -> int:
     from qwen2vl.cli import asking  # it imports torch, which takes seconds: after all checks
 
     return asking.converse(options) if question is None else asking.answer_once(options, question)
+
+
+def read_piped() -> str:
+    """The question that is piped in. Raises UsageError when it is not text in UTF-8."""
+    try:
+        return plain_text(sys.stdin.read())
+    except UnicodeDecodeError as error:
+        raise UsageError("the piped question is not text in UTF-8: convert it, for example with iconv") from error
+
+
+def plain_text(text: str) -> str:
+    """Text with line ends of Unix, without a byte order mark and without blanks and line ends around it."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def check_options(options: ChatOptions, question: str | None) -> None:
@@ -119,6 +134,15 @@ def check_options(options: ChatOptions, question: str | None) -> None:
     start, end = options.video_start or 0.0, options.video_end
     if end is not None and not start < end:
         raise UsageError(f"--video-end {end} is not after --video-start {start}: give the later second as the end")
+    if "" in options.stop:
+        raise UsageError('--stop is "": give the text before which the reply ends, or leave --stop out')
+    if not options.model:
+        raise UsageError('--model is "": give nano or a checkpoint directory, or leave --model out')
+    if question is not None and options.question is not None and is_file(question) and Path(question).is_file():
+        raise UsageError(
+            f'the question is "{question}", which is a file: show it with --image or --video, once for each file, and '
+            "ask something in words"
+        )
     if options.box and not options.image:
         raise UsageError(f"--box {options.box[0]} needs the image that it is a part of: name one with --image")
     for text in options.box:

@@ -76,11 +76,11 @@ class Answer:
         return message_of(self.prefill + self.text, self.tool_calls)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with the keys that `docs/cli.md` lists."""
+        """Plain data with the keys that `docs/cli.md` lists; times and coordinates are rounded to three digits."""
         return {
             "text": self.text,
-            "boxes": [asdict(box) for box in self.boxes],
-            "points": [asdict(point) for point in self.points],
+            "boxes": [rounded(asdict(box)) for box in self.boxes],
+            "points": [rounded(asdict(point)) for point in self.points],
             "tool_calls": [call.to_openai() for call in self.tool_calls],
             "prefill": self.prefill,
             "finish_reason": self.finish_reason,
@@ -94,11 +94,20 @@ class Answer:
                     "grid": info.grid,
                     "num_tokens": info.num_tokens,
                     "num_frames": info.num_frames,
-                    "timestamps_s": info.timestamps_s,
+                    "timestamps_s": rounded(info.timestamps_s),
                 }
                 for info in self.media_sizes
             ],
         }
+
+
+def rounded(value: Any) -> Any:
+    """Plain data with every float rounded to three digits: 0.1 + 0.2 is 0.3, and no video has more than 1,000 frames a second."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return {key: rounded(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class RunningReply:

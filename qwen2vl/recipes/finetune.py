@@ -77,6 +77,15 @@ def finetune(
 
 def adapter_on(parts: tuple[Part, ...], rank: int, alpha: float | None) -> LoraConfig:
     """Adapter for the trained parts, except the merger: it has no layer that an adapter fits."""
+    if rank < 0 or (alpha is not None and not alpha > 0):
+        raise ConfigError(
+            f"--lora-rank is {rank} and --lora-alpha {alpha}: the rank must be at least 1 and alpha over 0"
+        )
     adapted = tuple(part for part in ("tower", "decoder") if part in parts)
+    if not adapted:
+        raise ConfigError(
+            f"--lora-rank {rank} trains adapters, and --parts {' '.join(parts)} has no layer that takes one: add decoder or "
+            "tower to --parts, or leave --lora-rank out to train the weights themselves"
+        )
     targets = (TOWER_TARGETS if "tower" in adapted else ()) + (DECODER_TARGETS if "decoder" in adapted else ())
     return LoraConfig(rank=rank, alpha=alpha or 2.0 * rank, targets=targets, parts=adapted)

@@ -187,6 +187,15 @@ def test_regenerate_replaces_the_last_reply(talk, tmp_path):
     assert "temperature 0" not in err
 
 
+def test_draw_without_a_place_writes_nothing(talk, files, tmp_path):
+    lines = [f"/image {files / 'photo.png'}", "Greet", f"/draw {tmp_path / 'a.png'}", "word " * 600]
+    code, _, err = talk(lines, "--max-new-tokens", "1")
+    assert code == 0
+    assert "nothing drawn: the reply names no place" in err
+    assert list(tmp_path.iterdir()) == []
+    assert "(--max-pixels)" in err, "errors name options in a conversation too"
+
+
 def test_the_system_message_is_changed_for_the_next_turns(talk, tmp_path):
     saved = tmp_path / "a.json"
     code, _, err = talk(
