@@ -26,8 +26,8 @@ class ChatOptions(CommonOptions):
 
     question: Annotated[tyro.conf.Positional[str | None], optional('["QUESTION"]')] = None
     """The question, in quotes."""
-    model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
-    """The packaged model, or the directory of a Qwen2-VL checkpoint."""
+    model: Annotated[str, tyro.conf.arg(metavar="nano|DIR|ID")] = "nano"
+    """The packaged model, the directory of a Qwen2-VL checkpoint, or a hub id with a copy in the local cache."""
     adapter: Annotated[Path | None, optional("DIR")] = None
     """A LoRA adapter of that model, merged into it: answers take no longer."""
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
