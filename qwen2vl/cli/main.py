@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qwen2vl import __version__
-from qwen2vl.common.errors import Qwen2VLError, shortened
+from qwen2vl.common.errors import PeerLostError, Qwen2VLError, shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,9 @@ def run_verb(verb: str, argv: Sequence[str]) -> int:
 
             print_error(f"qwen2vl {verb}: {in_terms_of_options(str(error))}")
             return 2
+        if isinstance(error, PeerLostError):
+            print_error(f"qwen2vl {verb}: {error}")
+            return 1
         fault = f"a fault of this program ({type(error).__name__}): run it again with --debug and report what it shows"
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             fault = "the memory is not enough: use --max-pixels, fewer images, a shorter video or a smaller model"

@@ -32,6 +32,10 @@ def shortened(message: str) -> str:
     return _LONG.sub(lambda found: f"{found[0][:80]}...{found[0][-40:]}", message)
 
 
+class PeerLostError(RuntimeError):
+    """Another process of the same run has ended, so this one cannot go on. The fault, and its message, are the other's."""
+
+
 class ConfigError(Qwen2VLError):
     """A configuration that contradicts itself or belongs to another model."""
 

@@ -13,6 +13,7 @@ from qwen2vl import __version__
 from qwen2vl.cli import main as module
 from qwen2vl.cli.env import EXTRAS, extra_state, extras_of, version_of
 from qwen2vl.cli.main import VERBS, Verb
+from qwen2vl.common.errors import PeerLostError
 
 
 def test_help_lists_every_verb(run):
@@ -91,6 +92,7 @@ def verb_that(monkeypatch, error):
     ("error", "code", "message"),
     [
         (KeyError("x"), 1, "a fault of this program (KeyError): run it again with --debug"),
+        (PeerLostError("another process has ended: see its message"), 1, "qwen2vl break: another process has ended"),
         (MemoryError(), 1, "the memory is not enough: use --max-pixels"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(0), 0, ""),
