@@ -35,7 +35,7 @@ LANGUAGE_TASKS = tuple(EXAM_MAKERS)
 
 def makers() -> dict[str, Callable[[Random], Item]]:
     """The makers of all other tasks of the exam "exam", each of one item from one stream of random numbers."""
-    own = sorted((name for name, task in ALL_TASKS.items() if "exam" in task.exams), key=EXAM_TASKS.index)
+    own = sorted((name for name, task in ALL_TASKS.items() if task.in_exam), key=EXAM_TASKS.index)
     return {name: partial(_held_out, name) for name in own} | {
         "transfer_chart": plotted_charts.chart_value,
         "transfer_photo": words_on_photos.transfer_photo,

@@ -23,8 +23,8 @@ class Task:
     """Whether it is drawn for training only: many answers, or many letters, for the cost of one image."""
     needs_fonts: bool = True
     """Whether fonts or the word list must be installed to draw it."""
-    exams: tuple[str, ...] = ()
-    """Names of the exams that ask it: "nano", "exam"."""
+    in_exam: bool = False
+    """Whether the exam asks it."""
 
 
 def without_split(make: Callable[[Random, float], Item]) -> Maker:

@@ -10,7 +10,6 @@ A style has one of three forms, from easy to full:
 0..255), so that it can be turned before it is put on its paper. Not here: which text is written (reading, documents).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
@@ -109,18 +108,6 @@ def dark_on_light(rng: Random) -> tuple[Rgb, Rgb]:
 def choose_size(rng: Random, low: int, high: int) -> int:
     """Sample a letter size in pixels from low to high."""
     return rng.choice([size for size in SIZES if low <= size <= high])
-
-
-def fit_texts(style: TextStyle, texts: Sequence[str], width: int, margin: int, height: int) -> tuple[int, int]:
-    """An image width, at least `width`, and a letter size at which every text fits between the margins.
-
-    The width grows until the size is at least MIN_TEXT_PX or the image is as wide as it may be.
-    """
-    while True:
-        size = min(style.face.fit_size(text, width - 2 * margin, height) for text in texts)
-        if size >= MIN_TEXT_PX or width >= MAX_SIDE - FACTOR:
-            return width, size
-        width += FACTOR
 
 
 def random_start(rng: Random, side: int, length: int) -> int:

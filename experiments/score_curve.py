@@ -36,7 +36,7 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
-    parser.add_argument("--exam", choices=EXAMS, default="nano")
+    parser.add_argument("--exam", choices=EXAMS, default="exam")
     parser.add_argument("--processes", type=int, default=2, help="number of processes that trained, each on one core")
     parser.add_argument("--most", type=int, default=100, help="largest number of checkpoints of one run")
     parser.add_argument("--resume", action="store_true", help="keep the scores that the file already has")

@@ -1,4 +1,4 @@
-"""The paper's ablations at nano's size: `python -m experiments.studies dynamic_resolution|mrope|length`.
+"""The paper's ablations at a small size: `python -m experiments.studies dynamic_resolution|mrope|length`.
 
     runs/study_NAME/records, store      drawn and built once, for all variants
     runs/study_NAME/VARIANT-SEED/       an ordinary run; scores.json is written last

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
-from drawn_world import Item, draw
+from drawn_world import Item
 from drawn_world.slides import draw_slides, is_slides
-from drawn_world.write_records import item_key, parse_source
+from drawn_world.write_records import draw_from, item_key
 from qwen2vl.evaluation.metrics import IOU_HIT, iou
 from qwen2vl.evaluation.runner import Answerer
 from qwen2vl.processing.grounding import FRAME, Places, parse_places
@@ -20,8 +20,7 @@ def held_out(source: str, number: int) -> Item:
     """Item `number` of a source, from the test split, which no training sees."""
     if is_slides(source):
         return draw_slides(source, number, SPLIT)
-    task, ease = parse_source(source)
-    return draw(task, item_key(0, source, number), SPLIT, ease)
+    return draw_from(source, item_key(0, source, number), SPLIT)
 
 
 def ask(model: Answerer, source: str, count: int) -> tuple[list[float], list[int]]:

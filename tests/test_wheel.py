@@ -29,7 +29,7 @@ def test_the_wheel_holds_weights_tokenizer_and_exam(wheel):
         names = set(archive.namelist())
     checkpoint = {"config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"}
     assert {f"qwen2vl/nano/checkpoint/{name}" for name in checkpoint} <= names
-    assert "qwen2vl/nano/exams/nano.zip" in names
+    assert {"qwen2vl/nano/exams/exam.zip", "qwen2vl/nano/exams/languages.zip"} <= names
     assert {str(file.relative_to(ROOT)) for file in (ROOT / "drawn_world" / "wording").glob("*.toml")} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 

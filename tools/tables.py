@@ -6,10 +6,9 @@ A page holds pairs of marks; the text between two marks is replaced:
     <!-- benchmarks end -->
 
 `BLOCKS` lists the blocks by name: `summary` (every line that has a bound), `summary_short` and `exam_short` (the rows of the
-README), each benchmark (tower, first_token, ...), `nano` and `exam` (scores of the shipped model, from `qwen2vl eval exam
---out benchmarks/results/exam.json`), `judging_change` (its scores by the older judging and by today's), `exam_runs` (scores
-after each run that led to it), `nano_run` (the recipe `nano` beside the earlier loop), `score_curve_EXAM`, `runs` (cost of
-those runs), `which_is_meant` (boxes by the number of shapes), and `study_NAME` (from `experiments.studies`).
+README), each benchmark (tower, first_token, ...), `exam` and `languages` (scores of the shipped model, from `qwen2vl eval exam
+--out benchmarks/results/exam.json`), `judging_change` (its scores by the older judging and by today's), `score_curve_EXAM`
+(scores of checkpoints), `which_is_meant` (boxes by the number of shapes), and `study_NAME` (from `experiments.studies`).
 """
 
 import argparse
@@ -30,13 +29,10 @@ BLOCKS: dict[str, Callable[[Results], str]] = (
     {
         "summary": benchmark_tables.summary,
         "summary_short": benchmark_tables.headlines,
-        "nano": exam_tables.scores("nano"),
         "exam": exam_tables.scores("exam"),
+        "languages": exam_tables.scores("languages"),
         "exam_short": exam_tables.headlines,
-        "exam_runs": exam_tables.runs_in_a_row,
-        "runs": exam_tables.work_of_runs,
         "judging_change": exam_tables.judging_change,
-        "nano_run": exam_tables.recipe_beside_loop,
         "which_is_meant": study_tables.which_is_meant,
     }
     | {f"score_curve_{exam}": exam_tables.score_curve(exam) for exam in EXAMS}

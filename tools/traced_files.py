@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from qwen2vl import Chat, load_model, load_processor
@@ -83,11 +84,12 @@ def recorded() -> Iterator[list[str]]:
 
 
 def forward_pass() -> list[str]:
-    """Files of a forward pass of nano over one image and a question."""
+    """Files of a forward pass of nano, without gradients, over one image and a question."""
     model, inputs = load_model("nano").eval(), load_processor("nano")(question())
-    model(inputs)
-    with recorded() as files:
+    with torch.inference_mode():
         model(inputs)
+        with recorded() as files:
+            model(inputs)
     return files
 
 

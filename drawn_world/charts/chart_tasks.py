@@ -102,9 +102,9 @@ def chart_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("chart_value", chart_value, "vqa", exams=("exam",)),
-    Task("chart_compare", chart_compare, "vqa", exams=("exam",)),
-    Task("chart_trend", chart_trend, "vqa", exams=("exam",)),
+    Task("chart_value", chart_value, "vqa", in_exam=True),
+    Task("chart_compare", chart_compare, "vqa", in_exam=True),
+    Task("chart_trend", chart_trend, "vqa", in_exam=True),
     Task("chart_table", chart_table, "vqa", lesson=True),
     Task("chart_dialogue", chart_dialogue, "vqa", lesson=True),
     Task("bar_levels", bar_levels, "vqa", lesson=True),

@@ -176,7 +176,7 @@ def pick_value(rng: Random, split: str, key: str, longest: int = 7) -> str:
 
 
 TASKS = (
-    Task("form", form, "ocr", exams=("exam",)),
+    Task("form", form, "ocr", in_exam=True),
     Task("form_dialogue", form_dialogue, "ocr", lesson=True),
     Task("form_one", form_one, "ocr", lesson=True),
     Task("form_lines", form_lines, "ocr", lesson=True),

@@ -106,7 +106,7 @@ def page_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("page", without_ease(page), "ocr", exams=("nano",)),
+    Task("page", without_ease(page), "ocr"),
     Task("page_lines", page_lines, "ocr", lesson=True),
     Task("page_dialogue", page_dialogue, "ocr", lesson=True),
 )

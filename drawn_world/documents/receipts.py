@@ -207,7 +207,7 @@ def _sample_sums(rng: Random, total: int, ease: float) -> dict[str, int]:
 
 
 TASKS = (
-    Task("receipt", receipt, "ocr", exams=("exam",)),
+    Task("receipt", receipt, "ocr", in_exam=True),
     Task("receipt_lines", receipt_lines, "ocr", lesson=True),
     Task("receipt_dialogue", receipt_dialogue, "ocr", lesson=True),
 )

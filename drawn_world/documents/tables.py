@@ -192,7 +192,7 @@ def _pick_value(rng: Random, split: str, heading: str) -> str:
 
 
 TASKS = (
-    Task("table", table, "ocr", exams=("exam",)),
+    Task("table", table, "ocr", in_exam=True),
     Task("table_rows", table_rows, "ocr", lesson=True),
     Task("table_dialogue", table_dialogue, "ocr", lesson=True),
 )

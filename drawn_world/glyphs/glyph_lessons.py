@@ -43,20 +43,6 @@ def glyph_one(rng: Random, split: str, ease: float) -> Item:
     return quiz.dialogue("glyph_one", [quiz.place(quiz.scene.glyphs[0])])
 
 
-def glyph_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Up to six questions about three to six glyphs: corners, neighbours, counts, presence. Ease 1: four in 2 x 2."""
-    ground = pick_ground(rng, split, ease)
-    count = 4 if rng.random() < ease else rng.randint(3, 6)
-    names = pick_names(rng, count, ease, ground.colours)
-    if rng.random() < 0.4:  # one kind twice or more, or every count would be one
-        names = [names[0] if rng.random() < 0.4 else name for name in names]
-    form = RELATING if count <= 4 else replace(RELATING, cells=(3, 2))
-    quiz = Quiz(rng, split, ease, place(rng, split, ease, names, ground, form))
-    turns = [*quiz.corners(), *quiz.neighbours(), *quiz.counts(), quiz.presence()]
-    rng.shuffle(turns)
-    return quiz.dialogue("glyph_dialogue", turns[:MAX_TURNS])
-
-
 def glyph_talk(rng: Random, split: str, ease: float) -> Item:
     """Up to six questions of all kinds about one to six glyphs; a list of all comes last, as it answers the others.
 
@@ -98,6 +84,5 @@ TASKS = (
     Task("glyph_rows", glyph_rows, "caption", lesson=True),
     Task("glyph_places", glyph_places, "grounding", lesson=True),
     Task("glyph_one", glyph_one, "grounding", lesson=True),
-    Task("glyph_dialogue", glyph_dialogue, "vqa", lesson=True),
     Task("glyph_talk", glyph_talk, "grounding", lesson=True),
 )

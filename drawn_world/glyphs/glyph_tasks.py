@@ -82,9 +82,9 @@ def glyph_look_up(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("glyph_name", glyph_name, "vqa", exams=("exam",)),
+    Task("glyph_name", glyph_name, "vqa", in_exam=True),
     Task("glyph_caption", glyph_caption, "caption"),
-    Task("glyph_ground", glyph_ground, "grounding", exams=("exam",)),
+    Task("glyph_ground", glyph_ground, "grounding", in_exam=True),
     Task("glyph_point", glyph_point, "grounding"),
     Task("glyph_count", glyph_count, "vqa"),
     Task("glyph_look_up", glyph_look_up, "vqa"),

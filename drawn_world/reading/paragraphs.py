@@ -149,6 +149,6 @@ def _placed(
 
 
 TASKS = (
-    Task("read_line", read_line, "ocr", exams=("exam",)),
+    Task("read_line", read_line, "ocr", in_exam=True),
     Task("read_paragraph", read_paragraph, "ocr"),
 )

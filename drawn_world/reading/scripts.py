@@ -110,6 +110,6 @@ def _make(rng: Random, split: str, ease: float, count: int) -> tuple[Image.Image
 
 """Names in questions, and the letters, each of which takes two bytes."""
 TASKS = (
-    Task("read_script", read_script, "ocr", exams=("exam",)),
+    Task("read_script", read_script, "ocr", in_exam=True),
     Task("script_lines", script_lines, "ocr", lesson=True),
 )

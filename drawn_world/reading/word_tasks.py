@@ -159,8 +159,8 @@ def _draw_anywhere(rng: Random, style: TextStyle, text: str, height: int, width:
 
 
 TASKS = (
-    Task("read_word", read_word, "ocr", exams=("nano", "exam")),
-    Task("read_number", read_number, "ocr", exams=("nano",)),
+    Task("read_word", read_word, "ocr", in_exam=True),
+    Task("read_number", read_number, "ocr"),
     Task("read_lines", read_lines, "ocr", lesson=True),
     Task("spaced_lines", spaced_lines, "ocr", lesson=True),
 )

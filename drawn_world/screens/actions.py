@@ -138,7 +138,7 @@ def _act(drawn: Screen, name: str, box_px: Box | None = None, text: str | None =
 
 
 TASKS = (
-    Task("next_action", next_action, "agent", exams=("exam",)),
+    Task("next_action", next_action, "agent", in_exam=True),
     Task("action_dialogue", action_dialogue, "agent", lesson=True),
     Task("action_steps", action_steps, "agent", lesson=True),
 )

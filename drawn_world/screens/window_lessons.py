@@ -69,7 +69,7 @@ def screen_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("screen", without_ease(screen), "grounding", exams=("nano", "exam")),
+    Task("screen", without_ease(screen), "grounding", in_exam=True),
     Task("screen_lines", screen_lines, "ocr", lesson=True),
     Task("screen_boxes", screen_boxes, "grounding", lesson=True),
     Task("control_one", control_one, "grounding", lesson=True),

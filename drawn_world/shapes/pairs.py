@@ -1,7 +1,6 @@
 """Two and three images: what differs, where the same shape is, which image has a shape; and counting to nine.
 
-For training only: pair_rows, pair_dialogue, and two lessons in the simplest geometry for skills that were not learned
-without them: equal_cells (are two shapes equal?) and count_rows (counting aloud). Not here: `compare` (shape_tasks).
+For training only: count_rows (counting aloud). Not here: `compare` (shape_tasks), and dialogues (pair_talk).
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from random import Random
 from PIL import Image
 
 from drawn_world import palette
-from drawn_world.item import Item, Size, Turn, image_item, images_part, talk, text_truth
+from drawn_world.item import Item, Size, image_item, images_part, talk, text_truth
 from drawn_world.palette import Rgb
 from drawn_world.shapes import kinds as shapes
 from drawn_world.shapes.shape_scenes import (
@@ -19,8 +18,6 @@ from drawn_world.shapes.shape_scenes import (
     draw_scene,
     fill_cells,
     fits,
-    make_shape,
-    moved,
     name_truths,
     render,
     scatter,
@@ -32,11 +29,6 @@ from qwen2vl.spec.config import FACTOR
 
 MIDDLE = (3 * FACTOR, 3 * FACTOR)
 ORDINALS = ("first", "second", "third")
-BY_EASE = (
-    ("red", "blue", "green", "black", "purple", "orange", "yellow", "pink", "white"),
-    ("circle", "cross", "square", "star", "triangle", "ring", "diamond"),
-)
-"""Colours and kinds, those first that are the easiest to distinguish."""
 
 
 def _images(rng: Random, scenes: Sequence[Scene]) -> list[Image.Image]:
@@ -163,106 +155,6 @@ def _ordinal(index: int) -> tuple[str, str, str]:
     return ORDINALS[index], f"the {ORDINALS[index]}", f"the {ORDINALS[index]} picture"
 
 
-def pair_rows(rng: Random, split: str, ease: float) -> Item:
-    """The names of all shapes of two images in reading order.
-
-    Four shapes an image at ease 1, each in one visual token; else one or two rows of up to four.
-    """
-    ground, simple = palette.background(rng, ease), rng.random() < ease
-    columns, rows = (4, 1) if simple else rng.choice(((4, 1), (2, 2), (3, 2), (4, 2)))
-    cell = FACTOR if rng.random() < ease else rng.randint(FACTOR, 36)
-    scenes = [_grid(rng, ground, columns, rows, cell, ease) for _ in range(2)]
-    lines = [
-        f"{which}: {', '.join(s.name for s in scene.shapes)}" for which, scene in zip(ORDINALS, scenes, strict=False)
-    ]
-    return _lesson(rng, "pair_rows", scenes, [(ask(rng, "pair_rows", ease, split), "\n".join(lines))])
-
-
-def _grid(rng: Random, ground: Rgb, columns: int, rows: int, cell: int, ease: float) -> Scene:
-    """A scene with a shape in every cell: in its middle with probability `ease`, else anywhere inside."""
-    placed, colours, aligned = [], palette.colours_on(ground), rng.random() < ease
-    for index in range(columns * rows):
-        side = cell - 3 if aligned else rng.randint(18, cell - 3)
-        shape = make_shape(rng, rng.choice(shapes.KINDS), rng.choice(colours), side)
-        spare = [cell - extent for extent in shape.mask.size]
-        x, y = [room // 2 if aligned else rng.randint(0, room) for room in spare]
-        placed.append(moved(shape, index % columns * cell + x, index // columns * cell + y))
-    return Scene(size=(columns * cell, rows * cell), ground=ground, shapes=tuple(placed))
-
-
-def _lesson(rng: Random, task: str, scenes: Sequence[Scene], turns: Sequence[Turn]) -> Item:
-    """A dialogue about some scenes."""
-    description = {"images": [scene.described() for scene in scenes]}
-    return talk(task, images_part(_images(rng, scenes)), turns, scene=description)
-
-
-def pair_dialogue(rng: Random, split: str, ease: float) -> Item:
-    """Four to six questions about two images of one to three shapes, some of which are in both."""
-    ground, scenes = palette.background(rng, ease), []
-    earlier: list[tuple[str, str]] = []
-    for _ in range(2):
-        count = rng.randint(1, 3)
-        colours, kinds = rng.sample(palette.colours_on(ground), count), rng.sample(shapes.KINDS, count)
-        names = list(zip(colours, kinds, strict=True))
-        if earlier and rng.random() < 0.7:
-            kept = rng.choice(earlier)
-            names = [kept, *(name for name in names if kept[0] != name[0] and kept[1] != name[1])]
-        scenes.append(_arranged(rng, MIDDLE, rng.sample(names, len(names)), ground, ease))
-        earlier = names
-    turns = [*_about_one(rng, split, ease, scenes), *_about_both(rng, split, ease, scenes)]
-    return _lesson(rng, "pair_dialogue", scenes, rng.sample(turns, min(len(turns), rng.randint(4, 6))))
-
-
-def _about_one(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -> list[Turn]:
-    turns: list[Turn] = []
-    for which, scene in zip(ORDINALS, scenes, strict=False):
-        turns.append((ask(rng, "count_in", ease, split, which=which), str(len(scene.shapes))))
-        shape = rng.choice(scene.shapes)
-        turns.append((ask(rng, "colour_in", ease, split, kind=shape.kind, which=which), shape.colour))
-    return turns
-
-
-def _about_both(rng: Random, split: str, ease: float, scenes: Sequence[Scene]) -> list[Turn]:
-    names = [[shape.name for shape in scene.shapes] for scene in scenes]
-    kinds = [{shape.kind for shape in scene.shapes} for scene in scenes]
-    turns = []
-    if len(names[0]) != len(names[1]):
-        turns.append((ask(rng, "which_more", ease, split), ORDINALS[len(names[1]) > len(names[0])]))
-    for index in range(2):
-        alone = [name for name in names[index] if name not in names[1 - index]]
-        if alone:
-            turns.append((ask(rng, "which_has_thing", ease, split, thing=rng.choice(alone)), ORDINALS[index]))
-    both, one = sorted(kinds[0] & kinds[1]), sorted(kinds[0] ^ kinds[1])
-    if both and one:  # yes and no equally often
-        yes = rng.random() < 0.5
-        kind = rng.choice(both if yes else one)
-        turns.append((ask(rng, "in_both", ease, split, kind=kind), "yes" if yes else "no"))
-    return turns
-
-
-def equal_cells(rng: Random, split: str, ease: float) -> Item:
-    """Two images of one shape each; questions ask for both names, and whether colours and kinds are equal.
-
-    In half of the items the names come first, so that equality follows from their text; in the others they come last.
-    Ease 1: two colours, two kinds, one place.
-    """
-    ground = palette.background(rng, ease)
-    num_colours, num_kinds = (2 + round((1 - ease) * (len(pool) - 2)) for pool in BY_EASE)
-    colours = [each for each in BY_EASE[0] if each in palette.colours_on(ground)][:num_colours]
-    kinds = BY_EASE[1][:num_kinds]
-    same_colour, same_kind = rng.random() < 0.5, rng.random() < 0.5
-    first = rng.choice(colours), rng.choice(kinds)
-    second = _alike(rng, first[0], colours, same_colour), _alike(rng, first[1], kinds, same_kind)
-    scenes = [_one_shape(rng, name, ground, ease) for name in (first, second)]
-    equal = [
-        (ask(rng, "same_colour", ease, split), "yes" if same_colour else "no"),
-        (ask(rng, "same_shape", ease, split), "yes" if same_kind else "no"),
-    ]
-    equal = equal if rng.random() < ease else rng.sample(equal, 2)
-    names = ask(rng, "name_both", ease, split), ", ".join(scene.shapes[0].name for scene in scenes)
-    return _lesson(rng, "equal_cells", scenes, [names, *equal] if rng.random() < 0.5 else [*equal, names])
-
-
 def count_rows(rng: Random, split: str, ease: float) -> Item:
     """One to nine shapes; one question asks to count aloud ("1 2 3"), one for the number, in either order.
 
@@ -312,12 +204,9 @@ def _many(rng: Random, ease: float, *, easy: bool, in_order: bool) -> tuple[Scen
 
 
 TASKS = (
-    Task("difference", difference, "multi_image", needs_fonts=False, exams=("exam",)),
+    Task("difference", difference, "multi_image", needs_fonts=False, in_exam=True),
     Task("same_object", same_object, "multi_image", needs_fonts=False),
     Task("which_picture", which_picture, "multi_image", needs_fonts=False),
-    Task("count_nine", count_nine, "vqa", needs_fonts=False, exams=("exam",)),
-    Task("pair_rows", pair_rows, "multi_image", lesson=True, needs_fonts=False),
-    Task("pair_dialogue", pair_dialogue, "multi_image", lesson=True, needs_fonts=False),
-    Task("equal_cells", equal_cells, "multi_image", lesson=True, needs_fonts=False),
+    Task("count_nine", count_nine, "vqa", needs_fonts=False, in_exam=True),
     Task("count_rows", count_rows, "vqa", lesson=True, needs_fonts=False),
 )

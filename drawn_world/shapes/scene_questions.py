@@ -122,7 +122,7 @@ def about_absent(about: About) -> list[Turn]:
     absent = [kind for kind in shapes.KINDS if kind not in kinds]
     if not absent or rng.random() < 0.7:
         return []
-    kind, reply = rng.choice(absent), LABELS["absent_shape"][0]
+    kind, reply = rng.choice(absent), LABELS["cannot_tell"][0]
     if rng.random() < 0.4:
         return [(about.ask("colour_of", kind=kind), reply)]
     label = rng.choice((kind, f"{rng.choice(about.shapes).colour} {kind}"))

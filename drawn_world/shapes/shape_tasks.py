@@ -223,11 +223,11 @@ def _which_has(rng: Random, ease: float) -> Item:
 
 
 TASKS = (
-    Task("colour_shape", without_split(colour_shape), "vqa", needs_fonts=False, exams=("nano", "exam")),
-    Task("count", without_split(count), "vqa", needs_fonts=False, exams=("nano",)),
-    Task("relate", without_split(relate), "vqa", needs_fonts=False, exams=("nano", "exam")),
-    Task("ground", without_split(ground), "grounding", needs_fonts=False, exams=("nano", "exam")),
-    Task("point", without_split(point), "grounding", needs_fonts=False, exams=("nano",)),
-    Task("caption", without_split(caption), "caption", needs_fonts=False, exams=("nano",)),
-    Task("compare", without_split(compare), "multi_image", needs_fonts=False, exams=("nano", "exam")),
+    Task("colour_shape", without_split(colour_shape), "vqa", needs_fonts=False, in_exam=True),
+    Task("count", without_split(count), "vqa", needs_fonts=False),
+    Task("relate", without_split(relate), "vqa", needs_fonts=False, in_exam=True),
+    Task("ground", without_split(ground), "grounding", needs_fonts=False, in_exam=True),
+    Task("point", without_split(point), "grounding", needs_fonts=False),
+    Task("caption", without_split(caption), "caption", needs_fonts=False),
+    Task("compare", without_split(compare), "multi_image", needs_fonts=False, in_exam=True),
 )

@@ -105,6 +105,6 @@ def instruct_dialogue(rng: Random, split: str, ease: float) -> Item:
 
 
 TASKS = (
-    Task("instruct", instruct, "text", exams=("exam",)),
+    Task("instruct", instruct, "text", in_exam=True),
     Task("instruct_dialogue", instruct_dialogue, "text", lesson=True),
 )

@@ -51,4 +51,4 @@ def text(rng: Random, split: str) -> Item:
     return image_item("text", [], question, answer, text_truth(answer, read=read))
 
 
-TASKS = (Task("text", without_ease(text), "text", exams=("nano",)),)
+TASKS = (Task("text", without_ease(text), "text"),)

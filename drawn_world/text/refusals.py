@@ -36,7 +36,6 @@ def _base(module_tasks: tuple[Task, ...], name: str, absent: str) -> Base:
 
 BASES = (
     _base(shape_lessons.TASKS, "tell_apart", "text value chart motion thing kind kind kind"),
-    _base(shape_lessons.TASKS, "look_up", "text value chart motion thing kind"),
     _base(glyph_lessons.TASKS, "glyph_places", "text value chart motion thing thing"),
     _base(word_tasks.TASKS, "read_word", "chart motion thing kind"),
     _base(textures.TASKS, "word_on_texture", "chart motion thing"),

@@ -143,8 +143,8 @@ def order(rng: Random, ease: float) -> Item:
 
 
 TASKS = (
-    Task("motion", without_split(motion), "video", needs_fonts=False, exams=("nano", "exam")),
-    Task("order", without_split(order), "video", needs_fonts=False, exams=("nano", "exam")),
+    Task("motion", without_split(motion), "video", needs_fonts=False, in_exam=True),
+    Task("order", without_split(order), "video", needs_fonts=False, in_exam=True),
     Task("track", without_split(track), "video", lesson=True, needs_fonts=False),
     Task("film_rows", without_split(film_rows), "video", lesson=True, needs_fonts=False),
 )

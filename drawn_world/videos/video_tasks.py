@@ -237,9 +237,9 @@ def _entering(rng: Random, shape: Placed, ways: list[tuple[int, int]], first: in
 
 
 TASKS = (
-    Task("events", events, "video", needs_fonts=False, exams=("exam",)),
+    Task("events", events, "video", needs_fonts=False, in_exam=True),
     Task("speed", speed, "video", needs_fonts=False),
     Task("changed", changed, "video", needs_fonts=False),
-    Task("late", late, "video", exams=("exam",)),
+    Task("late", late, "video", in_exam=True),
     Task("film_count", film_count, "video", needs_fonts=False),
 )

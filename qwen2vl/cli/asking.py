@@ -8,6 +8,7 @@ import json as jsonlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from qwen2vl.cli.conversation_files import (
     save_conversation,
     typed_path,
 )
-from qwen2vl.cli.options import UsageError, in_terms_of_options
+from qwen2vl.cli.options import UsageError, in_terms_of_options, open_named
 from qwen2vl.cli.terminal import print_places, print_stream, working
 from qwen2vl.common.errors import Qwen2VLError
 from qwen2vl.common.files import write_atomically
@@ -41,12 +42,13 @@ def answer_once(options: ChatOptions, question: str) -> int:
     """Answer one question; returns the exit code."""
     chat, prefill = open_chat(options), options.prefill or ""
     with working("reading images and videos"):
-        images: list[Any] = list(options.image)
-        if options.draw is not None:  # the drawing needs the same images again
+        images = [open_named(name) for name in options.image]
+        videos = [open_named(name) for name in options.video]
+        if options.draw is not None or options.box:  # which need the same images again
             images = [read_image(image, chat.processor.settings, chat.processor.allowed_hosts) for image in images]
         regions = [region_in(chat, text, images[-1], "--box") for text in options.box]
         asked = with_regions(question, regions)
-        messages = question_messages(asked, images, options.video, options.system, options.video_options())
+        messages = question_messages(asked, images, videos, options.system, options.video_options())
         messages += prefill_messages(prefill)
         stream = chat.stream(messages, continue_final_message=bool(prefill), **options.sampling())
     with working(f"loading {options.model}"):
@@ -81,7 +83,7 @@ def answer_once(options: ChatOptions, question: str) -> int:
 
 def open_chat(options: ChatOptions) -> Chat:
     """A chat with the model and limits of the options; its tensors are not read yet. Raises ConfigError, CheckpointError."""
-    return Chat(
+    chat = Chat(
         options.model,
         device=options.device,
         dtype=options.dtype,
@@ -89,7 +91,11 @@ def open_chat(options: ChatOptions) -> Chat:
         max_pixels=options.max_pixels,
         allowed_hosts=options.allow_host,
         adapter=options.adapter,
+        max_tokens=options.max_tokens,
     )
+    if ceilings := options.ceilings():
+        chat.processor = chat.processor.with_settings(replace(chat.processor.settings, **ceilings))
+    return chat
 
 
 def write_drawings(path: Path, images: Sequence[Image.Image], answer: Answer) -> list[Path]:

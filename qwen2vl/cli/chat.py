@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, is_file, optional, parse_options
+from qwen2vl.cli.options import (
+    CommonOptions,
+    UsageError,
+    check_standard_input,
+    is_file,
+    optional,
+    parse_options,
+    require_at_least,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -31,7 +39,7 @@ class ChatOptions(CommonOptions):
     adapter: Annotated[Path | None, optional("DIR")] = None
     """A LoRA adapter of that model, merged into it: answers take no longer."""
     image: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
-    """An image: path, data: URL, or https:// URL of an allowed host."""
+    """An image: path, data: URL, https:// URL of an allowed host, or - for the standard input."""
     video: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE")] = ()
     """A video, in the same forms."""
     box: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = ()
@@ -62,6 +70,8 @@ class ChatOptions(CommonOptions):
     """Enlarge images to at least this area; 784 pixels are one token."""
     max_pixels: Annotated[int | None, optional("N")] = None
     """Shrink images to at most this area."""
+    max_tokens: Annotated[int | None, optional("N")] = None
+    """Shrink videos to at most this number of tokens; the model's own limit unless given."""
     fps: Annotated[float | None, optional("X")] = None
     """Frames per second that are taken from videos, 2 unless given."""
     max_frames: Annotated[int | None, optional("N")] = None
@@ -76,6 +86,10 @@ class ChatOptions(CommonOptions):
     """Device that runs the model; by default a GPU if there is one."""
     allow_host: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="HOST")] = ()
     """A host from which images and videos may be fetched; none otherwise."""
+    max_download_bytes: Annotated[int | None, optional("N")] = None
+    """Largest file from a URL, 268435456 (256 MB) unless given; files on disk have no limit of bytes."""
+    max_decoded_pixels: Annotated[int | None, optional("N")] = None
+    """Largest image or frame before it is shrunk, 100000000 unless given."""
 
     def sampling(self) -> dict[str, Any]:
         """The keywords of `SamplingParams` that were given."""
@@ -91,10 +105,19 @@ class ChatOptions(CommonOptions):
         """The keys that each video part of a message gets."""
         return {name: value for name in VIDEO_OPTIONS if (value := getattr(self, name)) is not None}
 
+    def ceilings(self) -> dict[str, Any]:
+        """The fields of `MediaSettings` that were given and limit what is opened."""
+        given = {name: getattr(self, name) for name in ("max_download_bytes", "max_decoded_pixels")}
+        return {name: value for name, value in given.items() if value is not None}
+
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(ChatOptions, argv, "qwen2vl chat")
     question = options.question
+    media = (*options.image, *options.video)
+    check_standard_input(media)
+    if question is None and "-" in media:
+        raise UsageError("- reads an image or video from the standard input: write the question in quotes")
     if question is None and not sys.stdin.isatty():
         question = read_piped()
     elif question is not None:
@@ -131,6 +154,15 @@ def check_options(options: ChatOptions, question: str | None) -> None:
             raise UsageError(
                 f"{option} {value} has an effect on videos only: name one with --video or leave {option} out"
             )
+    for name, value in options.ceilings().items():
+        require_at_least(f"--{name.replace('_', '-')}", value, 1)
+    if options.max_tokens is not None:
+        require_at_least("--max-tokens", options.max_tokens, 1)
+    if options.max_tokens is not None and not options.video and question is not None:
+        raise UsageError(
+            f"--max-tokens {options.max_tokens} has an effect on videos only: name one with --video, "
+            "or limit the reply with --max-new-tokens"
+        )
     start, end = options.video_start or 0.0, options.video_end
     if end is not None and not start < end:
         raise UsageError(f"--video-end {end} is not after --video-start {start}: give the later second as the end")

@@ -10,11 +10,19 @@ from typing import Annotated, Any, Self
 
 import tyro
 
-from qwen2vl.cli.options import CommonOptions, UsageError, parse_options
+from qwen2vl.cli.options import (
+    CommonOptions,
+    UsageError,
+    check_standard_input,
+    open_named,
+    optional,
+    parse_options,
+    require_at_least,
+)
 from qwen2vl.processing.sources import image_header
 from qwen2vl.spec.config import NAMED, Qwen2VLConfig
 from qwen2vl.spec.costs import MediaPlan, decoder_flops, plan_media
-from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 from qwen2vl.spec.resize import choose_num_frames
 
 CLIP_FPS = 30.0
@@ -35,6 +43,8 @@ class CostOptions(CommonOptions):
     """A video of this size and length at 30 frames per second, for example 1280x720x60."""
     model: Annotated[str, tyro.conf.arg(metavar="2b|7b|72b|nano|DIR")] = "nano"
     """The model that you will ask: a published size, the packaged model, or a checkpoint directory."""
+    max_tokens: Annotated[int | None, optional("N")] = None
+    """Shrink videos to at most this number of tokens; the model's own limit unless given."""
     json: bool = False
     """Print one JSON object in place of the table."""
 
@@ -93,12 +103,15 @@ class CostItem:
 
 def run(argv: Sequence[str]) -> int:
     options = parse_options(CostOptions, argv, "qwen2vl cost")
-    if options.model in NAMED:
-        config = Qwen2VLConfig.named(options.model)
-        settings = MediaSettings.load("nano") if options.model == "nano" else MediaSettings()
+    if (
+        options.model in NAMED and options.model != "nano"
+    ):  # nano is its packaged checkpoint, whatever size is trained next
+        config, settings = Qwen2VLConfig.named(options.model), MediaSettings()
     else:
         config, settings = Qwen2VLConfig.load(options.model), MediaSettings.load(options.model)
-    items = list_items(options, config, settings)
+    if options.max_tokens is not None:
+        require_at_least("--max-tokens", options.max_tokens, 1)
+    items = list_items(options, config, settings.with_limits(None, None, options.max_tokens))
     if not items:
         raise UsageError(
             "there is no image or video: give --image FILE, --video FILE, --size WxH or --clip WxHxSECONDS"
@@ -114,20 +127,21 @@ def run(argv: Sequence[str]) -> int:
 
 def list_items(options: CostOptions, config: Qwen2VLConfig, settings: MediaSettings) -> list[CostItem]:
     """Every image, video, size and clip of the command line, in this order. Raises MediaError, UsageError."""
-    images = [(name, image_header(name, settings)) for name in options.image]
+    check_standard_input((*options.image, *options.video))
+    images = [(name, image_header(open_named(name), settings)) for name in options.image]
     items = [make_item(name, size, config, settings) for name, size in images]
     for name in options.video:
-        from qwen2vl.processing.video import video_header  # brings FFmpeg, which images do not need
+        from qwen2vl.processing.video import planned_frames, video_header  # brings FFmpeg, which images do not need
 
-        header = video_header(name, settings)
-        frames = choose_num_frames(header.frames, header.fps, settings)
+        header = video_header(open_named(name), settings)
+        frames = planned_frames(header, settings, MediaOptions())
         items.append(make_item(name, (header.width, header.height), config, settings, frames))
     for name in options.size:
         width, height = numbers_in(name, "--size", "640x480", r"(\d+)x(\d+)")
         items.append(make_item(name, (int(width), int(height)), config, settings))
     for name in options.clip:
         width, height, seconds = numbers_in(name, "--clip", "1280x720x60", r"(\d+)x(\d+)x(\d+(?:\.\d+)?)")
-        frames = choose_num_frames(max(1, round(float(seconds) * CLIP_FPS)), CLIP_FPS, settings)
+        frames = choose_num_frames(max(1, round(float(seconds) * CLIP_FPS)), float(seconds), settings)
         items.append(make_item(name, (int(width), int(height)), config, settings, frames))
     return items
 

@@ -26,10 +26,9 @@ from qwen2vl.evaluation.runner import ExamRun, answer_exam
 class EvalOptions(CommonOptions):
     """Answer every held-out item of an exam, greedily, and score the answers with 95 % intervals."""
 
-    exam: Annotated[tyro.conf.Positional[Literal["exam", "languages", "nano"]], tyro.conf.arg(metavar="EXAM")]
+    exam: Annotated[tyro.conf.Positional[Literal["exam", "languages"]], tyro.conf.arg(metavar="EXAM")]
     """exam: seeing, reading, pointing, counting, watching, and tasks whose images other programs rendered. languages: words
-    and short lines in twelve languages, scored by language. nano: the earlier, smaller exam. No training run sees their
-    items."""
+    and short lines in twelve languages, scored by language. No training run sees their items."""
     model: Annotated[str, tyro.conf.arg(metavar="nano|DIR")] = "nano"
     """The shipped model, or a checkpoint directory."""
     tasks: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import difflib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from itertools import takewhile
@@ -39,6 +40,23 @@ class CommonOptions:
 def optional(metavar: str) -> Any:
     """Mark of an option whose default is None: the help shows `metavar` for its value and no default."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+def open_named(name: str) -> Any:
+    """The media that a word of the command line names: "-" is the standard input, read to its end; else the word itself."""
+    if name != "-":
+        return name
+    content = io.BytesIO(sys.stdin.buffer.read())
+    content.name = "the standard input"  # its name in messages
+    return content
+
+
+def check_standard_input(names: Sequence[str]) -> None:
+    """Raises UsageError when more than one of the files of a command line is the standard input."""
+    if list(names).count("-") > 1:
+        raise UsageError(
+            "- is given more than once: the standard input can be read only once, name files for the others"
+        )
 
 
 def require_at_least(name: str, value: float, least: float) -> None:

@@ -68,6 +68,8 @@ def stage_report(outlook: StageOutlook, rate: float, from_store: bool) -> dict[s
         "steps": work.steps,
         "packs": work.packs,
         "samples": round(work.samples) if from_store else None,
+        "samples_per_step": work.samples / work.steps if from_store else None,
+        "course": outlook.course,
         "tokens": round(work.tokens),
         "visual_tokens": round(work.visual_tokens),
         "fill_tokens": work.tokens / work.packs / budgets.tokens,
@@ -91,6 +93,7 @@ def tables_of(report: dict[str, Any]) -> list[str]:
         f"{report['recipe']}: {report['processes']} process{several} on {report['device']}, {report['precision']}, "
         f"recompute {report['recompute']}",
         "parameters: " + ", ".join(f"{name} {count:,}" for name, count in report["parameters"].items()),
+        *(stage["course"] for stage in stages if stage["course"]),
         "",
         *aligned([("stage", *(stage["stage"] for stage in stages)), *stage_rows(stages)]),
     ]
@@ -137,6 +140,7 @@ def stage_rows(stages: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             row(name.replace("_", " "), "{:,.0f}".format, name)
             for name in ("steps", "packs", "samples", "tokens", "visual_tokens")
         ),
+        row("samples per step", "{:,.2f}".format, "samples_per_step"),
         row("tokens of a pack used", "{:.1%}".format, "fill_tokens"),
         row("FLOPs per token", operations, "flops_per_token"),
         row("FLOPs per step", operations, "flops_per_step"),

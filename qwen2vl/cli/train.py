@@ -5,17 +5,24 @@ Several processes on one machine: `torchrun --nproc-per-node 2 -m qwen2vl train 
 
 import math
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from qwen2vl.cli.options import UsageError
+from qwen2vl.cli.options import UsageError, require_at_least
 from qwen2vl.cli.recipe_options import RecipeOptions, parse_recipe
 from qwen2vl.cli.terminal import progress
+from qwen2vl.training.run_spec import RunSpec
+
+if TYPE_CHECKING:
+    from qwen2vl.training.run import RunEnd
+    from qwen2vl.training.run_data import RunData
 
 OnStep = Callable[[dict[str, Any]], None]
 PLAIN_EVERY = 50
@@ -35,6 +42,8 @@ def run(argv: Sequence[str]) -> int:
     options, spec, run_dir = parse_recipe(argv, "train", TrainOptions)
     if not options.max_minutes > 0:
         raise UsageError(f"--max-minutes is {options.max_minutes}: it must be over 0")
+    if options.max_steps is not None:
+        require_at_least("--max-steps", options.max_steps, 1)
     from qwen2vl.training.run import train_run  # here, because it needs pyarrow, which --help does not
 
     with progress("training", line_every=PLAIN_EVERY) if leads() else nullcontext(lambda *figures: None) as show:
@@ -44,14 +53,33 @@ def run(argv: Sequence[str]) -> int:
             show(line["step"], line["steps"], f"{summary(line)}  {minutes:.1f} min")
 
         on_step = stopping_at(began + 60 * options.max_minutes, show_step)
-        end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps)
+        end = train_run(spec, run_dir, on_step, options.num_workers, options.max_steps, show_course)
     if leads():
-        print(
-            f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run_dir}; "
-            f"weights: qwen2vl convert {run_dir} --out DIR",
-            file=sys.stderr,
-        )
+        print(closing_line(end, spec, run_dir), file=sys.stderr)
     return 0
+
+
+def closing_line(end: "RunEnd", spec: RunSpec, run_dir: Path) -> str:
+    """What was done, and the commands that use it."""
+    run = shlex.quote(str(run_dir))
+    if spec.adapter is None:
+        then = f"weights: qwen2vl convert {run} --out DIR"
+    else:
+        base, adapter = shlex.quote(spec.begin_with), shlex.quote(str(run_dir / "adapter"))
+        then = (
+            f"adapter: qwen2vl chat --model {base} --adapter {adapter}, or in one checkpoint: "
+            f"qwen2vl convert {base} --adapter {adapter} --out DIR"
+        )
+    return f"{end.steps} steps done, {end.skips}, in {run_dir}; curves: qwen2vl report {run}; {then}"
+
+
+def show_course(data: "RunData") -> None:
+    """Print what the run will read, before it begins."""
+    from qwen2vl.training.planning import course_in_words
+
+    if leads():
+        for stage in data.stages:
+            print(course_in_words(stage, data.selections[stage.name]), file=sys.stderr)
 
 
 def leads() -> bool:

@@ -21,6 +21,8 @@ from qwen2vl.data.build_part import BuildSettings, BuiltPart, Chunk, Rejected, b
 from qwen2vl.data.store import Manifest
 from qwen2vl.data.store_part import PartSummary
 
+REJECTED = "rejected.jsonl"
+"""File in a store that lists the records that were left out."""
 MIN_JUDGED = 200
 """Number of records up to which the share of rejected ones is not judged."""
 
@@ -70,14 +72,13 @@ def build(
         bad += len(part.rejected)
         on_progress(records, bad)
         if records >= MIN_JUDGED:
-            _refuse_too_many(bad, records, max_rejected, part.rejected)
-    _refuse_too_many(bad, records, max_rejected, [each for part in parts for each in part.rejected])
+            _refuse_too_many(parts, records, max_rejected, settings.store, manifest)
+    _refuse_too_many(parts, records, max_rejected, settings.store, manifest)
     old = {part.name for part in manifest.parts}
     new = list({part.summary.name: part.summary for part in parts if part.summary.name not in old}.values())
     manifest = _extended(manifest, new)
     rejected = [each for part in manifest.parts for each in rejected_of(settings.store, part.name)]
-    lines = [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in rejected]
-    write_atomically(settings.store / "rejected.jsonl", "".join(lines))
+    _list_rejected(rejected, settings.store)
     write_atomically(settings.store / "store.json", manifest.text())
     return BuildReport(
         version=next(reversed(manifest.versions), ""),
@@ -112,17 +113,28 @@ def _extended(manifest: Manifest, new: list[PartSummary]) -> Manifest:
     return replace(manifest, parts=parts, versions=manifest.versions | {version: len(parts)})
 
 
-def _refuse_too_many(bad: int, records: int, limit: float, rejected: Sequence[Rejected]) -> None:
-    """Raise ConfigError when the share of rejected records is over the limit. rejected: some of them, as examples."""
-    if bad <= limit * records:
-        return
-    example = ""
-    if rejected:
-        first = rejected[0]
-        example = f"; one of them: {first.file} line {first.line}, {first.field}: {first.reason}"
-    raise ConfigError(
-        f"{bad} of {records} records cannot be used, over the limit of {limit:.0%} (--max-rejected){example}"
+def rejected_in_words(rejected: Sequence[Rejected], records: int, store: Path, limit: float | None = None) -> str:
+    """How many records are left out, one of them as an example, and where all are listed. limit: one that they are over."""
+    first, over = rejected[0], "" if limit is None else f", over the limit of {limit:.0%} (--max-rejected)"
+    return (
+        f"{len(rejected)} of {records} records cannot be used{over}; all are listed in {store / REJECTED}; one of them: "
+        f"{first.file} line {first.line}, {first.field}: {first.reason}"
     )
+
+
+def _list_rejected(rejected: Sequence[Rejected], store: Path) -> None:
+    lines = [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in rejected]
+    write_atomically(store / REJECTED, "".join(lines))
+
+
+def _refuse_too_many(parts: Sequence[BuiltPart], records: int, limit: float, store: Path, manifest: Manifest) -> None:
+    """List the rejected records, after those of the store, and raise ConfigError when their share is over the limit."""
+    rejected = [each for part in parts for each in part.rejected]
+    if len(rejected) > limit * records:
+        old = [part.name for part in manifest.parts]
+        new = [each for part in parts if part.summary.name not in old for each in part.rejected]
+        _list_rejected([*(each for name in old for each in rejected_of(store, name)), *new], store)
+        raise ConfigError(rejected_in_words(rejected, records, store, limit))
 
 
 def _build_parts(files: Sequence[Path], settings: BuildSettings, num_workers: int) -> Iterator[BuiltPart]:

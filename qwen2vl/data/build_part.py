@@ -22,7 +22,9 @@ from qwen2vl.data.media import LocalMedia, MediaFacts, probe
 from qwen2vl.data.records import Record, parse_record
 from qwen2vl.data.store_part import PartSummary, StoredSample, media_batch, text_batch
 from qwen2vl.processing import chat_template as chat
+from qwen2vl.processing.grounding import Size
 from qwen2vl.processing.messages import TextPart
+from qwen2vl.processing.sources import image_header
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.tokens import ENDOFTEXT, IGNORED
@@ -192,8 +194,12 @@ def _sample(entry: Any, line: int, file: Path, settings: BuildSettings) -> Store
         ) from error
     except (ValueError, RecursionError) as error:
         raise RecordError("record", f"is not JSON ({error})") from error
-    record = parse_record(to_record(raw, f"{file.stem}-{line}", settings.source_of(file)))
     reader = LocalMedia(settings.media_root_of(file))
+
+    def size_of(uri: str) -> Size:
+        return image_header(reader.resolve(uri), settings.media)
+
+    record = parse_record(to_record(raw, f"{file.stem}-{line}", settings.source_of(file), size_of))
     media: list[MediaFacts] = []
     for number, part in enumerate(record.media):
         try:

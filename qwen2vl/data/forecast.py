@@ -7,8 +7,8 @@ import numpy as np
 
 from qwen2vl.data.plan import Cursor, Pack, Plan
 
-WINDOWS = 4
-"""Number of windows of every mixture that are packed; the rest of a stage is assumed to be like them."""
+DRAWS = 8192
+"""Number of draws of every mixture that are packed; the rest of a stage is assumed to be like them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, steps: int) -> Forecast:
-    """Forecast the first steps of a plan; exact for one mixture whose steps end within its first windows.
+    """Forecast the first steps of a plan; exact for one mixture whose steps end within the first `DRAWS` draws.
 
     The rows of every source must be in ascending order.
     """
@@ -36,11 +36,12 @@ def forecast(plan: Plan, steps: int) -> Forecast:
     for step in range(steps):
         steps_of.setdefault(tuple(plan.config.mixture_at(step).items()), []).append(step)
     sums = dict.fromkeys(("samples", "tokens", "visual_tokens", "flops"), 0.0)
-    drawn = dict.fromkeys(plan.lengths, 0.0)
+    drawn, num_packs = dict.fromkeys(plan.lengths, 0.0), 0.0
     for numbers in steps_of.values():
         packed_steps = _first_steps(plan, numbers[0], len(numbers))
         packs = [pack for packs in packed_steps for pack in packs]
         scale = len(numbers) / len(packed_steps)
+        num_packs += scale * len(packs)
         rows = [sample for pack in packs for sample in pack.samples]
         sums["samples"] += scale * len(rows)
         sums["visual_tokens"] += scale * sum(pack.visual_tokens for pack in packs)
@@ -50,13 +51,15 @@ def forecast(plan: Plan, steps: int) -> Forecast:
             lengths = plan.lengths[name]
             sums["tokens"] += scale * float(lengths.tokens[np.searchsorted(lengths.rows, rows_of_source)].sum())
             drawn[name] += scale * len(rows_of_source)
-    return Forecast(steps=steps, packs=steps * plan.config.packs_per_step, drawn=drawn, **sums)
+    return Forecast(steps=steps, packs=round(num_packs), drawn=drawn, **sums)
 
 
 def _first_steps(plan: Plan, first: int, most: int) -> list[list[Pack]]:
-    """Packs of at most `most` steps of one mixture, whose first step is `first`, until its first windows are used up."""
+    """Packs of at most `most` steps of one mixture, whose first step is `first`, until its first draws are used up."""
     cursor, found = Cursor(step=first), list[list[Pack]]()
-    while len(found) < most and all(window.number < WINDOWS for window in cursor.windows.values()):
+    while len(found) < most and all(
+        plan.config.draws_of(window.number)[0] < DRAWS for window in cursor.windows.values()
+    ):
         packs, cursor = plan.step(replace(cursor, step=first))
         found.append(packs)
     return found

@@ -78,7 +78,7 @@ class MediaFacts:
     orientation: int
     """EXIF orientation, 1 = as stored. Videos always have 1, because their size includes the rotation."""
     frames: int
-    """Number of frames, 1 for an image."""
+    """Number of frames, 1 for an image; of those between video_start and video_end if the options set these."""
     fps: float
     duration_s: float
     options: MediaOptions
@@ -128,7 +128,7 @@ def probe(part: ImagePart | VideoPart, reader: MediaReader, settings: MediaSetti
         )
     for source in sources:
         locate(source, "video", settings)
-    video = video_header(sources if is_list else sources[0], settings)
+    video = video_header(sources if is_list else sources[0], settings, options=part.options)
     return MediaFacts(
         uris=tuple(uris),
         is_video=True,

@@ -5,6 +5,9 @@
     window      2,048 draws of a stream, packed under the budgets together                               packing
     step        the next `packs_per_step` packs of a stream, dealt to the processes by cost              dealing
 
+Where a run reads a given number of samples (`PlanConfig.samples`), a step is one window, and the samples are spread evenly
+over the windows; then epochs are exact, and the number of packs follows.
+
 Nothing here opens a record or an image: lengths come from the index. Every process computes the same plan, whatever the
 number of processes, so all of them have the same number of steps. The position of a run is a few numbers (`Cursor`).
 """
@@ -83,20 +86,33 @@ class PlanConfig:
     phases: tuple[Phase, ...]
     budgets: Budgets
     packs_per_step: int
+    """Number of packs in a step; without effect where `samples` is given."""
     seed: int = 0
     window: int = 2048
-    """Number of draws that are packed together."""
+    """Number of draws that are packed together; without effect where `samples` is given."""
+    samples: int | None = None
+    """Number of samples that `steps` steps read together, each step the same number or one more."""
+    steps: int = 1
 
     def __post_init__(self) -> None:
         for name in ("packs_per_step", "window"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.samples is not None and not 1 <= self.steps <= self.samples:
+            raise ConfigError(f"{self.steps} steps over {self.samples} samples: each step needs at least one")
         ends = [phase.until for phase in self.phases]
         limits = [end for end in ends[:-1] if end is not None]
         if not ends or ends[-1] is not None or len(limits) < len(ends) - 1 or limits != sorted(set(limits)):
             raise ConfigError(f"the phases end at {ends}: the ends must rise, and the last phase must have none")
         if any(not phase.mixtures for phase in self.phases):
             raise ConfigError("a phase has no mixture: give it at least one")
+
+    def draws_of(self, number: int) -> tuple[int, int]:
+        """First draw and number of draws of a window, counted from 0."""
+        if self.samples is None:
+            return number * self.window, self.window
+        first, end = (place * self.samples // self.steps for place in (number, number + 1))
+        return first, end - first
 
     def mixture_at(self, step: int) -> Mapping[str, int]:
         """The mixture of a step, from 0."""
@@ -188,13 +204,17 @@ class Plan:
             )
 
     def step(self, cursor: Cursor) -> tuple[list[Pack], Cursor]:
-        """The packs of the step at a cursor, and the cursor of the next step. A step can take packs of several windows."""
+        """The packs of the step at a cursor, and the cursor of the next step.
+
+        A step can take packs of several windows, but where the number of samples is given, it is one window.
+        """
         stream = stream_of(self.config.mixture_at(cursor.step))
         drawn, packs = dict(cursor.drawn), list[Pack]()
         window = cursor.windows.get(stream) or self._open_window(stream, 0, drawn)
-        while len(packs) < self.config.packs_per_step:
+        while not packs or (self.config.samples is None and len(packs) < self.config.packs_per_step):
             here = self.packs_of(stream, window.number, window.drawn)
-            taken = here[window.pack : window.pack + self.config.packs_per_step - len(packs)]
+            end = None if self.config.samples else window.pack + self.config.packs_per_step - len(packs)
+            taken = here[window.pack : end]
             packs += taken
             window = StreamWindow(window.number, window.drawn, window.pack + len(taken))
             if window.pack == len(here):
@@ -205,7 +225,7 @@ class Plan:
         """Open a window of a stream, and add its draws to `drawn`, so that no other stream takes the same samples."""
         names = self.mixtures[stream].names
         before = tuple(drawn.get(name, 0) for name in names)
-        draws = self.mixtures[stream].draws(number * self.config.window, self.config.window)
+        draws = self.mixtures[stream].draws(*self.config.draws_of(number))
         for name, first, count in zip(names, before, np.bincount(draws.sources, minlength=len(names)), strict=True):
             drawn[name] = first + int(count)
         return StreamWindow(number, before)
@@ -213,10 +233,10 @@ class Plan:
     def _packs_of(self, stream: str, number: int, drawn: tuple[int, ...]) -> list[Pack]:
         """Packs of a window in random order, because best fit puts the largest samples into the first packs."""
         config, mixture = self.config, self.mixtures[stream]
-        draws = mixture.draws(number * config.window, config.window)
+        draws = mixture.draws(*config.draws_of(number))
         rows = np.empty_like(draws.sources)
-        sizes = np.empty((config.window, 3), dtype=np.int64)
-        flops = np.empty(config.window)
+        sizes = np.empty((len(rows), 3), dtype=np.int64)
+        flops = np.empty(len(rows))
         for source, name in enumerate(mixture.names):
             here = np.flatnonzero(draws.sources == source)
             if len(here):

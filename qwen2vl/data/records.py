@@ -4,8 +4,9 @@
     {"id": "b7", "source": "news", "kind": "interleaved", "document": [{"type": "text", ...}, {"type": "image", ...}]}
 
 In a conversation the replies of the assistant are supervised; if any message has the key "loss", only replies with
-"loss": true are. The trace of an agent is a conversation with results of the role "function", which are never supervised.
-A document is text and media in reading order, and all of its text is supervised: pre-training [paper 6].
+"loss": true are. Boxes and points are parts, or markup in replies (`record_markup`). The trace of an agent is a
+conversation with results of the role "function", which are never supervised. A document is text and media in reading
+order, and all of its text is supervised: pre-training [paper 6].
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwen2vl.common.errors import MessageError, RecordError
+from qwen2vl.data.record_markup import refuse_wrong_markup
 from qwen2vl.processing.messages import ImagePart, Message, TextPart, VideoPart, parse_messages
 
 KINDS = ("caption", "ocr", "interleaved", "vqa", "video", "knowledge", "text", "grounding", "multi_image", "agent")
@@ -82,6 +84,7 @@ def _conversation(raw: Any) -> tuple[tuple[Message, ...], tuple[bool, ...]]:
         messages = parse_messages(plain if isinstance(raw, list) else raw)
     except MessageError as error:
         raise RecordError("messages", str(error)) from error
+    refuse_wrong_markup(messages)
     replies = [message.role == "assistant" for message in messages]
     for number, (mark, reply) in enumerate(zip(marks, replies, strict=True)):
         if mark and not reply:

@@ -68,7 +68,11 @@ def is_held_out(rows: list[int], share: float) -> NDArray[np.bool_]:
 
 
 def shares_by_size(store: Store) -> Mapping[str, int]:
-    """The mixture that reads every source as often as it has samples; over 100,000 samples the shares are scaled down."""
-    counts = {name: len(rows) for name, rows in store.sources.items()}
+    """The mixture that reads every source as often as it has samples."""
+    return shares_of({name: len(rows) for name, rows in store.sources.items()})
+
+
+def shares_of(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Shares of a mixture in proportion to these numbers of samples; over 100,000 samples they are scaled down."""
     scale = min(1.0, 1e5 / max(1, sum(counts.values())))
-    return {name: max(1, round(count * scale)) for name, count in counts.items()}
+    return {name: max(1, round(count * scale)) for name, count in counts.items() if count}

@@ -4,7 +4,7 @@
              / media/*        images as lossless WebP, or as JPEG where noise would make that far larger
 
 A video is {"strip": image of its different frames, one below the other, "frames": [0, 0, 1, ...]}: the frame of the strip
-that is shown at each time. In the older exam `nano` a video is a list of images. Equal images are stored once.
+that is shown at each time. Equal images are stored once.
 
 The truth of an item has one of five kinds:
 
@@ -160,9 +160,7 @@ def read_items(
         def load_image(name: str) -> Image.Image:
             return Image.open(io.BytesIO(archive.read(name))).convert("RGB")
 
-        def load_video(video: dict[str, Any] | list[str]) -> list[Image.Image]:
-            if isinstance(video, list):
-                return [load_image(name) for name in video]
+        def load_video(video: dict[str, Any]) -> list[Image.Image]:
             strip = load_image(video["strip"])
             height = strip.height // (max(video["frames"]) + 1)
             return [strip.crop((0, place * height, strip.width, (place + 1) * height)) for place in video["frames"]]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from qwen2vl.evaluation.items import ExamItem, counted_media
 from qwen2vl.evaluation.judging import Judged
-from qwen2vl.evaluation.report import Report, describe_metric
+from qwen2vl.evaluation.report import Report, describe_bounds, describe_metric
 from qwen2vl.evaluation.runner import ExamRun
 
 MOST_BYTES = 12_000_000
@@ -76,11 +76,14 @@ def _score_table(report: Report, linked: set[str]) -> str:
             f"<b>{line['score']:.1%}</b>",
             f"{line['low']:.1%} to {line['high']:.1%}",
             _bar(line, floor, aim),
-            "" if floor is None else f"{floor:.0%} ({aim:.0%})",
+            describe_bounds(report.aims.floors.get(task)),
             overlap,
             str(line["n"]),
         )
         rows.append((cells, task in under))
+    if len(report.scores) > 1:
+        mean = f"mean of {len(report.scores)}", "", f"<b>{report.mean():.1%}</b>"
+        rows.append(((*mean, "", "", describe_bounds(report.mean_bounds()), "", ""), "mean" in under))
     return _table(
         ("task", "measure", "score", "95 % interval", "floor and aim are lines", "floor (aim)", "mean IoU", "items"),
         rows,

@@ -75,29 +75,43 @@ class Report:
                 found[task] = {"twin": twin} | rounded | {"metric": metric}
         return found
 
+    def mean(self) -> float:
+        """Mean over the tasks, each with the same weight."""
+        return fmean(line["score"] for line in self.scores.values())
+
+    def mean_bounds(self) -> tuple[float, float] | None:
+        """Floor and aim of the mean; None unless all tasks of the exam have scores."""
+        return self.aims.mean if len(self.scores) == self.aims.num_tasks else None
+
     def missed(self) -> list[str]:
-        """Tasks under their floor, then tasks too far under their twin."""
+        """Tasks under their floor, then tasks too far under their twin, then "mean"."""
         lines = self.lines()
         under = [
             task for task, (floor, _) in self.aims.floors.items() if task in lines and lines[task]["score"] < floor
         ]
-        return under + [task for task, line in self.gaps().items() if line["gap"] > self.aims.gap[0]]
+        under += [task for task, line in self.gaps().items() if line["gap"] > self.aims.gap[0]]
+        bounds = self.mean_bounds()
+        return [*under, "mean"] if bounds and self.mean() < bounds[0] else under
 
     def verdict(self) -> str:
         """One sentence about the floors."""
-        if not set(self.aims.floors) & set(self.lines()) and not self.gaps():
+        if not set(self.aims.floors) & set(self.lines()) and not self.gaps() and not self.mean_bounds():
             return "No floor is set for these tasks."
         under = self.missed()
         return f"Under their floor: {', '.join(under)}." if under else "Every floor holds."
 
     def table(self) -> str:
-        """Markdown: a row for every task and part, then a row for every pair of twins, then the missed floors."""
+        """Markdown: a row for every task and part and one for their mean, a row for every pair of twins, the missed floors."""
         rows = ["| task | measure | score | 95 % interval | items | floor (aim) |", "|---|---|---|---|---|---|"]
         for task, line in self.lines().items():
-            wanted = "{:.0%} ({:.0%})".format(*self.aims.floors[task]) if task in self.aims.floors else ""
+            wanted = describe_bounds(self.aims.floors.get(task))
             interval = f"{line['low']:.1%} to {line['high']:.1%}"
             measure = describe_metric(line.get("metric", ""))
             rows.append(f"| {task} | {measure} | {line['score']:.1%} | {interval} | {line['n']} | {wanted} |")
+        if len(self.scores) > 1:
+            rows.append(
+                f"| mean of {len(self.scores)} |  | {self.mean():.1%} |  |  | {describe_bounds(self.mean_bounds())} |"
+            )
         if gaps := self.gaps():
             rows.append("")
             rows.append("| other renderer | twin | measure | points under it | 95 % interval | at most (aim) |")
@@ -118,6 +132,11 @@ class Report:
     def gap_bounds(self) -> str:
         """Largest gap and gap that is aimed at, in points."""
         return "{:.0f} ({:.0f})".format(*(100 * bound for bound in self.aims.gap))
+
+
+def describe_bounds(bounds: tuple[float, float] | None) -> str:
+    """Floor and aim: "60% (90%)"; "" without them."""
+    return "{:.0%} ({:.0%})".format(*bounds) if bounds else ""
 
 
 def describe_metric(metric: str) -> str:

@@ -87,17 +87,19 @@ class Chat:
         max_pixels: int | None = None,
         allowed_hosts: Sequence[str] = (),
         adapter: str | Path | None = None,
+        max_tokens: int | None = None,
         tools: Sequence[Any] = (),
     ) -> None:
         """Open the packaged "nano" or a checkpoint directory, with the LoRA adapter of a directory merged into it.
 
+        min_pixels, max_pixels: area of an image after resizing. max_tokens: tokens of a video. None keeps the model's own limit.
         tools: functions in the shape of the OpenAI API that every request offers to the model, unless it has its own.
 
         Checks every file: configs, names and shapes of all tensors, room on the device. Tensors are read by the first
         request. Raises ConfigError, CheckpointError, MessageError for tools of a wrong form.
         """
         self.tools = check_tools(tools)
-        self.processor = load_processor(source, min_pixels, max_pixels, allowed_hosts)
+        self.processor = load_processor(source, min_pixels, max_pixels, allowed_hosts, max_tokens)
         self.end_ids = load_end_ids(source, self.processor.tokenizer)
         self._read_model = check_merged(source, adapter, device, dtype)
 
@@ -244,7 +246,7 @@ class Chat:
         if num_tokens >= context:
             raise LengthError(
                 f"the prompt has {num_tokens} tokens but the context holds {context}: "
-                "ask with smaller images (max_pixels), fewer frames (fps) or less text"
+                "ask with smaller images (max_pixels), smaller videos (max_tokens, fps) or less text"
             )
         settings = params.effective(context - num_tokens)
         if prepared.acts:  # what follows a call is written by the program that runs it

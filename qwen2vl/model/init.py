@@ -6,12 +6,9 @@ biases             0
 everything else    normal(0, initializer_range), from a generator with the given seed
 """
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
-from qwen2vl.common.errors import ConfigError
 from qwen2vl.model.language import RMSNorm
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.spec.config import Qwen2VLConfig
@@ -33,27 +30,4 @@ def new_model(config: Qwen2VLConfig, seed: int) -> Qwen2VL:
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
             bias.zero_()
-    return model
-
-
-@torch.no_grad()
-def with_more_ids(trained: Qwen2VL, config: Qwen2VLConfig, seed: int) -> Qwen2VL:
-    """A float32 model of `config` with the weights of a model that has the same sizes but a smaller vocabulary.
-
-    Rows of ids that `trained` lacks get the weights of a new model. Raises ConfigError when anything but the vocabulary differs.
-    """
-    text = replace(config.text, vocab_size=trained.config.text.vocab_size)
-    if replace(config, text=text, initializer_range=trained.config.initializer_range) != trained.config:
-        raise ConfigError(
-            "the checkpoint to begin with has other sizes than the model to train: only its vocabulary may differ"
-        )
-    if config.text.vocab_size < trained.config.text.vocab_size:
-        raise ConfigError(
-            f"the checkpoint to begin with has {trained.config.text.vocab_size} ids, more than the "
-            f"{config.text.vocab_size} of the model to train"
-        )
-    model = new_model(config, seed)
-    old = dict(trained.named_parameters())
-    for name, parameter in model.named_parameters():
-        parameter[: len(old[name])] = old[name].float()
     return model

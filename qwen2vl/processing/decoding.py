@@ -8,10 +8,11 @@
 
 import contextlib
 import io
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qwen2vl.common.errors import MediaError
+from qwen2vl.processing.image_formats import START, is_image, is_still
 from qwen2vl.processing.images import Frames, resize, to_rgb
 from qwen2vl.processing.sources import Located
 from qwen2vl.spec.media_settings import MediaSettings
@@ -34,6 +36,7 @@ DEMUXERS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,asf
 MAX_THREADS = 4
 """Each decoding thread keeps its own frames: 64 threads on a large machine would need more memory than the video."""
 
+_IMAGE = '{name} is an image, not a video: give it with --image (in Python as a part of type "image")'
 _NO_VIDEO = "{name} is no video in a supported format, or damaged: save it again, or convert it to MP4 with H.264"
 
 
@@ -48,6 +51,13 @@ class Survey:
     is_shown: NDArray[np.bool_]
     """False for packets that an edit list removes."""
     is_timed: bool
+    last_length: int = 0
+    """Length of the packet with the latest time in units of the stream; 0 when it is not stated."""
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """Times of all frames that are shown, sorted."""
+        return np.unique(self.times[self.is_shown])
 
     def needed(self, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mask of the packets to decode: in each group of pictures with a target, all up to its last target.
@@ -70,6 +80,13 @@ class Survey:
         return needed
 
 
+class StatedLength(NamedTuple):
+    """Length of a video by its header."""
+
+    duration_s: float
+    frames: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenVideo:
     """A video file that is open, and its video stream."""
@@ -80,13 +97,21 @@ class OpenVideo:
     stream: VideoStream
 
     @property
-    def stated_duration_s(self) -> float | None:
-        """Duration in seconds by the header; None when it states none."""
-        if self.stream.duration and self.stream.time_base and self.stream.duration > 0:
-            return float(self.stream.duration * self.stream.time_base)
-        if self.container.duration and self.container.duration > 0:
-            return self.container.duration / av.time_base
-        return None
+    def stated(self) -> "StatedLength | None":
+        """Length by the header; None when only the packets tell it, as in most containers.
+
+        MP4 and MOV index every frame. Others state the end of the last stream, which counts a start time and longer sound
+        (Matroska), or count empty frames (AVI), or state nothing.
+        """
+        stream = self.stream
+        duration_s = float((stream.duration or 0) * (stream.time_base or 0))
+        if "mov" not in self.container.format.name or not stream.frames or duration_s <= 0:
+            return None
+        index = stream.index_entries
+        # Frames that an edit list cuts off; groups of pictures that it cuts off whole are not in the index.
+        num_cut = sum(entry.is_discard for entry in index)
+        frames = len(index) - num_cut if num_cut else stream.frames
+        return StatedLength(duration_s=duration_s, frames=max(1, frames))
 
     def packets(self) -> Iterator["Packet[VideoStream]"]:
         """All packets that are not empty; a truncated file simply ends."""
@@ -110,8 +135,11 @@ class OpenVideo:
         """Facts about all packets, or with whole=False about those up to the first frame. Raises MediaError without a frame."""
         first: VideoFrame | None = None
         facts: list[tuple[int | None, bool, bool]] = []
+        last, last_length = -math.inf, 0
         for packet in self.packets():
             facts.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+            if packet.pts is not None and packet.pts >= last:
+                last, last_length = packet.pts, packet.duration or 0
             if first is None:
                 first = next(iter(self.decode(packet)), None)
             elif not whole:
@@ -129,6 +157,7 @@ class OpenVideo:
             is_key=np.array([is_key for _, is_key, _ in facts]),
             is_shown=np.array([is_shown or not is_timed for _, _, is_shown in facts]),
             is_timed=is_timed,
+            last_length=last_length,
         )
 
     def decode_packets(self, mask: NDArray[np.bool_], is_target: NDArray[np.bool_]) -> Iterator[VideoFrame]:
@@ -154,6 +183,10 @@ class OpenVideo:
 def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]:
     """The open video, always closed again: decoding threads of a container left open would block."""
     name = located.name
+    with located.open() as opened:
+        start = opened.read(START)
+    if is_still(start):
+        raise MediaError(_IMAGE.format(name=name))
     # "file:" prevents FFmpeg from reading a path like "concat:a|b" or "http:x" as one of its protocols.
     file = io.BytesIO(located.file) if isinstance(located.file, bytes) else f"file:{located.file}"
     safe = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
@@ -164,18 +197,22 @@ def open_video(located: Located, settings: MediaSettings) -> Iterator[OpenVideo]
             videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
             if not videos:
                 raise MediaError(f"{name} contains no video, only sound or other data: name a video file")
-            stream = videos[0]
+            # An animated AVIF has its still image as another stream of one frame.
+            stream = next((video for video in videos if video.frames > 1), videos[0])
             if stream.codec_context is None:
                 raise MediaError(f"{name} uses a codec that cannot be decoded: convert it to MP4 with H.264")
             if stream.width * stream.height > settings.max_decoded_pixels:
                 raise MediaError(
                     f"{name} has frames of {stream.width}x{stream.height} pixels, over the ceiling of "
-                    f"{settings.max_decoded_pixels}: make them smaller"
+                    f"{settings.max_decoded_pixels}: make them smaller, or raise the ceiling with --max-decoded-pixels "
+                    "(max_decoded_pixels in Python)"
                 )
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
             yield OpenVideo(name=name, container=container, stream=stream)
     except av.FFmpegError as error:
+        if is_image(start):
+            raise MediaError(_IMAGE.format(name=name)) from error
         raise MediaError(_NO_VIDEO.format(name=name)) from error
 
 

@@ -1,7 +1,7 @@
 """Downloads from allowed hosts: the only module of processing that opens network connections.
 
-The address is resolved once and used as it is, redirects are not followed, the size of the body is limited, and one
-deadline covers everything. Proxies of the environment are not used: they would connect to another address.
+Each address is resolved once and used as it is, every host on the way must be allowed, the size of the body is limited, and
+one deadline covers everything. Proxies of the environment are not used: they would connect to another address.
 """
 
 import contextlib
@@ -10,14 +10,25 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from qwen2vl.common.errors import MediaError
 
 DEADLINE_S = 30.0
+MAX_REDIRECTS = 3
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Status codes whose Location is the address to ask instead."""
+
+
+class Redirect(str):
+    """Location that a response names, absolute or relative to its own."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,12 @@ class Target:
         return cls(secure=secure, host=host, port=port or (443 if secure else 80), path=path + query)
 
     @property
+    def url(self) -> str:
+        """The URL that was parsed, without its fragment."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}{self.path}"
+
+    @property
     def is_address(self) -> bool:
         """The host is an IP address, not a name."""
         try:
@@ -55,12 +72,13 @@ class Target:
             return False
         return True
 
-    def check_allowed(self, allowed_hosts: Sequence[str]) -> None:
-        """Raise MediaError when the host is not allowed."""
+    def check_allowed(self, allowed_hosts: Sequence[str], came_from: str = "") -> None:
+        """Raise MediaError when the host is not allowed. came_from: host that redirected to it."""
         names = {name.lower().rstrip(".") for name in allowed_hosts}
         if self.host not in names and f"{self.host}:{self.port}" not in names:
+            what = f"{came_from} redirects to {self.host}, which" if came_from else self.host
             raise MediaError(
-                f"{self.host} is not an allowed host: allow it with --allow-host {self.host} (allowed_hosts in Python) "
+                f"{what} is not an allowed host: allow it with --allow-host {self.host} (allowed_hosts in Python) "
                 "or download the file and give its path"
             )
 
@@ -89,38 +107,64 @@ class Target:
             connection.sock = plain
         return connection
 
-    def download(self, connection: http.client.HTTPConnection, max_bytes: int) -> bytes:
-        """Body of the response. Raises MediaError for another status than 200 and for large bodies."""
+    def download(self, connection: http.client.HTTPConnection, max_bytes: int) -> "bytes | Redirect":
+        """Body of the response, or where it redirects to. Raises MediaError for another status and for large bodies."""
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock.do_handshake()
         connection.request("GET", self.path, headers={"Accept-Encoding": "identity", "User-Agent": "qwen2vl"})
         response = connection.getresponse()
+        location = response.getheader("Location")
+        if response.status in REDIRECTS and location:
+            return Redirect(location)
         if response.status != http.client.OK:
-            raise MediaError(
-                f"{self.host} answered with status {response.status} instead of 200 (redirects are not followed): "
-                "check the address"
-            )
+            raise MediaError(f"{self.host} answered with status {response.status} instead of 200: check the address")
         announced = response.length
         body = response.read(max_bytes + 1) if (announced or 0) <= max_bytes else b""
         if len(body) > max_bytes or (announced or 0) > max_bytes:
-            raise MediaError(f"the file on {self.host} is over the ceiling of {max_bytes} bytes: use a smaller one")
+            raise MediaError(
+                f"the file on {self.host} is over the ceiling of {max_bytes} bytes: "
+                "raise it with --max-download-bytes (max_download_bytes in Python) or download the file and give its path"
+            )
         if announced is not None and len(body) < announced:
             raise http.client.IncompleteRead(body, announced - len(body))
         return body
 
 
-def fetch(url: str, *, allowed_hosts: Sequence[str], max_bytes: int, deadline_s: float = DEADLINE_S) -> bytes:
+def fetch(
+    url: str,
+    *,
+    allowed_hosts: Sequence[str],
+    max_bytes: int,
+    deadline_s: float = DEADLINE_S,
+    max_redirects: int = MAX_REDIRECTS,
+) -> bytes:
     """Body of an http(s) URL on one of `allowed_hosts` ("host" or "host:port").
 
-    Raises MediaError when the host is not allowed or not public, the body has over `max_bytes`, the status is
-    not 200 (also for redirects), or the download takes over `deadline_s` seconds.
+    Raises MediaError when a host on the way is not allowed or not public, the body has over `max_bytes`, the status is
+    not 200, there are over `max_redirects` redirects, or all of it takes over `deadline_s` seconds.
     """
-    target = Target.parse(url)
-    target.check_allowed(allowed_hosts)
+    ends = time.monotonic() + deadline_s
+    first = came_from = ""
+    for _ in range(max_redirects + 1):
+        target = Target.parse(url)
+        first = first or target.host
+        target.check_allowed(allowed_hosts, came_from)
+        found = fetch_once(target, max_bytes, max(0.001, ends - time.monotonic()), deadline_s)
+        if not isinstance(found, Redirect):
+            return found
+        url, came_from = urljoin(target.url, found), target.host
+        if not url.lower().startswith(("http://", "https://")):
+            raise MediaError(f"{target.host} redirects to another scheme than http and https: check the address")
+    rule = f"over {max_redirects} times" if max_redirects else "to another address, which is not followed here"
+    raise MediaError(f"{first} redirects {rule}: download the file and give its path")
+
+
+def fetch_once(target: Target, max_bytes: int, left_s: float, deadline_s: float) -> bytes | Redirect:
+    """Body of one response, or where it redirects to, within `left_s` of the `deadline_s` of all. Raises MediaError."""
     expired = threading.Event()
     try:
-        with contextlib.closing(target.connect(deadline_s)) as connection:
-            timer = threading.Timer(deadline_s, cut, (connection.sock, expired))
+        with contextlib.closing(target.connect(left_s)) as connection:
+            timer = threading.Timer(left_s, cut, (connection.sock, expired))
             timer.start()
             try:
                 return target.download(connection, max_bytes)

@@ -201,5 +201,13 @@ def _pairs(content: str) -> list[_WrittenPair]:
     return [_WrittenPair(found[0], (_within(found[1]), _within(found[2]))) for found in _PAIR.finditer(content)]
 
 
+def pairs_of(content: str) -> list[Pair]:
+    """The (x, y) pairs of a segment; none when it contains anything but pairs of whole numbers in 0..1000."""
+    pairs = _pairs(content)
+    written = [float(number) for pair in pairs for number in re.findall(_NUMBER, pair.raw)]
+    is_exact = "." not in content and written == [value for pair in pairs for value in pair.xy]
+    return [pair.xy for pair in pairs] if is_exact else []
+
+
 def _within(number: str) -> int:
     return min(max(round(float(number)), 0), FRAME)

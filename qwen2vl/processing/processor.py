@@ -260,8 +260,11 @@ def load_processor(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     allowed_hosts: Sequence[str] = (),
+    max_tokens: int | None = None,
 ) -> Processor:
-    """Processor of the packaged "nano" or of a checkpoint directory; the limits replace those of its images.
+    """Processor of the packaged "nano" or of a checkpoint directory; None keeps its own limit.
+
+    min_pixels, max_pixels: area of an image after resizing. max_tokens: tokens of a video.
 
     Raises ConfigError, CheckpointError.
     """
@@ -269,7 +272,7 @@ def load_processor(
     return Processor(
         tokenizer=Tokenizer.load(resolve_source(source)),
         config=config,
-        settings=MediaSettings.load(source).with_limits(min_pixels, max_pixels),
+        settings=MediaSettings.load(source).with_limits(min_pixels, max_pixels, max_tokens),
         allowed_hosts=allowed_hosts,
     )
 

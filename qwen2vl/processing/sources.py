@@ -9,7 +9,7 @@ import binascii
 import contextlib
 import io
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -17,36 +17,18 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, TiffImagePlugin
 
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.fetch import fetch
+from qwen2vl.processing.image_formats import find_opener
 from qwen2vl.processing.images import exif_orientation, to_8_bits, to_rgb
 from qwen2vl.spec.media_settings import MediaSettings
 from qwen2vl.spec.resize import MAX_RATIO
 
-Source = str | Path | bytes | Image.Image | NDArray[Any]
-"""Path, file:// URL, data: URL, http(s) URL, the file's bytes, a PIL image, or an array [H, W], [H, W, 1 | 3 | 4]."""
-
-OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
-    (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"GIF8", GifImagePlugin.GifImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-    (b"II*\0", TiffImagePlugin.TiffImageFile),
-    (b"MM\0*", TiffImagePlugin.TiffImageFile),
-    (b"II+\0", TiffImagePlugin.TiffImageFile),
-    (b"RIFF", WebPImagePlugin.WebPImageFile),
-)
-"""First bytes of a file, and its reader. Image.open would check sizes against its own limit and warn."""
+Source = Any
+"""Path, file:// URL, data: URL, http(s) URL, the file's bytes, a binary file object, a PIL image, an array [H, W] or
+[H, W, 1 | 3 | 4], or a torch tensor [1 | 3 | 4, H, W], channels first as in torchvision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +40,9 @@ class Located:
     file: Path | bytes
 
     @classmethod
-    def in_memory(cls, name: str, content: bytes, settings: MediaSettings) -> Self:
-        """The content of a file. Raises MediaError when it is empty or too large."""
-        _check_bytes(len(content), name, settings)
+    def in_memory(cls, name: str, content: bytes, ceiling: int | None) -> Self:
+        """The content of a file. Raises MediaError when it is empty or has over `ceiling` bytes."""
+        _check_bytes(len(content), name, ceiling)
         return cls(name=name, file=content)
 
     @classmethod
@@ -77,7 +59,7 @@ class Located:
             raise MediaError(f"{name} is a directory, not a file: name one {kind} in it")
         if not stat.S_ISREG(found.st_mode):
             raise MediaError(f"{name} is not a regular file: copy the {kind} into one")
-        _check_bytes(found.st_size, name, settings)
+        _check_bytes(found.st_size, name, settings.max_file_bytes)
         return cls(name=name, file=path)
 
     @contextlib.contextmanager
@@ -97,11 +79,11 @@ class Located:
 def read_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Image.Image:
     """The image as upright 8-bit RGB; the first frame of an animated file.
 
-    Raises MediaError when it cannot be found or read, is damaged or truncated, is in another format than JPEG, PNG,
-    WebP, GIF, BMP and TIFF, or exceeds a limit of `settings`.
+    Raises MediaError when it cannot be found or read, is damaged or truncated, is in a format that `image_formats` does not
+    list, or exceeds a limit of `settings`.
     """
     with _opened(source, settings, allowed_hosts) as (image, name):
-        with _translated(name):
+        with translated(name):
             image.load()
         return to_rgb(image)
 
@@ -117,7 +99,7 @@ class ImageHeader(NamedTuple):
 
 def probe_image(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> ImageHeader:
     """Size and orientation of an image, without decoding it. Raises MediaError like `read_image`."""
-    with _opened(source, settings, allowed_hosts) as (image, name), _translated(name):
+    with _opened(source, settings, allowed_hosts) as (image, name), translated(name):
         return ImageHeader(*upright_size(image), exif_orientation(image))
 
 
@@ -136,31 +118,24 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 @contextlib.contextmanager
 def _opened(source: Source, settings: MediaSettings, allowed_hosts: Sequence[str]) -> Iterator[tuple[Image.Image, str]]:
     """The image before decoding, with its size checked, and its name in messages."""
+    if is_tensor(source):
+        source = array_from_tensor(source)
     if isinstance(source, Image.Image | np.ndarray):
         image = source if isinstance(source, Image.Image) else from_array(source)
-        _check_size(image, "the image in memory", settings)
+        check_size(image, "the image in memory", settings)
         yield image, "the image in memory"
         return
     located = locate(source, "image", settings, allowed_hosts)
     with located.open() as file:
-        opener = _opener(file, located.name)
-        with _translated(located.name):
+        opener = find_opener(file, located.name)
+        with translated(located.name):
             image = opener(file, "")
-        _check_size(image, located.name, settings)
+        check_size(image, located.name, settings)
         yield image, located.name
 
 
-def _opener(file: BinaryIO, name: str) -> Callable[..., Image.Image]:
-    start = file.read(12)
-    file.seek(0)
-    for signature, opener in OPENERS:
-        if start.startswith(signature) and (signature != b"RIFF" or start.endswith(b"WEBP")):
-            return opener
-    raise MediaError(f"{name} is not in a supported image format: convert it to JPEG, PNG, WebP, GIF, BMP or TIFF")
-
-
 @contextlib.contextmanager
-def _translated(name: str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Translate errors of Pillow: its readers raise nearly every kind of exception for damaged files."""
     try:
         yield
@@ -170,11 +145,13 @@ def _translated(name: str) -> Iterator[None]:
         raise MediaError(f"{name} is damaged or truncated: save or download it again") from error
 
 
-def _check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
+def check_size(image: Image.Image, name: str, settings: MediaSettings) -> None:
+    """Raise MediaError when an undecoded image is over the ceiling of pixels or too narrow."""
     width, height = image.size
     if width * height > settings.max_decoded_pixels:
         raise MediaError(
-            f"{name} has {width}x{height} pixels, over the ceiling of {settings.max_decoded_pixels}: make it smaller"
+            f"{name} has {width}x{height} pixels, over the ceiling of {settings.max_decoded_pixels}: "
+            "make it smaller, or raise the ceiling with --max-decoded-pixels (max_decoded_pixels in Python)"
         )
     if min(width, height) < 1 or max(width, height) > MAX_RATIO * min(width, height):
         raise MediaError(
@@ -204,29 +181,77 @@ def from_array(values: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values))
 
 
+def is_tensor(source: Any) -> bool:
+    """Whether a value is a torch tensor; torch is not imported to find out."""
+    return type(source).__module__.split(".")[0] == "torch" and hasattr(source, "detach")
+
+
+def array_from_tensor(values: Any) -> NDArray[Any]:
+    """Array [H, W, C] of a torch tensor [C, H, W], C = 1, 3 or 4: uint8, or floats 0..1. Raises MediaError for other shapes."""
+    if values.ndim != 3 or values.shape[0] not in (1, 3, 4):
+        raise MediaError(
+            f"an image tensor has the shape {list(values.shape)}: it must be [1, 3 or 4, height, width], channels first; "
+            "use permute(2, 0, 1) if the channels are last"
+        )
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).permute(1, 2, 0).numpy()
+
+
+def read_file_object(source: Any, kind: str) -> tuple[str, bytes]:
+    """Name and whole content of a binary file object, also when its position is at the end, as after writing into it.
+
+    A file that cannot seek is read from where it is. Raises MediaError when it is closed, or opened as text.
+    """
+    name = getattr(source, "name", None)
+    name = name if isinstance(name, str) else f"the file object of the {kind}"
+    try:
+        can_seek = source.seekable()
+        before = source.tell() if can_seek else 0
+        if can_seek:
+            source.seek(0)
+        content = source.read()
+        if can_seek:
+            source.seek(before)
+    except (OSError, ValueError, AttributeError) as error:  # ValueError: closed, or text that is not UTF-8
+        raise MediaError(f'{name} may not be read: give a file that is open in the mode "rb"') from error
+    if not isinstance(content, bytes):
+        raise MediaError(f'{name} is open as text: open it in the mode "rb"')
+    return name, content
+
+
 def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Sequence[str] = ()) -> Located:
     """The file of a path, URL or bytes; `kind` is its name in messages.
 
-    Raises MediaError when the file does not exist, is a directory or empty, has over `settings.max_file_bytes`, is on a host
-    that is not allowed, or when `source` has none of these forms.
+    Raises MediaError when the file does not exist, is a directory or empty, is over a ceiling of `settings`, is on a host that
+    is not allowed, or when `source` has none of these forms.
     """
-    if isinstance(source, bytes):
-        return Located.in_memory(f"the {kind} in memory", source, settings)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Located.in_memory(f"the {kind} in memory", bytes(source), settings.max_file_bytes)
+    if hasattr(source, "read"):
+        return Located.in_memory(*read_file_object(source, kind), settings.max_file_bytes)
     if isinstance(source, Path):
         return Located.on_disk(source, kind, settings)
     if not isinstance(source, str):
         raise MediaError(
-            f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a PIL image or an array"
+            f"{kind} source is of type {type(source).__name__}: give a path, a URL, bytes, a file object, "
+            "a PIL image, an array or a tensor"
         )
-    scheme, colon, rest = source.partition(":")
+    url = source.strip()  # a URL from a file ends with a line break
+    scheme, colon, rest = url.partition(":")
     match scheme.lower() if colon else "":
         case "data":
-            return Located.in_memory(f"the data URL of the {kind}", _from_data_url(rest, kind, settings), settings)
+            content = _from_data_url(rest, kind, settings)
+            return Located.in_memory(f"the data URL of the {kind}", content, settings.max_download_bytes)
         case "http" | "https":
-            body = fetch(source, allowed_hosts=allowed_hosts, max_bytes=settings.max_file_bytes)
-            return Located.in_memory(f"the {kind} from the network", body, settings)
+            body = fetch(
+                url,
+                allowed_hosts=allowed_hosts,
+                max_bytes=settings.max_download_bytes,
+                max_redirects=settings.max_redirects,
+            )
+            return Located.in_memory(f"the {kind} from the network", body, settings.max_download_bytes)
         case "file":
-            return Located.on_disk(_from_file_url(rest, source), kind, settings)
+            return Located.on_disk(_from_file_url(rest, url), kind, settings)
     if rest.startswith("//"):
         raise MediaError(
             f"{source} has a scheme that is not supported: use a path, file://, data:, https:// or http://"
@@ -236,22 +261,24 @@ def locate(source: Any, kind: str, settings: MediaSettings, allowed_hosts: Seque
     return Located.on_disk(Path(source), kind, settings)
 
 
-def _check_bytes(size: int, name: str, settings: MediaSettings) -> None:
+def _check_bytes(size: int, name: str, ceiling: int | None) -> None:
     if size == 0:
         raise MediaError(f"{name} is empty, 0 bytes: save or download it again")
-    if size > settings.max_file_bytes:
-        raise MediaError(f"{name} has {size} bytes, over the ceiling of {settings.max_file_bytes}: use a smaller file")
+    if ceiling is not None and size > ceiling:
+        raise MediaError(f"{name} has {size} bytes, over the ceiling of {ceiling}: use a smaller file")
 
 
 def _from_data_url(rest: str, kind: str, settings: MediaSettings) -> bytes:
-    """Content of `data:image/png;base64,....`, without "data:"."""
+    """Content of `data:image/png;base64,....`, without "data:"; blanks, line breaks and missing "=" are as good as none."""
     head, comma, payload = rest.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
+    if not comma or not "".join(head.split()).lower().endswith(";base64"):
         raise MediaError(f"the data URL of the {kind} is not in base64: it must look like data:image/png;base64,...")
-    if len(payload) // 4 * 3 > settings.max_file_bytes + 3:
-        _check_bytes(len(payload) // 4 * 3, f"the data URL of the {kind}", settings)
+    raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("ascii", "replace")
+    raw = b"".join(raw.split())  # base64 of GNU and of Python's encodebytes wraps lines
+    if len(raw) // 4 * 3 > settings.max_download_bytes + 3:
+        _check_bytes(len(raw) // 4 * 3, f"the data URL of the {kind}", settings.max_download_bytes)
     try:
-        return base64.b64decode(unquote_to_bytes(payload) if "%" in payload else payload, validate=True)
+        return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MediaError(f"the data URL of the {kind} has damaged base64: encode the file again") from error
 

@@ -13,9 +13,11 @@ H100's peak rate that is 12 minutes; it has not been run.
 from dataclasses import replace
 from pathlib import Path
 
-from qwen2vl.recipes.nano import drawn_run, drawn_stages, nano_processor
+from drawn_world import TASKS
+from qwen2vl.recipes.drawn_items import Validation, how_to_build
+from qwen2vl.recipes.nano import drawn_stages, nano_processor
 from qwen2vl.spec.config import NANO
-from qwen2vl.training.run_spec import RunSpec
+from qwen2vl.training.run_spec import RunSpec, StoredRecords
 from qwen2vl.training.train_config import TrainConfig
 
 MICRO = replace(
@@ -33,7 +35,7 @@ MICRO = replace(
 )
 """71 million parameters; tokenizer and limits are those of nano."""
 
-STAGES = drawn_stages(steps=16_000, rate=5e-4)
+STAGES = drawn_stages(steps=16_000, rate=5e-4, packs_per_step=4)
 
 
 def micro(
@@ -49,4 +51,12 @@ def micro(
         validation_items: Number of items of every task, from the held-out half of the world, that are answered to validate.
         train: Settings of the whole run.
     """
-    return drawn_run("micro", nano_processor(MICRO), STAGES, store, validation_items, train)
+    processor = nano_processor(MICRO)
+    return RunSpec(
+        name="micro",
+        processor=processor,
+        records=StoredRecords(path=store, how_to_build=how_to_build("micro", store)),
+        validate=Validation(processor, TASKS, validation_items),
+        stages=STAGES,
+        train=train,
+    )

@@ -22,7 +22,7 @@ from qwen2vl.processing.processor import Processor
 from qwen2vl.processing.tokenizer import Tokenizer
 from qwen2vl.spec import resolve_source
 from qwen2vl.spec.config import Qwen2VLConfig
-from qwen2vl.spec.media_settings import MediaSettings
+from qwen2vl.spec.media_settings import TRAINED_VIDEO_TOKENS, MediaSettings
 from qwen2vl.training.run_spec import RunSpec, StoredRecords
 from qwen2vl.training.train_config import Rates, Stage, TrainConfig
 
@@ -45,6 +45,7 @@ def paper_stage(
     packs_per_step: int = 512,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    max_tokens: int = TRAINED_VIDEO_TOKENS,
     warmup_steps: int,
     final_rate: float = 0.1,
     train: TrainConfig = TrainConfig(recompute="selective", betas=(0.9, 0.98)),
@@ -66,6 +67,7 @@ def paper_stage(
         packs_per_step: Packs of a step, over all processes.
         min_pixels: Smallest area of an image; the checkpoint's own unless given.
         max_pixels: Largest area of an image; the checkpoint's own unless given.
+        max_tokens: Most tokens of a video, 16384 in the paper.
         warmup_steps: Steps in which the rate rises.
         final_rate: Share of the peak rate that is left at the end of the cosine.
         train: Settings of the whole run.
@@ -81,6 +83,7 @@ def paper_stage(
         packs_per_step=packs_per_step,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        max_tokens=max_tokens,
         warmup_steps=warmup_steps,
         schedule="cosine",
         decay=1.0,

@@ -14,6 +14,8 @@ from qwen2vl.spec.hub_config import read_preprocessor
 LARGEST = 2**53
 """Largest number that an item may set: larger whole numbers have no exact float."""
 
+TRAINED_VIDEO_TOKENS = 16384
+"""Cap of a video in tokens in the paper's training; training recipes use it, published checkpoints answer without it."""
 
 _VIDEO_KEYS = {
     "min_pixels": "video_min_pixels",
@@ -41,17 +43,24 @@ class MediaSettings:
     """Largest area of a frame."""
     video_total_pixels: int = 24576 * FACTOR**2
     """Budget of pixels of all frames; each counts half, because two frames share a token [paper 4.5]."""
-    video_max_tokens: int = 16384
-    """Cap of a whole video in tokens; it has priority over the minimum per frame."""
+    video_max_tokens: int | None = None
+    """Cap of a whole video in tokens; it has priority over the minimum per frame. None = none, as in the published utilities,
+    where the minimum per frame makes a video of 768 frames exceed the budget [paper 4.5]."""
     fps: float = 2.0
     min_frames: int = 4
     max_frames: int = 768
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
-    max_file_bytes: int = 256 * 2**20
-    """Ceiling of a file in bytes, checked before it is opened."""
+    max_file_bytes: int | None = None
+    """Ceiling of a local file or of bytes in memory, checked before it is opened; None = none: images have one in pixels."""
+    max_download_bytes: int = 256 * 2**20
+    """Ceiling of a file from an http(s) or data: URL, in bytes."""
+    max_redirects: int = 3
+    """Redirects that a URL may make, each to an allowed host; 0 for clients that this program does not trust."""
     max_decoded_pixels: int = 100_000_000
     """Ceiling of an image's original size in pixels, checked before decoding (a small file can decode to gigapixels)."""
+    fit_tokens: int | None = None
+    """Cap of each image and video that no option of an item can raise: it makes a sample fit into a budget."""
 
     def __post_init__(self) -> None:
         for small, large in (("min_pixels", "max_pixels"), ("video_min_pixels", "video_max_pixels")):
@@ -62,24 +71,39 @@ class MediaSettings:
                 )
         if self.max_pixels < FACTOR**2:
             raise ConfigError(f"max_pixels {self.max_pixels} is under one token: it must be at least {FACTOR**2}")
+        if self.video_max_tokens is not None and self.video_max_tokens < 1:
+            raise ConfigError(f"max_tokens {self.video_max_tokens} is too low: a video has at least 1 token")
 
     @classmethod
     def load(cls, directory: str | Path) -> "MediaSettings":
-        """Settings of a checkpoint directory; a missing file means the published constants."""
+        """Settings of a checkpoint directory; a missing file means the published constants.
+
+        A `video_preprocessor_config.json` without a budget was written by transformers. Its limits are those of a second
+        resize, after the published utilities have applied theirs, so they can only make frames smaller [paper 4.6].
+        """
         folder = resolve_source(directory)
         known: dict[str, Any] = {}
+        published = cls()
         image = flatten_size(read_preprocessor(folder, "image"))
         video = flatten_size(read_preprocessor(folder, "video"))
         image_keys = {name: name for name in ("min_pixels", "max_pixels", "image_mean", "image_std")}
         for raw, names in ((image, image_keys), (video, _VIDEO_KEYS)):
             known |= {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
+        if "total_pixels" not in video:
+            high = min(known.get("video_max_pixels", math.inf), published.video_max_pixels)
+            known |= {"video_max_pixels": high, "video_min_pixels": min(published.video_min_pixels, high)}
         for name in ("image_mean", "image_std"):
-            known[name] = tuple(known[name]) if name in known else getattr(cls(), name)
+            known[name] = tuple(known[name]) if name in known else getattr(published, name)
         return cls(**known)
 
-    def with_limits(self, min_pixels: int | None, max_pixels: int | None) -> "MediaSettings":
-        """A copy with other pixel limits for images. If only one limit is given, the other is moved so that both hold."""
-        if min_pixels is None and max_pixels is None:
+    def with_limits(
+        self, min_pixels: int | None, max_pixels: int | None, max_tokens: int | None = None
+    ) -> "MediaSettings":
+        """A copy with other pixel limits for images and another cap in tokens for videos; None keeps a limit.
+
+        If only one limit of pixels is given, the other is moved so that both hold. Raises ConfigError.
+        """
+        if min_pixels is max_pixels is max_tokens is None:
             return self
         low = self.min_pixels if min_pixels is None else min_pixels
         high = self.max_pixels if max_pixels is None else max_pixels
@@ -87,17 +111,12 @@ class MediaSettings:
             low = min(low, high)
         if max_pixels is None:
             high = max(low, high)
-        return replace(self, min_pixels=low, max_pixels=high)
+        cap = self.video_max_tokens if max_tokens is None else max_tokens
+        return replace(self, min_pixels=low, max_pixels=high, video_max_tokens=cap)
 
     def capped(self, tokens: int) -> "MediaSettings":
         """A copy in which no image and no video has more than `tokens` tokens, to fit a sample into a budget."""
-        high = min(self.max_pixels, max(1, tokens) * FACTOR**2)
-        return replace(
-            self,
-            min_pixels=min(self.min_pixels, high),
-            max_pixels=high,
-            video_max_tokens=min(self.video_max_tokens, max(1, tokens)),
-        )
+        return replace(self, fit_tokens=min(self.fit_tokens or tokens, max(1, tokens)))
 
     def image_file(self) -> dict[str, Any]:
         """Contents of `preprocessor_config.json` in the published form [paper 1.4]."""
@@ -115,7 +134,8 @@ class MediaSettings:
 
     def video_file(self) -> dict[str, Any]:
         """Contents of `video_preprocessor_config.json`: published names where they exist, our names for the rest."""
-        return {theirs: getattr(self, ours) for theirs, ours in _VIDEO_KEYS.items()} | {
+        limits = {theirs: getattr(self, ours) for theirs, ours in _VIDEO_KEYS.items()}
+        return {name: value for name, value in limits.items() if value is not None} | {
             "image_mean": list(self.image_mean),
             "image_std": list(self.image_std),
             "video_processor_type": "Qwen2VLVideoProcessor",
@@ -137,6 +157,8 @@ class MediaOptions:
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
+    max_tokens: int | None = None
+    """Cap of a video in tokens."""
     resized_height: int | None = None
     resized_width: int | None = None
     fps: float | None = None
@@ -151,6 +173,11 @@ class MediaOptions:
     def selects_frames(self) -> bool:
         """A number or a rate of frames is set."""
         return self.fps is not None or self.nframes is not None or self.max_frames is not None
+
+    @property
+    def sets_range(self) -> bool:
+        """A start or an end is set."""
+        return self.video_start is not None or self.video_end is not None
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):

@@ -1,5 +1,8 @@
 """Recomputing of activations and compiling, applied to the layers of a model from outside."""
 
+import logging
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -16,6 +19,10 @@ from torch.utils.checkpoint import (
 from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.training.train_config import Recompute
 
+log = logging.getLogger(__name__)
+
+CPU_COMPILERS = tuple(filter(None, (os.environ.get("CXX"), "g++", "clang++")))
+"""Commands of which torch needs one to compile layers for the CPU."""
 KEPT_OPERATIONS = frozenset(
     {
         "aten::mm",
@@ -58,6 +65,11 @@ def _policy(_: Any, operation: Any, *arguments: Any, **options: Any) -> Checkpoi
 
 
 def compile_layers(model: Qwen2VL, backend: str = "inductor") -> None:
-    """Compile every layer separately, for rows of any length."""
+    """Compile every layer separately, for rows of any length; warn instead where there is no compiler for the CPU."""
+    if model.device.type == "cpu" and not any(map(shutil.which, CPU_COMPILERS)):
+        log.warning(
+            "no C++ compiler was found, so layers are not compiled and training takes about twice as long: install g++"
+        )
+        return
     for layer in layers_of(model):
         layer.compile(dynamic=True, backend=backend)

@@ -102,7 +102,7 @@ def estimate(
     """
     set_trained(model, stage.rates)
     packs = math.ceil(stage.packs_per_step / processes)
-    settings = settings.with_limits(stage.min_pixels, stage.max_pixels)
+    settings = settings.with_limits(stage.min_pixels, stage.max_pixels, stage.max_tokens)
     row = Row.full(stage.budgets, min(packs, config.packs_per_row), settings)
     return Estimate(
         stage=stage,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from qwen2vl.data.forecast import Forecast, forecast
+from qwen2vl.data.selection import Selection
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.training.estimate import Estimate, estimate
 from qwen2vl.training.run_data import open_run_data
@@ -40,6 +41,8 @@ class StageOutlook:
     needs: Estimate
     work: Forecast
     """Work over the samples of the store, or over full packs without a store."""
+    course: str | None
+    """Length in words; None without a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +76,10 @@ def plan_run(
     sources, outlooks = dict[str, SourceUse](), list[StageOutlook]()
     for stage in shorten(stages, max_steps):
         needs = estimate(model, stage, spec.train, settings, device, processes=processes, num_workers=num_workers)
-        work = needs.full
+        work, course = needs.full, None
         if data is not None:
             selection = data.selections[stage.name]
+            course = course_in_words(stage, selection)
             work = forecast(selection.plan, stage.steps)
             for name, samples in work.drawn.items():
                 rows, index = data.store.sources[name], selection.index
@@ -84,8 +88,22 @@ def plan_run(
                 assert lengths is not None, "a plan names only sources that exist"
                 here = SourceUse(samples=len(lengths), lowered=lowered, refused=refused, drawn=samples)
                 sources[name] = combine(sources[name], here) if name in sources else here
-        outlooks.append(StageOutlook(needs=needs, work=work))
+        outlooks.append(StageOutlook(needs=needs, work=work, course=course))
     return RunOutlook(stages=tuple(outlooks), sources=None if data is None else sources)
+
+
+def course_in_words(stage: Stage, selection: Selection) -> str:
+    """Samples, epochs, steps and samples a step of a stage; without the epochs where a mixture decides what a step reads."""
+    if stage.samples is None:
+        return f"{stage.name}: {stage.steps} steps of {stage.packs_per_step} packs"
+    count = sum(map(len, selection.plan.lengths.values()))
+    fewest, most = stage.samples // stage.steps, -(-stage.samples // stage.steps)
+    per_step = str(most) if fewest == most else f"{fewest} or {most}"
+    held_out = f" (and {len(selection.held_out)} held out)" if selection.held_out else ""
+    return (
+        f"{stage.name}: {count} samples{held_out}, {stage.samples / count:.4g} epochs, {stage.steps} steps, "
+        f"{per_step} samples a step"
+    )
 
 
 def shorten(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
@@ -93,7 +111,9 @@ def shorten(stages: Sequence[Stage], max_steps: int | None) -> list[Stage]:
     left, kept = sum(stage.steps for stage in stages) if max_steps is None else max_steps, list[Stage]()
     for stage in stages:
         if left > 0:
-            kept.append(replace(stage, steps=min(stage.steps, left)))
+            steps = min(stage.steps, left)
+            samples = None if stage.samples is None else steps * stage.samples // stage.steps
+            kept.append(replace(stage, steps=steps, samples=samples))
         left -= stage.steps
     return kept
 

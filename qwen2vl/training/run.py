@@ -17,10 +17,9 @@ from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.model.checkpoint import load_clip_tower, load_model
 from qwen2vl.model.checkpoint.load import DTYPES, choose_device
 from qwen2vl.model.checkpoint.save import write_configs
-from qwen2vl.model.init import new_model, with_more_ids
+from qwen2vl.model.init import new_model
 from qwen2vl.model.lora import add_adapter, save_adapter
 from qwen2vl.model.qwen2vl import Qwen2VL
-from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.training.activations import compile_layers, recompute
 from qwen2vl.training.estimate import estimate, refuse_too_large
 from qwen2vl.training.held_out import HeldOutLoss
@@ -47,6 +46,7 @@ def train_run(
     on_step: Callable[[Line], None],
     num_workers: int = 1,
     max_steps: int | None = None,
+    on_begin: Callable[[RunData], None] = lambda data: None,
 ) -> RunEnd:
     """Start a run, or resume the one in `run_dir`; return where it stopped.
 
@@ -56,6 +56,7 @@ def train_run(
         on_step: receives the metrics of every step.
         num_workers: processes that read data for this one; 0 reads in the training process.
         max_steps: stop after this step of the schedule.
+        on_begin: receives the data of the run before it begins, or continues.
 
     Raises Qwen2VLError; a run that cannot be planned or needs too much memory is refused before its folder is made.
     """
@@ -66,6 +67,7 @@ def train_run(
         data, device = open_run_data(spec, run_dir, replicas), choose_device(None)
         refuse_what_does_not_fit(spec, data.stages, device, replicas.size, num_workers)
         run = make_run_directory(spec, data, run_dir, replicas.leads)
+        on_begin(data)
         model = model_to_train(spec, device)
         last = data.selections[data.stages[-1].name]
         validate = spec.validate or HeldOutLoss(reader=last.reader, rows=last.held_out)
@@ -109,7 +111,7 @@ def make_run_directory(spec: RunSpec, data: RunData, run_dir: Path, leads: bool)
         "store": str(data.store.path),
         "store_version": data.store.version,
         "train": asdict(spec.train),
-        "held_out": spec.held_out,
+        "held_out": data.held_out,
     }
     settings |= {f"stage.{stage.name}".replace(".", "_"): asdict(stage) for stage in data.stages}
     run = RunDirectory(run_dir, settings, spec.train.keep_checkpoints, leads)
@@ -140,12 +142,8 @@ def model_to_train(spec: RunSpec, device: torch.device) -> Qwen2VL:
 def initial_model(spec: RunSpec) -> Qwen2VL:
     """The model that a run begins with, on the CPU, in float32 or in the precision of the run. Raises Qwen2VLError."""
     seed = spec.train.seed
-    if not spec.begin_with:
-        model = new_model(spec.config, seed)
-    elif Qwen2VLConfig.load(spec.begin_with) == spec.config:
-        model = load_model(spec.begin_with, device="cpu", dtype=spec.train.precision)
-    else:  # its vocabulary is smaller
-        model = with_more_ids(load_model(spec.begin_with, device="cpu", dtype="fp32"), spec.config, seed)
+    begin, precision = spec.begin_with, spec.train.precision
+    model = load_model(begin, device="cpu", dtype=precision) if begin else new_model(spec.config, seed)
     if spec.tower_from is not None:
         load_clip_tower(model, spec.tower_from)
     if spec.adapter is not None:

@@ -2,20 +2,22 @@
 
 import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from qwen2vl.common.errors import ConfigError
-from qwen2vl.data.build import build
+from qwen2vl.data.build import build, rejected_in_words
 from qwen2vl.data.build_part import BuildSettings
 from qwen2vl.data.lengths import Index, index_store
 from qwen2vl.data.plan import Phase
-from qwen2vl.data.selection import Selection, select_samples, shares_by_size
+from qwen2vl.data.selection import Selection, is_held_out, select_samples, shares_by_size, shares_of
 from qwen2vl.data.store import Store
 from qwen2vl.distributed.replicas import Replicas
 from qwen2vl.processing.processor import Processor
+from qwen2vl.training.epochs import course_of
 from qwen2vl.training.loop import StageData
 from qwen2vl.training.parts import passes_of
 from qwen2vl.training.run_spec import EpochStage, RecordsFile, RunSpec
@@ -32,6 +34,8 @@ class RunData:
     stages: tuple[Stage, ...]
     selections: Mapping[str, Selection]
     """Stage name -> what it reads."""
+    held_out: float
+    """Share of every source that no step reads."""
 
     def of_stage(self, stage: Stage) -> StageData:
         selection = self.selections[stage.name]
@@ -44,12 +48,25 @@ def open_run_data(spec: RunSpec, run_dir: Path, replicas: Replicas) -> RunData:
     Raises ConfigError for a store that is missing or does not fit the model, and stages that cannot be planned.
     """
     store = open_store(spec, run_dir, replicas)
+    held_out = share_held_out(spec, store)
     stages = complete_stages(spec, store)
     selections = {
-        stage.name: select_for(stage, store, spec.processor, seed=spec.train.seed, held_out=spec.held_out)
+        stage.name: select_for(stage, store, spec.processor, seed=spec.train.seed, held_out=held_out)
         for stage in stages
     }
-    return RunData(store=store, stages=stages, selections=selections)
+    return RunData(store=store, stages=stages, selections=selections, held_out=held_out)
+
+
+HELD_OUT, MIN_HELD_OUT = 0.02, 500
+"""Share of the samples that is held out unless the run says otherwise, and the number of samples from which on: one of few
+samples is missed in training, and measures nothing."""
+
+
+def share_held_out(spec: RunSpec, store: Store) -> float:
+    """Share of every source that no step reads."""
+    if spec.held_out is not None:
+        return spec.held_out
+    return HELD_OUT if len(store) >= MIN_HELD_OUT else 0.0
 
 
 def open_store(spec: RunSpec, run_dir: Path, replicas: Replicas) -> Store:
@@ -59,10 +76,10 @@ def open_store(spec: RunSpec, run_dir: Path, replicas: Replicas) -> Store:
         path = run_dir / "store"
         if replicas.leads:
             tokenizer, media = spec.processor.tokenizer, spec.processor.settings
-            build(
-                [records.path],
-                BuildSettings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media),
-            )
+            settings = BuildSettings(store=path, tokenizer=tokenizer, media_root=records.media_root, media=media)
+            report = build([records.path], settings, max_rejected=records.max_rejected)
+            if report.rejected:
+                log.warning("%s", rejected_in_words(report.rejected, report.rows + len(report.rejected), path))
         replicas.wait()
     elif records.how_to_build and not records.exist:
         raise ConfigError(f'there is no store "{path}": {records.how_to_build}')
@@ -83,33 +100,33 @@ def complete_stages(spec: RunSpec, store: Store) -> tuple[Stage, ...]:
     return tuple(stage if stage.phases else replace(stage, phases=by_size) for stage in spec.stages)
 
 
-FILL = 0.97
-"""Assumed share of a pack that is filled, from which the steps of an epoch are computed: less with few samples, more with many."""
-
-
 def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
     """A stage in steps from a stage in epochs. Raises ConfigError when no record fits a pack."""
-    shares, processor = shares_by_size(store), spec.processor
-    index = index_store(store, tuple(shares), processor.config, processor.settings, stage.budgets)
-    num_tokens = sum(int(lengths.tokens.sum()) for lengths in index.sources.values())
-    if not num_tokens:
+    processor, share = spec.processor, share_held_out(spec, store)
+    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
+    index = index_store(store, tuple(store.sources), processor.config, settings, stage.budgets)
+    trained = {
+        name: lengths.tokens[~is_held_out(lengths.rows.tolist(), share)] for name, lengths in index.sources.items()
+    }
+    tokens = np.concatenate([np.zeros(0, np.int64), *trained.values()])
+    if not len(tokens):
         reason = next(iter(index.refused.values()), "there is none")
         raise ConfigError(
             f'no record of "{spec.records.path}" fits a pack of {stage.budgets.tokens} tokens ({reason}): raise --tokens'
         )
-    steps_per_epoch = num_tokens * (1 - spec.held_out) / (stage.budgets.tokens * stage.packs_per_step * FILL)
-    steps = stage.steps or max(1, math.ceil(stage.epochs * steps_per_epoch))
+    course = course_of(stage, tokens)
     return Stage(
         name=stage.name,
-        steps=steps,
+        steps=course.steps,
+        samples=course.samples,
         rates=stage.rates,
-        phases=(Phase(mixtures=({name: share for name, share in shares.items() if len(index.sources[name])},)),),
+        phases=(Phase(mixtures=(shares_of({name: len(lengths) for name, lengths in trained.items()}),)),),
         budgets=stage.budgets,
-        packs_per_step=stage.packs_per_step,
-        window=min(2048, len(store)),
+        packs_per_step=course.most_packs,
         min_pixels=stage.min_pixels,
         max_pixels=stage.max_pixels,
-        warmup_steps=max(1, steps * 3 // 100),
+        max_tokens=stage.max_tokens,
+        warmup_steps=max(1, course.steps * 3 // 100),
         schedule="cosine",
         decay=1.0,
     )
@@ -117,7 +134,7 @@ def stage_over_all(spec: RunSpec, stage: EpochStage, store: Store) -> Stage:
 
 def select_for(stage: Stage, store: Store, processor: Processor, *, seed: int, held_out: float = 0.0) -> Selection:
     """The samples that a stage reads; logs how many samples do not fit a pack as they are. Raises ConfigError."""
-    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels)
+    settings = processor.settings.with_limits(stage.min_pixels, stage.max_pixels, stage.max_tokens)
     selection = select_samples(
         store,
         processor.with_settings(settings),

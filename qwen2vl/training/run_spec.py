@@ -25,8 +25,6 @@ class StoredRecords:
     path: Path
     how_to_build: str = ""
     """Commands that make the store, for the error when it is missing."""
-    seed: int = 0
-    """Seed that `qwen2vl data draw` draws the records of this store with."""
 
     @property
     def exist(self) -> bool:
@@ -40,27 +38,32 @@ class RecordsFile:
     path: Path
     media_root: Path | None = None
     """Folder that paths of media start from; None: the folder of the file."""
+    max_rejected: float = 0.05
+    """Share of records that may be unusable; with more of them there is no run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochStage:
     """One stage over all records that fit a pack, every source in proportion to its size.
 
-    Its mixture and its number of steps are found when the store is open: see `training.run_data.stage_over_all`.
+    Its mixture and its numbers of steps and samples are found when the store is open: see `training.epochs`.
     """
 
     name: str
-    epochs: float
-    """Number of times that every record is read, approximately."""
-    steps: int = 0
-    """Number of steps in place of epochs; 0: `epochs` decides."""
+    epochs: float | None = None
+    """Number of times that every record is read; None: 3, and more with few records."""
+    steps: int | None = None
+    """Number of steps in place of epochs."""
+    batch: int = 8
+    """Number of samples in a step, over all processes; an epoch of few samples has smaller steps."""
+    packs_per_step: int | None = None
+    """Number of full packs that a step corresponds to, in place of `batch`."""
     rates: Rates
     budgets: Budgets
     """Limits of one pack."""
-    packs_per_step: int
-    """Packs of all processes together."""
     min_pixels: int | None = None
     max_pixels: int | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +75,15 @@ class RunSpec:
     processor: Processor
     """Tokenizer, configuration and media settings of the model."""
     begin_with: str = ""
-    """Checkpoint directory whose weights the run begins with; "": random weights. A checkpoint with a smaller vocabulary
-    gets the missing ids."""
+    """Checkpoint directory whose weights the run begins with; "": random weights."""
     tower_from: Path | None = None
     """CLIP directory whose vision tower replaces the model's."""
     adapter: LoraConfig | None = None
     """LoRA adapter that is trained in place of the weights, and written to RUN/adapter."""
 
     records: StoredRecords | RecordsFile
-    held_out: float = 0.0
-    """Share of every source that no step reads, for the held-out loss."""
+    held_out: float | None = 0.0
+    """Share of every source that no step reads, for the held-out loss; None: `training.run_data.HELD_OUT` of many samples."""
     validate: Callable[[Qwen2VL], dict[str, Any]] | None = None
     """Measures held-out figures, "validation_loss" among them, in place of the loss on `held_out`."""
 

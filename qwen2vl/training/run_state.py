@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 class SkippedStep:
     """A step of the current stage that the guard skipped, and that is done again before the stage ends.
 
-    It waits until the window of its stream is used up: in a fine-tune of up to 2,048 records that is the end of the epoch.
-    Then the gradients have changed, and the learning rate of long runs is still what it was.
+    It waits until the window of its stream is used up; where a step is a window, until the epoch is. Then the gradients
+    have changed, and the learning rate of long runs is still what it was.
     """
 
     cursor: Cursor
     """Position of the step, from which the plan gives its packs."""
     stream: str
     window: int
-    """Number of the window of the stream that was open after the step."""
+    """Number of the last window of the stream before the step is due."""
 
     def is_due(self, after: Cursor) -> bool:
         """Whether the step is done again, when the stage has come to this cursor."""
@@ -82,8 +82,9 @@ class RunState:
 
     def postpone(self, after: Cursor) -> None:
         """Leave the current step for later. after: cursor of the step that follows it."""
-        stream = self.stage.stream_at(self.stage_step)
-        self.skipped.append(SkippedStep(self.cursor, stream, after.windows[stream].number))
+        stream, epoch = self.stage.stream_at(self.stage_step), self.stage.steps_per_epoch
+        end_of_epoch = (self.stage_step // epoch + 1) * epoch - 1 if epoch else 0
+        self.skipped.append(SkippedStep(self.cursor, stream, max(after.windows[stream].number, end_of_epoch)))
 
     def take_due(self, after: Cursor) -> list[Cursor]:
         """Cursors of the skipped steps that are to be done again before the step at this cursor; they are skipped no more."""

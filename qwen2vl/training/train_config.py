@@ -51,13 +51,17 @@ class Stage:
     budgets: Budgets
     """Limits of one pack; its tokens are the sequence length."""
     packs_per_step: int
-    """Number of packs in a step, over all processes."""
+    """Number of packs in a step, over all processes; where `samples` is given, the most that a step can have."""
+    samples: int | None = None
+    """Number of samples that the steps read together, spread evenly over them; None: `packs_per_step` decides."""
     window: int = 2048
     """Number of samples that are distributed over packs at a time."""
     min_pixels: int | None = None
     """Fewest pixels of an image; the checkpoint's own limit unless given."""
     max_pixels: int | None = None
     """Most pixels of an image; the checkpoint's own limit unless given."""
+    max_tokens: int | None = None
+    """Most tokens of a video; the checkpoint's own limit unless given."""
     warmup_steps: int = 200
     """Number of steps in which the learning rate rises to its peak."""
     schedule: Literal["linear", "cosine"] = "linear"
@@ -99,7 +103,16 @@ class Stage:
             packs_per_step=self.packs_per_step,
             seed=seed,
             window=self.window,
+            samples=self.samples,
+            steps=self.steps,
         )
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Number of steps in which every sample is read once, where that is known."""
+        if self.samples is None:
+            return None
+        return max(1, round(self.steps * sum(self.phases[0].mixtures[0].values()) / self.samples))
 
     def stream_at(self, step: int) -> str:
         """Stream of the plan that a step of the stage reads, counted from 0."""
@@ -131,7 +144,7 @@ class TrainConfig:
     recompute: Recompute = "none"
     """Activation checkpointing: full keeps only the input of every layer, selective also the results of its products."""
     compile: bool = False
-    """Compile every layer: needs a compiler, and some minutes at the start."""
+    """Compile every layer: about twice as fast, after some minutes at the start. Without a compiler a warning says so."""
     max_skipped: float = 0.02
     """Share of the last 200 steps that may be skipped for a spike or a value that is not finite; a larger share ends the run."""
     spike: float = 10.0

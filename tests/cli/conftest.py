@@ -32,10 +32,11 @@ class Result:
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """run("chat", "--image", path, "question") -> Result; stdin is an empty pipe unless `piped` says something else."""
+    """run("chat", "--image", path, "question") -> Result; stdin is an empty pipe unless `piped`, text or bytes, fills it."""
 
     def call(*argv, piped=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+        text = io.StringIO(piped) if isinstance(piped, str) else io.TextIOWrapper(io.BytesIO(piped))
+        monkeypatch.setattr(sys, "stdin", text)
         monkeypatch.setattr(terminal, "PATIENCE_S", 600)  # or a slow machine would tell of waiting
         capsys.readouterr()
         code = main([str(word) for word in argv])

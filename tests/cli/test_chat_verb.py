@@ -86,6 +86,36 @@ def test_an_image_under_a_system_message_needs_no_question(ask):
         assert json.loads(result.out)["usage"]["visual_tokens"] == 15
 
 
+def test_an_image_or_video_can_be_piped_in(ask, files, run):
+    photo, video = (files / "photo.png").read_bytes(), (files / "video.mp4").read_bytes()
+    assert ask("--image", "-", "Where?", image=False, piped=photo).out == TEXT
+    answer = json.loads(ask("--video", "-", "Where?", "--json", image=False, piped=video).out)
+    assert [media["kind"] for media in answer["media"]] == ["video"]
+    printed = json.loads(run("cost", "--image", "-", "--json", piped=photo).out)
+    assert (printed["items"][0]["name"], printed["items"][0]["original_size"]) == ("-", [140, 84])
+    assert run("cost", "--video", "-", "--json", piped=video).code == 0
+
+
+def test_a_wrong_standard_input_is_refused(ask, run):
+    for argv, message in (
+        (["--image", "-"], "- reads an image or video from the standard input: write the question in quotes"),
+        (["--image", "-", "--video", "-", "What?"], "- is given more than once"),
+        (["--image", "-", "What?"], "the standard input is empty, 0 bytes"),
+    ):
+        result = ask(*argv, image=False, piped=b"")
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+    assert "not in a supported image format" in ask("--image", "-", "What?", image=False, piped=b"words").err
+    assert "- is given more than once" in run("cost", "--image", "-", "--image", "-").err
+
+
+def test_the_other_kind_of_file_is_named(ask, files, run):
+    video, photo = files / "video.mp4", files / "photo.png"
+    for verb in (lambda *argv: ask(*argv, "What?", image=False), lambda *argv: run("cost", *argv)):
+        assert "video.mp4 is a video, not an image: give it with --video" in verb("--image", video).err
+        assert "photo.png is an image, not a video: give it with --image" in verb("--video", photo).err
+
+
 def test_json_has_text_places_settings_and_media(ask):
     result = ask("Where?", "--json", "--seed", "3")
     answer = json.loads(result.out)

@@ -320,13 +320,6 @@ def test_drawn_records_can_be_built(run, tmp_path, monkeypatch):
     refused(run("data", "draw", tmp_path / "drawn", "--seed", 4, "--share", 0.5), "choose another folder")
 
 
-def test_each_recipe_has_its_own_seed_for_records(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})
-    draw = "data", "draw", tmp_path / "drawn", "--recipe", "sharp"
-    assert [run(*draw).code, run(*draw, "--seed", 1).code] == [0, 0]
-    refused(run(*draw, "--seed", 0), "choose another folder")
-
-
 def test_windows_by_the_browser_are_a_separate_source(run, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(drawn_items, "count_records", lambda stages, processor, share: {"count@0": 2})

@@ -167,7 +167,7 @@ def test_wrong_use_is_refused(evaluate, tmp_path, monkeypatch, argv, message):
 
 
 def test_missing_and_damaged_exams_are_refused(run, evaluate, tmp_path, monkeypatch):
-    refused(run("eval", "nono"), 'EXAM is "nono"', "exam, languages, nano")
+    refused(run("eval", "nono"), 'EXAM is "nono"', "exam, languages")
     refused(run("eval", "exam", "--model", tmp_path / "none"), "none")
     monkeypatch.setitem(EXAMS, "exam", replace(EXAMS["exam"], path=tmp_path / "exam.zip"))
     refused(evaluate(), "exam.zip", "install the whole of qwen2vl")

@@ -8,13 +8,14 @@ import pytest
 
 from qwen2vl.data.plan import Phase
 from qwen2vl.recipes import nano
-from qwen2vl.recipes.nano import FIRST_NANO, nano_processor
+from qwen2vl.recipes.nano import drawn_stages, nano_processor
+from qwen2vl.spec.config import NANO
 from qwen2vl.spec.costs import num_parameters
 from qwen2vl.training import estimate
 from qwen2vl.training import run as training_run
 from tests.data.conftest import build_store, records_in, write_lines
 
-STEPS = sum(stage.steps for stage in nano.STAGES)
+STAGES = drawn_stages()
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def plan(run, tmp_path, *argv):
 
 def test_nano_before_its_store_is_built(run, tmp_path):
     report = plan(run, tmp_path, "nano", "--store", tmp_path / "none", "--train.precision", "fp32")
-    assert report["parameters"] == num_parameters(FIRST_NANO)
-    assert [stage["stage"] for stage in report["stages"]] == [stage.name for stage in nano.STAGES]
-    assert sum(stage["steps"] for stage in report["stages"]) == STEPS
+    assert report["parameters"] == num_parameters(NANO)
+    assert [stage["stage"] for stage in report["stages"]] == [stage.name for stage in STAGES]
+    assert sum(stage["steps"] for stage in report["stages"]) == sum(stage.steps for stage in STAGES)
     first, *_, last = report["stages"]
     assert first["trained"] == report["parameters"]
     assert last["trained"]["tower"] == 0
@@ -50,7 +51,7 @@ def test_the_tables(run, tmp_path):
     result = run("plan", "nano", "--store", tmp_path / "none", "--tflops", "100", "--mfu", "0.5")
     assert result.code == 0, result.err
     lines = {line.split("  ")[0]: line for line in result.out.splitlines()}
-    assert "1-skills" in lines["stage"]
+    assert "1-all" in lines["stage"]
     assert re.search(r"0$", lines["trained in tower"])
     assert {"weights", "activations", "checkpoint copy", "FLOPs per token", "time"} <= set(lines)
     assert "at 50% of 100 TFLOP/s" in result.out
@@ -59,8 +60,8 @@ def test_the_tables(run, tmp_path):
 
 
 def test_a_store_gives_samples_epochs_and_fill(run, tmp_path, store, monkeypatch):
-    stage = replace(nano.STAGES[0], steps=16, phases=(Phase(mixtures=({"pairs": 2, "text": 1},)),), packs_per_step=1)
-    monkeypatch.setattr(nano, "STAGES", (stage,))
+    stage = replace(STAGES[0], steps=16, phases=(Phase(mixtures=({"pairs": 2, "text": 1},)),), packs_per_step=1)
+    monkeypatch.setattr(nano, "drawn_stages", lambda: (stage,))
     report = plan(run, tmp_path, "nano", "--store", store.path)
     (stage,), sources = report["stages"], {source["source"]: source for source in report["sources"]}
     assert stage["from_store"] is True
@@ -96,6 +97,27 @@ def test_an_adapter(run, tmp_path, taught_directory):
     assert sum(source["samples"] for source in adapter["sources"]) == 6
 
 
+def test_the_length_of_a_fine_tune_is_said_before_it_starts(run, tmp_path):
+    """62 samples in epochs; shortened, the steps that are left."""
+    record = {
+        "kind": "text",
+        "source": "words",
+        "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+    }
+    file = write_lines(tmp_path / "all.jsonl", [record | {"id": str(number)} for number in range(62)])
+    words = ["finetune", "--data", file]
+    report = plan(run, tmp_path, *words)
+    (stage,), (source,) = report["stages"], report["sources"]
+    assert stage["course"] == "finetune: 62 samples, 8 epochs, 64 steps, 7 or 8 samples a step"
+    assert (stage["samples"], stage["steps"], stage["samples_per_step"]) == (496, 64, 7.75)
+    assert (source["samples"], source["drawn"], source["epochs"]) == (62, 496, 8)
+    three = plan(run, tmp_path, *words, "--epochs", "3", "--batch", "4")
+    assert three["stages"][0]["course"] == "finetune: 62 samples, 3 epochs, 47 steps, 3 or 4 samples a step"
+    assert plan(run, tmp_path, *words, "--max-steps", "32")["stages"][0]["samples"] == 248
+    result = run("plan", *words, "--run-dir", tmp_path / "run")
+    assert result.out.splitlines()[2] == stage["course"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -112,8 +134,8 @@ def test_numbers_without_meaning_are_refused(run, words, sentence):
 
 
 def test_a_run_that_cannot_fit_is_refused_before_anything_is_built(run, tmp_path, store, monkeypatch):
-    stage = replace(nano.STAGES[0], steps=1, phases=(Phase(mixtures=({"pairs": 1},)),))
-    monkeypatch.setattr(nano, "STAGES", (stage,))
+    stage = replace(STAGES[0], steps=1, phases=(Phase(mixtures=({"pairs": 1},)),))
+    monkeypatch.setattr(nano, "drawn_stages", lambda: (stage,))
     monkeypatch.setattr(training_run, "initial_model", lambda spec: pytest.fail("the model was built"))
     monkeypatch.setattr(estimate, "free_bytes", lambda place: 10**8)
     words = ["nano", "--store", store.path, "--run-dir", tmp_path / "run"]
@@ -121,4 +143,4 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_is_built(run, tmp_path
     result = run("train", *words)
     assert result.code == 2
     assert not (tmp_path / "run").exists()
-    assert re.search(r'stage "1-skills" needs 0\.\d\d GB of cpu, which has 0\.10 GB free', result.err)
+    assert re.search(r'stage "1-all" needs \d\.\d\d GB of cpu, which has 0\.10 GB free', result.err)

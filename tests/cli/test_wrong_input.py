@@ -32,7 +32,7 @@ IMAGES = [
     ("empty.png", ["empty.png is empty, 0 bytes", "save or download it again"]),
     ("notes.txt", ["notes.txt is not in a supported image format", "convert it to JPEG"]),
     ("cut.png", ["cut.png is damaged or truncated"]),
-    ("video.mp4", ["video.mp4 is not in a supported image format"]),
+    ("video.mp4", ["video.mp4 is a video, not an image: give it with --video"]),
     ("", ["is a directory, not a file", "name one image"]),
 ]
 VIDEOS = [
@@ -127,6 +127,7 @@ def test_placeholders_that_are_typed_are_text(run, taught_directory):
         (["train", "finetune", "--data", "x", "--lora-rank", "-8"], ["--lora-rank is -8"]),
         (["train", "finetune", "--data", "x", "--lora-rank", "8", "--lora-alpha", "-3"], ["--lora-alpha -3.0"]),
         (["convert", "nano", "--out", "x", "--dtype", "fp16"], ["--dtype fp16 is refused", "use bf16 or fp32"]),
+        (["cost", "--clip", "64x64x4", "--max-tokens", "-1"], ["--max-tokens is -1: it must be at least 1"]),
         (["cost", "--size", "9999x9"], ["9999x9", "ratio over 200"]),
         (["cost", "--clip", "640x480"], ['--clip is "640x480": it must look like 1280x720x60']),
         (["cost", "--size", "64x64", "--model", "3b"], ['"3b"', "config.json", "checkpoint directory"]),
@@ -174,6 +175,19 @@ def test_an_unknown_verb_is_refused_with_the_valid_ones(run):
         (["--device", "tpu"], '--device "tpu"'),
         (["--dtype", "int3"], '--dtype "int3" is unknown'),
         (["--dtype", "fp16"], "--dtype fp16 is refused"),
+        (["--max-download-bytes", "0"], "--max-download-bytes is 0: it must be at least 1"),
+        (
+            ["--max-decoded-pixels", "100", "--image", "{photo}"],
+            "over the ceiling of 100: make it smaller, or raise the ceiling with --max-decoded-pixels",
+        ),
+        (
+            ["--max-tokens", "64"],
+            "--max-tokens 64 has an effect on videos only: name one with --video, or limit the reply",
+        ),
+        (["--max-tokens", "0", "--video", "{video}"], "--max-tokens is 0: it must be at least 1"),
+        (["--device", "tpu"], 'device "tpu"'),
+        (["--dtype", "int3"], 'dtype "int3" is unknown'),
+        (["--dtype", "fp16"], "fp16"),
         (["--draw", "{new}/out.png"], "needs an image to draw on"),
         (["--image", "{photo}", "--draw", "{new}/out.png"], "there is no directory"),
         (["--image", "{photo}", "--draw", "{folder}/out.gifx"], "no known ending"),

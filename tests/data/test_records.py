@@ -1,9 +1,8 @@
-"""Records are checked field by field; records of other projects are converted with every file in its place."""
+"""Records are checked field by field."""
 
 import pytest
 
 from qwen2vl.common.errors import RecordError
-from qwen2vl.data.foreign_records import to_record
 from qwen2vl.data.records import parse_record
 
 ASK = {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What is this?"}]}
@@ -89,69 +88,31 @@ def test_documents_without_text_are_refused(document):
         parse_record(ARTICLE | {"document": document})
 
 
-def test_a_llava_entry_becomes_a_record_with_its_image_in_place():
-    turns = [{"from": "human", "value": "<image>\nWhat is this?"}, {"from": "gpt", "value": "A lamp."}]
-    record = to_record({"id": 7, "image": "a.png", "conversations": turns}, "line 1", "web")
-    assert record == TALK | {"id": "7"}
-    parse_record(record)
-
-
-def test_a_llama_factory_entry_keeps_the_order_of_its_files():
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Compare <image> with <image>, then <video>"},
-        {"role": "assistant", "content": "No."},
-    ]
-    record = to_record({"messages": messages, "images": ["1.png", "2.png"], "videos": ["3.mp4"]}, "line 4", "web")
-    parsed = parse_record(record)
-    assert [part.source for part in parsed.media] == ["1.png", "2.png", "3.mp4"]
-    assert (parsed.id, parsed.kind, parsed.supervised) == ("line 4", "video", (False, False, True))
-    assert [part["text"] for part in record["messages"][1]["content"] if part["type"] == "text"] == [
-        "Compare",
-        " with",
-        ", then",
-    ]
-
-
-TRACE = [
-    {"from": "human", "value": "What is the weather?"},
-    {"from": "function_call", "value": '{"name": "Weather", "arguments": {"city": "Oslo"}}'},
-    {"from": "observation", "value": "rain"},
-    {"from": "gpt", "value": "It rains."},
-]
-
-
-def test_calls_and_observations_become_the_trace_of_an_agent():
-    record = to_record({"conversations": TRACE}, "line 2", "tools")
-    parsed = parse_record(record)
-    assert record["kind"] == "agent"
-    assert [message.role for message in parsed.messages] == ["user", "assistant", "function", "assistant"]
-    assert parsed.messages[1].parts[0].text == '✿FUNCTION✿: Weather\n✿ARGS✿: {"city": "Oslo"}'
-    assert parsed.supervised == (False, True, False, True)
-    for value in ("Weather(Oslo)", '{"name": "Weather"}', '{"name": "Weather", "arguments": 3}'):
-        turns = [TRACE[0], {"from": "function_call", "value": value}]
-        with pytest.raises(RecordError, match="is a function_call but not"):
-            to_record({"conversations": turns}, "line 2", "tools")
-
-
 @pytest.mark.parametrize(
-    ("entry", "words"),
+    ("role", "text", "words"),
     [
-        ({"conversations": [{"from": "human", "value": "<image> what?"}]}, "no file is named"),
-        (
-            {"image": ["1.png", "2.png"], "conversations": [{"from": "human", "value": "<image> what?"}]},
-            "2 image files",
-        ),
-        ({"conversations": [{"from": "nobody", "value": "x"}]}, "nobody"),
-        ({"conversations": [{"from": "human"}]}, "no text"),
-        ({"text": "x"}, "known forms"),
-        ([1], "JSON object"),
+        ("user", "What is at <|box_start|>(1,2),(3,4)<|box_end|>?", "trained as letters: write a part"),
+        ("assistant", "see <|vision_start|><|image_pad|><|vision_end|>", "trained as letters"),
+        ("assistant", "It is <|box_start|>(150,170),(1280,720)<|box_end|>", "from 0 to 1000"),
+        ("assistant", "<|box_start|>(0.15,0.17),(0.4,0.45)<|box_end|>", "whole numbers"),
+        ("assistant", "<|box_start|>[150, 170, 400, 450]<|box_end|>", "pairs"),
+        ("assistant", "<|box_start|>(400,450),(150,170)<|box_end|>", "the order is"),
+        ("assistant", "<|quad_start|>(1,2),(3,4)<|quad_end|>", "4 pairs"),
+        ("assistant", "<|box_start|>(1,2),(3,4)", "without <|box_end|>"),
+        ("assistant", "(1,2)<|box_end|>", "without its start"),
     ],
 )
-def test_entries_of_unknown_form_are_refused(entry, words):
-    with pytest.raises(RecordError, match=words):
-        to_record(entry, "line 1", "web")
+def test_wrong_markup_is_refused(role, text, words):
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    messages[role == "assistant"]["content"] = text
+    with pytest.raises(RecordError, match=words.replace("|", r"\|")):
+        parse_record(TALK | {"messages": messages})
 
 
-def test_records_of_our_own_form_are_returned_unchanged():
-    assert to_record(TALK, "line 1", "web") == TALK
+def test_right_places_and_ordinary_brackets_are_kept():
+    text = "<|object_ref_start|>a < b<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|> <|x|>"
+    text += " <|quad_start|>(0,0),(1000,0),(9,9),(0,9)<|quad_end|>"
+    parse_record(TALK | {"messages": [ASK, REPLY | {"content": text}]})
+    part = {"type": "box", "box": [1, 2, 3, 4], "label": "it"}
+    record = TALK | {"messages": [{"role": "user", "content": [part]}, REPLY]}
+    assert parse_record(record).messages[0].parts[0].box == (1, 2, 3, 4)

@@ -21,8 +21,9 @@ from PIL import Image
 from drawn_world import SPLITS, Item, corpus_words, fonts, words
 from drawn_world.browser import Tile
 from drawn_world.item import Turn
+from drawn_world.registry import words_of
 from drawn_world.task import Maker
-from drawn_world.wording import texts_of
+from drawn_world.wording import texts
 from qwen2vl.common.errors import Qwen2VLError
 
 Questions = Mapping[str, Sequence[str]]
@@ -134,9 +135,9 @@ def wordings_for(wordings: Sequence[str], split: str) -> Sequence[str]:
     return wordings[{"train": slice(None, -2), "val": slice(-2, -1), "test": slice(-1, None)}[split]]
 
 
-def taught_words(file: str) -> set[str]:
-    """Words that are single tokens: those of `corpus_words`, and those of a file of wordings."""
-    return {*corpus_words(), *(word for text in texts_of(file) for word in re.findall(r"[A-Za-z]+", text))}
+def taught_words() -> set[str]:
+    """All words of wordings, labels and answers; all but the rarest are single tokens."""
+    return {*corpus_words(), *words_of(texts())}
 
 
 def check_answers(items: Iterable[Item], task: str, derived: Callable[[str, dict], str]) -> None:

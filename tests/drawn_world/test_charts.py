@@ -106,7 +106,7 @@ def _colour(rgb: list[int]) -> str:
 @pytest.mark.parametrize("task", ALL)
 @every_split
 def test_answers_follow_from_the_description(task: str, split: str) -> None:
-    taught = taught_words("charts")
+    taught = taught_words()
     for seed in range(80):
         item = make(task, seed, split, (0.0, 0.0, 0.3, 0.6, 1.0)[seed % 5])
         scene = json.loads(json.dumps(item.truth))["scene"]

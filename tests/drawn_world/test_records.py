@@ -18,7 +18,7 @@ from qwen2vl.data.samples import SampleReader
 from qwen2vl.data.store import Store
 from qwen2vl.recipes.nano import nano_processor
 
-SMALL = {"compare@0": 5, "film_rows@0.5": 7, "name_dialogue@1": 2}
+SMALL = {"compare@0": 5, "film_rows@0.5": 7, "tell_apart@1": 2}
 
 
 def text_installed() -> bool:
@@ -143,7 +143,7 @@ def test_sources_do_not_share_images(tmp_path):
     assert len(set(keys)) == len(keys) and min(keys) > 2**64
 
 
-@pytest.mark.parametrize("source", ["fly@0", "count", "count@2", "count@-1", "count@easy", "count@nan", "../count@0"])
+@pytest.mark.parametrize("source", ["fly@0", "count@", "count@2", "count@-1", "count@easy", "count@nan", "../count@0"])
 def test_an_error_names_the_wrong_source(source, tmp_path):
     with pytest.raises(ConfigError, match=f'"{re.escape(source)}" is no source .* read_word@0.25'):
         draw_records(tmp_path / "out", {source: 1})

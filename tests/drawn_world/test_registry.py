@@ -1,18 +1,23 @@
-"""The registry holds every task of every room, and the words that it gives to tokenizers never change."""
+"""The registry holds every task of every room."""
 
-import hashlib
 import pkgutil
 import re
+from collections import Counter
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 import drawn_world
-from drawn_world import FIRST_TASKS, KINDS, LESSONS, TASKS, added_words, corpus_words, palette, wording
+from drawn_world import KINDS, LESSONS, TASKS, corpus_words, draw, palette, wording
 from drawn_world.exam_tasks import EXAM_TASKS
-from drawn_world.registry import ALL_TASKS
+from drawn_world.glyphs import emoji
+from drawn_world.registry import ALL_TASKS, draw_ease, words_of
 from drawn_world.task import Task
+from drawn_world.write_records import draw_from
 from qwen2vl.data import records
+
+from .checks import digest_of
 
 
 def test_every_task_of_every_module_is_registered_once() -> None:
@@ -24,33 +29,36 @@ def test_every_task_of_every_module_is_registered_once() -> None:
 
 def test_tasks_and_lessons_are_distinct_and_no_exam_asks_a_lesson() -> None:
     assert {*TASKS} | {*LESSONS} == {*ALL_TASKS} and not {*TASKS} & {*LESSONS}
-    assert {exam for task in ALL_TASKS.values() for exam in task.exams} == {"nano", "exam"}
-    assert not any(ALL_TASKS[name].exams for name in LESSONS)
+    assert not any(ALL_TASKS[name].in_exam for name in LESSONS)
     assert not {*ALL_TASKS} & {*palette.COLOURS}  # else `eval` could not tell a task's scores from a colour's
 
 
-def test_the_exams_ask_their_tasks_in_a_fixed_order() -> None:
-    assert FIRST_TASKS == (
-        "colour_shape", "count", "relate", "ground", "point", "caption", "compare", "read_word", "read_number", "page",
-        "screen", "motion", "order", "text",
-    )  # fmt: skip
+def test_the_exam_asks_all_its_tasks() -> None:
     assert {name for name in EXAM_TASKS if not name.startswith("transfer_")} == {
-        name for name, task in ALL_TASKS.items() if "exam" in task.exams
+        name for name, task in ALL_TASKS.items() if task.in_exam
     }
+
+
+def test_half_of_the_items_without_a_fixed_ease_are_full_tasks() -> None:
+    eases = [draw_ease(seed, "read_word") for seed in range(2000)]
+    assert 0.45 < eases.count(0) / len(eases) < 0.55
+    assert np.quantile([ease for ease in eases if ease], [0.25, 0.5, 0.75]) == pytest.approx(
+        [0.25, 0.5, 0.75], abs=0.05
+    )
+    assert digest_of([draw_from("count", 7, "val")]) == digest_of([draw("count", 7, "val", draw_ease(7, "count"))])
+    assert [draw_ease(seed, "count") for seed in range(9)] != [draw_ease(seed, "point") for seed in range(9)]
+
+
+def test_words_that_are_tokens_are_common_ones_and_never_those_to_be_read() -> None:
+    counts = Counter(words_of(wording.texts()))
+    given = {*words_of(wording.words()), *(word for name in (*emoji.NAMES, *palette.COLOURS) for word in name.split())}
+    known = set(corpus_words())
+    assert {word for word, count in counts.items() if count >= 3} | given <= known
+    assert "harbor" not in known and "circle" in known
 
 
 def test_every_kind_of_record_is_drawn_and_no_other() -> None:
     assert set(KINDS.values()) == set(records.KINDS)
-
-
-@pytest.mark.parametrize(
-    ("words", "count", "digest"),
-    [(corpus_words, 281, "511cb74d1a405de1"), (added_words, 241, "02a515fd67ee32cd")],
-)
-def test_the_words_of_shipped_tokenizers_stay_in_their_order(words, count, digest) -> None:
-    """Ids of tokens follow the order of words, and shipped weights follow the ids."""
-    assert len(words()) == count
-    assert hashlib.sha256("\n".join(words()).encode()).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize("part", ["questions", "labels"])

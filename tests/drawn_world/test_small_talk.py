@@ -91,7 +91,7 @@ def test_replies_are_short_and_no_two_topics_share_a_wording() -> None:
     assert len(topics) == len(set(topics))
     assert all(len(wordings) >= 12 for wordings in TALK.values())
     elsewhere = {each for key, wordings in QUESTIONS.items() if key not in TALK and key != "who" for each in wordings}
-    assert not {each for each in topics if each not in ("Hello", "Hello!", "Hi", "Hi!", "Good day.")} & elsewhere
+    assert not {*topics} & elsewhere
 
 
 def digest() -> str:

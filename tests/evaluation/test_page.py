@@ -44,6 +44,7 @@ def test_scores_floors_and_gaps_are_shown():
     assert "sha256 abc123" in text
     assert "Under their floor: t." in text
     assert "70% (90%)" in text
+    assert "<b>50.0%</b>" in text, "the mean of both tasks"
     assert "<b>-100.0</b>" in text, "the twin that we drew is worse here"
     assert "another renderer" not in make_page(*asked[:1], aims=Aims(floors={}))
 

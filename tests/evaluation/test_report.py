@@ -4,7 +4,7 @@ from qwen2vl.evaluation.judging import judge
 from qwen2vl.evaluation.report import Report, score
 from tests.evaluation.conftest import Reply, box, make_item
 
-AIMS = Aims(floors={"a": (0.7, 0.9)}, twins={"t": "a", "absent": "a"})
+AIMS = Aims(floors={"a": (0.7, 0.9)}, twins={"t": "a", "absent": "a"}, gap=(0.25, 0.08))
 
 
 def report(aims=AIMS, **scores):
@@ -81,9 +81,20 @@ def test_the_table_shows_measures_floors_and_gaps():
     assert lines[2].startswith("| a | ANLS | 50.0% | 40.4% to 59.6% | 100 | 70% (90%) |")
     assert lines[3].startswith("| b | exact, point inside | 100.0% |")
     assert lines[3].endswith("| 100 |  |")
-    assert lines[8].startswith("| t | a | exact | 40.0 |")
-    assert lines[8].endswith("| 25 (8) |")
+    assert lines[5] == "| mean of 3 |  | 53.3% |  |  |  |"
+    assert lines[9].startswith("| t | a | exact | 40.0 |")
+    assert lines[9].endswith("| 25 (8) |")
     assert lines[-1] == "Under their floor: a, t."
+
+
+def test_the_mean_is_judged_when_all_tasks_have_scores():
+    aims = Aims(floors={}, num_tasks=2, mean=(0.6, 0.9))
+    assert report(aims, a=line(0.9), b=line(0.2)).missed() == ["mean"]
+    assert report(aims, a=line(0.9), b=line(0.3)).missed() == []
+    assert report(aims, a=line(0.2)).missed() == []
+    text = report(aims, a=line(0.9), b=line(0.2)).table()
+    assert "| mean of 2 |  | 55.0% |  |  | 60% (90%) |" in text
+    assert text.endswith("\n\nUnder their floor: mean.")
 
 
 def test_without_twins_there_is_one_table():

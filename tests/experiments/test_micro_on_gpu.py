@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from experiments import micro_on_gpu as script
-from qwen2vl.data.plan import Phase
+from qwen2vl.data.plan import Budgets, Phase
 from qwen2vl.recipes import micro
-from qwen2vl.recipes.curriculum import BUDGETS
 from qwen2vl.spec.config import NANO
+
+BUDGETS = Budgets(tokens=896, visual_tokens=896, media=128)
 
 
 @pytest.fixture

@@ -32,21 +32,19 @@ def test_checkpoints_of_runs_in_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     runs = [make_run(tmp_path / "first", [5, 10, 15, 20], 20), make_run(tmp_path / "second", [30], 30)]
     out, image = tmp_path / "curve.json", tmp_path / "curve.png"
     assert score_curve.main([*map(str, runs), "--most", "2", "--out", str(out), "--image", str(image)]) == 0
-    assert asked == [("first", 10, "nano"), ("first", 20, "nano"), ("second", 30, "nano")]
+    assert asked == [("first", 10, "exam"), ("first", 20, "exam"), ("second", 30, "exam")]
     result = json.loads(out.read_text())
     more = [*map(str, runs), str(make_run(tmp_path / "third", [10], 10))]
     assert score_curve.main([*more, "--most", "2", "--resume", "--out", str(out), "--image", str(image)]) == 0
-    assert asked[3:] == [("third", 10, "nano")]
+    assert asked[3:] == [("third", 10, "exam")]
     assert json.loads(out.read_text())["points"][:3] == result["points"]
     assert [point["conversations"] for point in result["points"]] == [100, 200, 500]
     assert [point["core_hours"] for point in result["points"]] == pytest.approx([0.02, 0.04, 0.1])
     assert image.read_bytes().startswith(b"\x89PNG")
-    lines = exam_tables.score_curve("nano")({"score_curve_nano": result}).splitlines()
+    lines = exam_tables.score_curve("exam")({"score_curve_exam": result}).splitlines()
     assert lines[2] == "| run | first | first | second |"
     assert lines[0] == "| task | 0.0 core hours | 0.0 core hours | 0.1 core hours |"
     assert lines[-1] == "| mean | 5.0% | 10.0% | 15.0% |"
-    work = exam_tables.work_of_runs({"score_curve_exam": result}).splitlines()
-    assert work[2:] == ["| `first` | 20 | 200 | 0.0 |", "| `second` | 30 | 300 | 0.1 |", "| all | 50 | 500 | 0.1 |"]
 
 
 def test_few_of_many_checkpoints_are_shown() -> None:

@@ -45,7 +45,7 @@ def test_results_may_follow_calls(after):
 
 def test_every_option_of_a_video_is_parsed():
     options = {"nframes": 4, "min_frames": 2, "max_frames": 8, "video_start": 1, "video_end": 2.5, "min_pixels": 784,
-               "max_pixels": 7840, "total_pixels": 78400, "resized_height": 56, "resized_width": 84}  # fmt: skip
+               "max_pixels": 7840, "total_pixels": 78400, "max_tokens": 99, "resized_height": 56, "resized_width": 84}  # fmt: skip
     assert parse_part({"type": "video", "video": "a", **options}).options == MediaOptions(**options)
 
 

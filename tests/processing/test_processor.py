@@ -161,6 +161,17 @@ def test_a_saved_processor_loads_with_equal_results(processor, saved):
     assert same(again(ask(make_image(84, 56))), processor(ask(make_image(84, 56))))
 
 
+def test_the_cap_of_videos_can_be_given_when_loading(saved):
+    frames = [make_image(280, 280)] * 8
+    asked = [{"role": "user", "content": [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]}]
+    own, capped = (load_processor(saved, max_tokens=tokens).prepare(asked).media[0] for tokens in (None, 40))
+    assert own.num_tokens > 400
+    assert 20 < capped.num_tokens <= 40
+    part = {"type": "video", "video": frames, "max_tokens": 100}
+    raised = load_processor(saved, max_tokens=40).prepare([{"role": "user", "content": [part]}]).media[0]
+    assert 40 < raised.num_tokens <= 100
+
+
 def test_limits_can_be_given_when_loading(saved):
     limited = load_processor(saved, max_pixels=4 * 784)
     assert limited.prepare(ask(make_image(280, 280))).media[0].resized == (56, 56)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFile
 
 from qwen2vl.common.errors import MediaError
@@ -44,16 +45,60 @@ def png(tmp_path: Path) -> Path:
 
 def test_all_forms_give_the_same_pixels(png: Path) -> None:
     quoted = str(png).replace(" ", "%20")
-    with Image.open(png) as opened:
+    written = io.BytesIO()
+    Image.fromarray(PIXELS).save(written, "PNG")  # its position is at the end
+    unseekable = Unseekable(png.read_bytes())
+    assert read_image(written, SETTINGS).size == (30, 20)
+    assert written.tell() == len(written.getvalue())
+    with Image.open(png) as opened, png.open("rb") as raw:
         forms = [
             str(png), png, os.path.relpath(png), f"file://{quoted}", f"file://localhost{quoted}", f"FILE:{quoted}",
             png.read_bytes(), data_url(png.read_bytes()), opened, PIXELS,
+            bytearray(png.read_bytes()), memoryview(png.read_bytes()), io.BytesIO(png.read_bytes()), raw, unseekable,
+            torch.from_numpy(PIXELS).permute(2, 0, 1), torch.from_numpy(PIXELS).permute(2, 0, 1) / 255,
         ]  # fmt: skip
         for form in forms:
             image = read_image(form, SETTINGS)
             assert image.mode == "RGB"
             assert (np.asarray(image) == PIXELS).all(), form
-            assert image_header(form, SETTINGS) == (30, 20)
+            if form is not unseekable:
+                assert image_header(form, SETTINGS) == (30, 20)
+
+
+class Unseekable(io.BytesIO):
+    """A pipe: can be read once."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def test_file_objects_that_cannot_be_read_are_refused(png: Path) -> None:
+    closed = png.open("rb")
+    closed.close()
+    with pytest.raises(
+        MediaError, match=r'an image #1\?\.png may not be read: give a file that is open in the mode "rb"'
+    ):
+        read_image(closed, SETTINGS)
+    with pytest.raises(MediaError, match='the file object of the image is open as text: open it in the mode "rb"'):
+        read_image(io.StringIO("text"), SETTINGS)
+    with pytest.raises(MediaError, match="the file object of the image is empty"):
+        read_image(io.BytesIO(), SETTINGS)
+    with pytest.raises(MediaError, match="over the ceiling of 10"):
+        read_image(io.BytesIO(encoded()), MediaSettings(max_file_bytes=10))
+
+
+def test_tensors_have_their_channels_first() -> None:
+    for channels in (1, 3, 4):
+        assert read_image(torch.zeros(channels, 20, 30, dtype=torch.uint8), SETTINGS).size == (30, 20)
+    values = torch.rand(3, 20, 30)
+    expected = np.asarray(read_image(values.permute(1, 2, 0).numpy(), SETTINGS))
+    assert (np.asarray(read_image(values.clone().requires_grad_(), SETTINGS)) == expected).all()
+    assert np.abs(np.asarray(read_image(values.bfloat16(), SETTINGS)).astype(int) - expected).max() <= 1
+    for wrong in (torch.zeros(20, 30, 3), torch.zeros(20, 30), torch.zeros(2, 3, 20, 30)):
+        with pytest.raises(MediaError, match=r"channels first; use permute\(2, 0, 1\) if the channels are last"):
+            read_image(wrong, SETTINGS)
+    with pytest.raises(MediaError, match=r"must be in 0\.\.1"):
+        read_image(torch.full((3, 20, 30), 200.0), SETTINGS)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -62,7 +107,7 @@ def test_supported_formats_are_read(file_format: str) -> None:
     assert read_image(content, SETTINGS).size == image_header(content, SETTINGS) == (30, 20)
 
 
-@pytest.mark.parametrize("file_format", ["PPM", "ICO", "TGA", "JPEG2000"])
+@pytest.mark.parametrize("file_format", ["PPM", "ICO", "TGA"])
 def test_other_formats_are_refused(file_format: str) -> None:
     with pytest.raises(MediaError, match="not in a supported image format: convert it to JPEG"):
         read_image(encoded(file_format), SETTINGS)
@@ -145,6 +190,27 @@ def test_other_arrays_are_refused(values: np.ndarray, message: str) -> None:
         from_array(values)
 
 
+def test_data_urls_may_have_line_breaks_and_no_padding(png: Path) -> None:
+    whole, payload = read_image(png, SETTINGS), base64.encodebytes(png.read_bytes()).decode()
+    assert payload.count("\n") > 2
+    head = "data:image/png;base64,"
+    padded = encoded("PNG") + b"0" * ((1 - len(encoded("PNG"))) % 3)
+    assert base64.b64encode(padded).endswith(b"==")
+    for url in (
+        head + payload,
+        head + payload.replace("\n", "\r\n"),
+        head + payload.replace("\n", "%0A"),
+        head + " " + payload,
+        f"\n {head}{payload}",
+        f"data:image/png;\n base64,\t{payload}",
+        head + base64.b64encode(padded).decode().rstrip("="),
+    ):
+        assert (np.asarray(read_image(url, SETTINGS)) == np.asarray(whole)).all()
+    for damaged in (payload[:-3] + "*\n", payload.replace("\n", "\n*"), "A"):
+        with pytest.raises(MediaError, match="damaged base64"):
+            read_image(head + damaged, SETTINGS)
+
+
 def test_wrong_paths_are_errors_that_name_them(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
@@ -183,10 +249,18 @@ def test_a_file_without_read_permission_is_an_error(png: Path) -> None:
 
 
 def test_files_over_the_ceiling_of_bytes_are_refused(png: Path) -> None:
-    tight = MediaSettings(max_file_bytes=100)
-    for source in (png, png.read_bytes(), data_url(png.read_bytes())):
+    local, remote = MediaSettings(max_file_bytes=100), MediaSettings(max_download_bytes=100)
+    for source, tight in ((png, local), (png.read_bytes(), local), (data_url(png.read_bytes()), remote)):
         with pytest.raises(MediaError, match="over the ceiling of 100"):
             read_image(source, tight)
+    assert read_image(png, remote).size == read_image(data_url(png.read_bytes()), local).size == (30, 20)
+
+
+def test_local_images_may_have_any_number_of_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "large.bmp"
+    path.write_bytes(encoded("BMP"))
+    os.truncate(path, 300 * 2**20)  # a sparse file: takes no room on the disk
+    assert read_image(path, SETTINGS).size == (30, 20)
 
 
 def test_the_ceiling_of_pixels_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,9 +300,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = encoded()
-        if self.path.startswith("/moved"):
-            self.send_response(302)
-            self.send_header("Location", "/fine")
+        if self.path.startswith("/to/"):  # /to/301/URL
+            _, _, status, location = self.path.split("/", 3)
+            self.send_response(int(status))
+            self.send_header("Location", location)
             self.end_headers()
         elif self.path.startswith("/fine"):
             self.send_response(200)
@@ -287,7 +362,11 @@ def test_other_hosts_are_refused_before_connecting(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/moved", "status 302"),
+        ("/to/304//fine", "status 304"),
+        ("/to/302/file:///etc/passwd", "redirects to another scheme than http and https"),
+        ("/to/302/ftp://127.0.0.1/a", "redirects to another scheme than http and https"),
+        ("/to/302/https:///", "URL is malformed"),
+        ("/to/302//missing", "status 404"),
         ("/missing", "status 404"),
         ("/short", "closed the connection early"),
     ],
@@ -295,6 +374,40 @@ def test_other_hosts_are_refused_before_connecting(
 def test_other_responses_are_errors(server: str, path: str, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         read_image(server + path, SETTINGS, LOOPBACK)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_between_allowed_hosts_are_followed(server: str, status: int) -> None:
+    elsewhere = server.replace("127.0.0.1", "localhost")
+    for path in (f"/to/{status}//fine", f"/to/{status}/fine?a=1", f"/to/{status}/{elsewhere}/fine"):
+        path = path.replace("/fine?a=1", "/../../fine?a=1")  # relative to the path that redirects
+        assert read_image(server + path, SETTINGS, (*LOOPBACK, "localhost")).size == (30, 20)
+
+
+def test_three_redirects_are_followed(server: str) -> None:
+    three = server + "/to/302/" * 3 + "/fine"
+    assert read_image(three, SETTINGS, LOOPBACK).size == (30, 20)
+    with pytest.raises(MediaError, match=r"127\.0\.0\.1 redirects over 3 times"):
+        read_image(server + "/to/302/" * 4 + "/fine", SETTINGS, LOOPBACK)
+    with pytest.raises(MediaError, match="redirects to another address, which is not followed here"):
+        read_image(server + "/to/302//fine", MediaSettings(max_redirects=0), LOOPBACK)
+
+
+def test_a_redirect_to_another_host_is_refused_before_connecting(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    connect = Target.connect
+    monkeypatch.setattr(Target, "connect", lambda target, left: asked.append(target.host) or connect(target, left))
+    for host in ("localhost", "169.254.169.254", "example.org"):
+        with pytest.raises(
+            MediaError, match=rf"127\.0\.0\.1 redirects to {host}, which is not an allowed host: .*--allow-host {host}"
+        ):
+            read_image(f"{server}/to/302/http://{host}/secret", SETTINGS, LOOPBACK)
+    assert set(asked) == {"127.0.0.1"}
+
+
+def test_redirects_share_one_deadline(server: str) -> None:
+    with pytest.raises(MediaError, match=r"took over 0\.2 seconds"):
+        fetch(server + "/to/302//slow", allowed_hosts=LOOPBACK, max_bytes=10**6, deadline_s=0.2)
 
 
 @pytest.mark.parametrize("path", ["/fine", "/endless"])

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,7 +21,7 @@ from PIL import Image
 from qwen2vl.common.errors import MediaError
 from qwen2vl.processing.decoding import OpenVideo, Survey
 from qwen2vl.processing.images import resize
-from qwen2vl.processing.video import _choose, read_video, video_header
+from qwen2vl.processing.video import _choose, planned_frames, read_video, video_header
 from qwen2vl.spec.media_settings import MediaOptions, MediaSettings
 
 SETTINGS = MediaSettings(video_min_pixels=784, video_max_pixels=6 * 784)
@@ -118,7 +120,7 @@ def test_all_forms_of_source_give_the_same_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a video #1.mp4")
     whole = read_video(path, SETTINGS)
     assert len(whole.frames) == 8  # four seconds at two frames each
-    for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes()):
+    for form in (str(path), f"file://{path}".replace(" ", "%20"), path.read_bytes(), io.BytesIO(path.read_bytes())):
         assert (read_video(form, SETTINGS).frames == whole.frames).all()
         assert video_header(form, SETTINGS) == (64, 48, 4.0, 10.0, 40)
 
@@ -131,6 +133,91 @@ def test_frames_are_chosen_by_time_at_a_variable_rate(tmp_path: Path) -> None:
     assert video.timestamps_s == pytest.approx([0, 2, 4, 6, 8, 10])
     for ours, theirs in zip(video.frames, expected_frames(path, 6, video.frames.shape[1:3]), strict=True):
         assert (ours == theirs).all()
+
+
+TENTHS = [100 * i for i in range(40)]
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.mov", "a.ts", "a.flv"])
+@pytest.mark.parametrize("start_ms", [0, 5000])
+def test_the_start_time_of_a_container_is_not_duration(name: str, start_ms: int, tmp_path: Path) -> None:
+    codec = {"webm": "libvpx", "flv": "flv1"}.get(name[2:], "mpeg4")
+    path = write_video(tmp_path / name, codec=codec, times_ms=[start_ms + time for time in TENTHS])
+    header, video = video_header(path, SETTINGS), read_video(path, SETTINGS)
+    assert header == (64, 48, pytest.approx(4.0, abs=0.01), pytest.approx(10.0, rel=0.01), 40)
+    assert video.timestamps_s == pytest.approx(np.linspace(0, 3.9, 8), abs=0.051)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_longer_sound_is_not_duration(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 64, 48
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        for index in range(40):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(make_image(index, 64, 48), format="rgb24")))
+        container.mux(stream.encode(None))
+        for index in range(300):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 16000, 1024 * index
+            container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    assert video_header(path, SETTINGS) == (64, 48, pytest.approx(4.0, abs=0.01), 10.0, 40)
+    assert len(read_video(path, SETTINGS).frames) == 8
+
+
+def test_frames_that_an_edit_list_cuts_off_are_not_counted(tmp_path: Path) -> None:
+    whole, path = write_video(tmp_path / "whole.mp4"), tmp_path / "cut.mp4"
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    with av.open(str(whole)) as source, av.open(str(path), "w", options=options) as container:
+        stream = source.streams.video[0]
+        copy = container.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.pts is None or packet.dts is None:
+                continue
+            packet.pts, packet.dts, packet.stream = packet.pts - 2 * 10240, packet.dts - 2 * 10240, copy
+            container.mux(packet)
+    assert video_header(path, SETTINGS) == (64, 48, 2.0, 10.0, 20)
+    assert read_video(path, SETTINGS).timestamps_s == pytest.approx([0, 0.6, 1.3, 1.9])
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.ts"])
+@pytest.mark.parametrize("options", [{}, {"nframes": 64}, {"min_frames": 20}, {"fps": 30.0}])
+def test_never_more_frames_are_taken_than_exist(
+    name: str, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_video(
+        tmp_path / name, codec="libvpx" if "webm" in name else "mpeg4", num_frames=3, times_ms=[0, 20_000, 60_000]
+    )
+    with caplog.at_level(logging.WARNING):
+        video = read_video(path, SETTINGS, MediaOptions(**options))
+    assert video.timestamps_s == pytest.approx([0, 20, 60, 60], abs=0.01)
+    assert (video.frames[3] == video.frames[2]).all()
+    assert (video.frames[1] != video.frames[2]).any()
+    asked = next(iter(options), "")
+    assert (f"has 3 frames, so {asked} {options.get(asked)} is lowered to 4" in caplog.text) == ("frames" in asked)
+    header = video_header(path, SETTINGS)
+    assert header.frames == 3
+    assert planned_frames(header, SETTINGS, MediaOptions(**options)) == 4
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_part_has_no_more_frames_than_exist_in_it(name: str, tmp_path: Path) -> None:
+    """Ten frames in the first second, then one every ten seconds."""
+    path = write_video(tmp_path / name, num_frames=13, times_ms=[*TENTHS[:10], 10_000, 20_000, 30_000])
+    for start, end, expected in ((5.0, 35.0, [10, 20, 30, 30]), (0.35, 0.8, [0.4, 0.5, 0.6, 0.7, 0.8, 0.8])):
+        options = MediaOptions(video_start=start, video_end=end, fps=30.0)
+        video, header = read_video(path, SETTINGS, options), video_header(path, SETTINGS, options=options)
+        assert video.timestamps_s == pytest.approx(expected, abs=0.01)
+        assert planned_frames(header, SETTINGS, options) == len(expected)
+
+
+def test_a_list_is_not_repeated_to_reach_a_number_of_frames(caplog: pytest.LogCaptureFixture) -> None:
+    images = [make_image(index, 64, 48) for index in range(3)]
+    video = read_video(images, SETTINGS, MediaOptions(nframes=16))
+    assert video.timestamps_s == (0.0, 0.5, 1.0, 1.0)
+    assert "the list of frames has 3 frames, so nframes 16 is lowered to 4" in caplog.text
 
 
 @pytest.mark.parametrize(("rotation", "mirrored"), [(90, False), (-90, False), (180, False), (0, True), (90, True)])
@@ -226,7 +313,7 @@ def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
         (sound, "contains no video, only sound"),
         (headless, "no video in a supported format, or damaged"),
         (half, "no video in a supported format, or damaged"),
-        (photo, "no video in a supported format"),
+        (photo, "photo.png is an image, not a video: give it with --image"),
         (playlist, "no video in a supported format"),
         (empty, "empty.mp4 is empty"),
         (tmp_path, "is a directory"),
@@ -270,7 +357,14 @@ def test_videos_over_a_ceiling_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="bytes, over the ceiling of 1000"):
         read_video(path, MediaSettings(max_file_bytes=1000))
     with pytest.raises(MediaError, match="over the cap of 16384"):
-        read_video(path, MediaSettings(), MediaOptions(resized_height=2800, resized_width=2800))
+        read_video(path, MediaSettings(video_max_tokens=16384), MediaOptions(resized_height=2800, resized_width=2800))
+
+
+def test_local_videos_may_have_any_number_of_bytes(tmp_path: Path) -> None:
+    for name in ("large.mp4", "large.avi"):
+        path = write_video(tmp_path / name)
+        os.truncate(path, 300 * 2**20)  # a sparse file: takes no room on the disk
+        assert len(read_video(path, SETTINGS).frames) == 8
 
 
 def test_a_list_of_frames_is_a_video() -> None:
@@ -284,6 +378,9 @@ def test_a_list_of_frames_is_a_video() -> None:
     for ours, index in zip(video.frames, [0, 1, 2, 3, 4, 4], strict=True):
         assert (ours == np.asarray(resize(Image.fromarray(images[index]), *video.frames.shape[1:3]))).all()
     assert (read_video(np.stack(images), SETTINGS).frames == video.frames).all()
+    tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    assert (read_video(tensor, SETTINGS).frames == video.frames).all()
+    assert (read_video(list(tensor), SETTINGS).frames == video.frames).all()
     assert video_header(mixed, SETTINGS) == (64, 48, 2.5, 2.0, 5)
 
 
@@ -359,6 +456,9 @@ def test_chosen_frames_are_the_nearest(gaps: list[float], count: int, begin: flo
     seconds = np.concatenate([[0.0], np.cumsum(gaps)])
     chosen = _choose(seconds, begin, begin + length, count, 0.0)
     inside = seconds[(seconds >= begin) & (seconds <= begin + length)]
+    if 0 < len(inside) <= count:
+        assert seconds[chosen].tolist() == [*inside, *[inside[-1]] * (count - len(inside))]
+        return
     low, high = (inside[0], inside[-1]) if len(inside) else (begin, begin)
     wanted = np.linspace(low, high, count)
     assert (np.diff(chosen) >= 0).all()

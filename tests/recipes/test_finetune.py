@@ -4,6 +4,8 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
+from collections import Counter
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -77,6 +79,23 @@ def run_page(section, checkpoint, monkeypatch, folder, capsys, rate="5e-3") -> s
     return capsys.readouterr().out
 
 
+@pytest.mark.parametrize("section", ["All weights", "Adapters (LoRA)"])
+def test_the_example_of_the_page_changes_the_answer(monkeypatch, tmp_path, capsys, section):
+    """One record, no option but those on the page: one step of 4 packs used to leave the answer as it was."""
+    (example,) = re.findall(r"^\{.*\"conversations\".*\}$", PAGE.read_text(), re.MULTILINE)
+    (tmp_path / "my.json").write_text(example + "\n")
+    Image.new("RGB", (112, 112), FRUITS["pear"]).save(tmp_path / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["chat", "--image", "1.png", "Which fruit?"]) == 0
+    assert capsys.readouterr().out != "A pear.\n"
+    for words in commands(section):
+        if words[0] != "report":  # draws, in test_all_weights
+            assert main(["nano" if word == "CHECKPOINT" else word for word in words]) == 0, words
+    out, err = capsys.readouterr()
+    assert "finetune: 1 samples, 60 epochs, 60 steps, 1 samples a step" in err
+    assert "A pear." in out.splitlines()
+
+
 def falls(folder: Path) -> bool:
     losses = [line["loss"] for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
     return len(losses) == 24 and losses[-1] < 0.5 * losses[0]
@@ -147,6 +166,10 @@ def test_a_run_with_adapters_resumes_bit_for_bit(checkpoint, records, monkeypatc
         (["--data", "my.json", "--model", "nowhere"], "nowhere"),
         (["--data", "my.json", "--tokens", "8"], "raise --tokens"),
         (["--data", "my.json", "--rate", "-1"], "none may be below 0"),
+        (["--data", "my.json", "--epochs", "0"], "--epochs is 0: it must be over 0"),
+        (["--data", "my.json", "--max-steps", "0"], "--max-steps is 0: it must be at least 1"),
+        (["--data", "my.json", "--rate", "0"], "at least one must be above 0"),
+        (["--data", "my.json", "--batch", "0"], "--batch is 0: it must be at least 1"),
         (["--data", "my.json", "--bogus", "1"], "--bogus is not an option"),
     ],
 )
@@ -190,17 +213,73 @@ def test_the_recipe_builds_nothing_and_the_run_builds_the_store(checkpoint, reco
     assert complete_stages(stored, data.store) == data.stages
 
 
-def test_an_epoch_reads_every_record_about_once(checkpoint, records, tmp_path):
-    spec = finetune(model=str(checkpoint), data=records, epochs=4.0, tokens=64, packs_per_step=1, held_out=0.0)
+@pytest.mark.parametrize("settings", [{}, {"packs_per_step": 1}, {"batch": 5}])
+def test_four_epochs_read_every_record_four_times(checkpoint, records, tmp_path, settings):
+    spec = finetune(model=str(checkpoint), data=records, epochs=4.0, tokens=64, held_out=0.0, **settings)
     data = open_run_data(spec, tmp_path / "run", Replicas())
     (stage,) = data.stages
-    read, cursor = 0, Cursor()
+    read, cursor = Counter(), Cursor()
     for _ in range(stage.steps):
         packs, cursor = data.selections[stage.name].plan.step(cursor)
-        read += sum(len(pack.samples) for pack in packs)
-    assert read == pytest.approx(4 * 24, rel=0.25)
+        read.update(sample for pack in packs for sample in pack.samples)
+    assert len(read) == 24
+    assert set(read.values()) == {4}
 
 
 def test_a_recipe_without_data_is_refused():
     with pytest.raises(ConfigError, match="--data is missing"):
         finetune()
+
+
+def test_rejected_records_are_counted_listed_and_limited(checkpoint, records, monkeypatch, tmp_path, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    entries = json.loads(records.read_text())
+    entries[3]["image"] = "nowhere.png"
+    entries[5]["weight"] = 2
+    records.write_text(json.dumps(entries))
+    plan = ["plan", "finetune", "--model", str(checkpoint), "--data", "my.json", "--run-dir", "run"]
+    assert main(plan) == 2
+    refusal = "2 of 24 records cannot be used, over the limit of 5% (--max-rejected); all are listed in run/store/rejected.jsonl"
+    assert refusal in capsys.readouterr().err
+    listed = [json.loads(line) for line in Path("run/store/rejected.jsonl").read_text().splitlines()]
+    assert [(entry["id"], entry["field"]) for entry in listed] == [("3", "media[0]"), ("5", "weight")]
+    assert main([*plan, "--max-rejected", "0.1"]) == 0
+    assert (
+        "2 of 24 records cannot be used; all are listed in run/store/rejected.jsonl; one of them: my.json"
+        in caplog.text
+    )
+    assert "finetune: 22 samples" in capsys.readouterr().out
+    assert main([*plan, "--max-rejected", "2"]) == 2
+    assert "--max-rejected is 2.0: it must be a share from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--lora-rank", "2"]])
+def test_the_last_line_of_a_run_names_commands_that_work(
+    taught_directory, records, monkeypatch, tmp_path, capsys, more
+):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "finetune", "--model", str(taught_directory), "--data", "my.json", "--run-dir", "my run", *more]
+    assert main([*train, "--steps", "1", "--num-workers", "0"]) == 0
+    line = capsys.readouterr().err.splitlines()[-1]
+    named = [shlex.split(text)[1:] for text in re.findall(r"qwen2vl (?:convert|chat)[^;,]*", line)]
+    assert [words[0] for words in named] == (["chat", "convert"] if more else ["convert"])
+    for words in named:
+        ending = ["--max-new-tokens", "1", "Where?"] if words[0] == "chat" else []
+        assert main([word.replace("DIR", "out") for word in words] + ending) == 0, words
+
+
+def test_the_page_installs_what_its_commands_need():
+    extras = tomllib.loads((PAGE.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"qwen2vl\[(\w+)\]", PAGE.read_text())
+    installed = {re.match(r"[\w-]+", each)[0] for name in named for each in extras[name]}
+    assert {"pyarrow", "matplotlib"} <= installed, "train needs pyarrow, report draws with matplotlib"
+
+
+@pytest.mark.parametrize(("own", "given", "expected"), [(None, None, 16384), (1024, None, 1024), (1024, 2048, 2048)])
+def test_videos_are_capped(own, given, expected, tmp_path, taught_processor):
+    """At the checkpoint's own limit, or as in the paper's training if it has none; the export answers with the same cap."""
+    settings = taught_processor.settings.with_limits(None, None, own)
+    model = new_model(taught_processor.config, 3)
+    save_checkpoint(model, taught_processor.with_settings(settings), tmp_path / "base")
+    spec = finetune(model=str(tmp_path / "base"), data=tmp_path / "my.json", max_tokens=given)
+    assert spec.stages.max_tokens == spec.processor.settings.video_max_tokens == expected

@@ -49,22 +49,33 @@ def test_the_mixture_has_every_task_and_the_shares_of_its_areas():
 
 
 def test_single_skills_are_taught_first_and_every_task_is_read_afterwards():
-    first, last = drawn_stages()
-    skills, harder, everything = first.phases
-    assert {name.partition("@")[2] for names in skills.mixtures for name in names} == {"1"}
-    assert {name.partition("@")[2] for names in harder.mixtures for name in names} == {"0.5"}
-    assert everything.mixtures == last.phases[0].mixtures == (mixture(),)
+    skills, everything, last = drawn_stages()
+    assert {"@" in name for name in skills.sources} == {True}
+    assert [phase.mixtures for phase in (*everything.phases, *last.phases)] == [(mixture(),)] * 2
 
 
 @pytest.mark.parametrize("steps", [30_000, 16_000])
 def test_the_rate_is_level_then_falls_once_and_the_tower_is_locked_at_the_end(steps):
-    stages = drawn_stages(steps, rate=1.0)
+    stages = drawn_stages(steps, rate=1.0)[1:]
     rates = [stage.learning_rates(step)["decoder"] for stage in stages for step in range(stage.steps)]
     assert len(rates) == steps
     assert rates[200 : 3 * steps // 4] == pytest.approx([1.0] * (3 * steps // 4 - 200))
     falls = [one - next for one, next in zip(rates[3 * steps // 4 :], rates[3 * steps // 4 + 1 :], strict=False)]
     assert falls == pytest.approx([4 / steps] * len(falls), rel=1e-2)
     assert [stage.rates.tower > 0 for stage in stages] == [True, False]
+
+
+def test_a_leg_without_checkpoints_has_the_rates_of_the_later_steps():
+    whole, rest = drawn_stages()[1:], drawn_stages(first_step=20_000)
+    assert rest[0].steps == whole[0].steps - 20_000 and rest[1] == whole[1]
+    for step in (20_300, 22_000, 28_000):
+        rates = whole[0].learning_rates(step), rest[0].learning_rates(step - 20_000)
+        assert rates[0] == pytest.approx(rates[1], rel=1e-6)
+
+
+def test_a_leg_cannot_begin_while_the_rate_falls():
+    with pytest.raises(ConfigError, match="22500"):
+        drawn_stages(first_step=25_000)
 
 
 def test_tokenizer_and_model_fit():
@@ -92,10 +103,10 @@ def test_a_missing_store_is_one_sentence(tmp_path):
 def test_larger_steps_need_more_records(monkeypatch):
     """The number of records follows from the packs of a step, their tokens, and the lengths of drawn items."""
     monkeypatch.setattr(drawn_items, "MEASURED_ITEMS", 2)
-    stage = replace(drawn_stages()[0], steps=10, phases=(Phase(mixtures=({"shape_rows@1": 1},)),))
+    stage = replace(drawn_stages()[1], steps=10, phases=(Phase(mixtures=({"shape_rows@1": 1},)),))
     mean = drawn_items.mean_tokens("shape_rows@1", nano_processor())
     needed = drawn_items.count_records([stage], nano_processor())
-    assert needed == {"shape_rows@1": pytest.approx(10 * 4 * 4096 / mean, abs=1)}
+    assert needed == {"shape_rows@1": pytest.approx(10 * 2 * 4096 / mean, abs=1)}
 
 
 @needs_fonts
@@ -107,7 +118,7 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
     shorter = tuple(
         replace(stage, steps=2, phases=(Phase(mixtures=(some,)),), budgets=budgets) for stage in drawn_stages()
     )
-    monkeypatch.setattr(recipe, "drawn_stages", lambda: shorter)
+    monkeypatch.setattr(recipe, "drawn_stages", lambda first_step: shorter)
     monkeypatch.setattr(recipe, "TASKS", ("read_word", "motion"))
     needed = drawn_items.count_records(shorter, nano_processor(), 0.5)
     draw_records(tmp_path / "records", needed)
@@ -118,15 +129,15 @@ def test_nano_trains_from_drawn_records_to_a_checkpoint(tmp_path, monkeypatch):
         ),
     )
     assert {name: len(rows) for name, rows in Store(tmp_path / "store").sources.items()} == needed
-    train = TrainConfig(validate_every=2, save_every=2)
+    train = TrainConfig(validate_every=3, save_every=3)
     spec = nano(store=tmp_path / "store", validation_items=1, train=train)
     lines = []
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=2).steps == 2
-    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0).steps == 4
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0, max_steps=3).steps == 3
+    assert train_run(spec, tmp_path / "run", lines.append, num_workers=0).steps == 6
     assert [line["stage"] for line in lines] == [stage.name for stage in shorter for _ in range(2)]
     checks = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if "exact" in line]
-    assert [check["step"] for check in checks] == [2, 4]
+    assert [check["step"] for check in checks] == [3, 6]
     assert set(checks[0]["exact"]) == {"read_word", "motion"}
     assert is_run(tmp_path / "run")
-    assert export_run(tmp_path / "run", tmp_path / "export") == 4
+    assert export_run(tmp_path / "run", tmp_path / "export") == 6
     assert load_model(tmp_path / "export").config == NANO

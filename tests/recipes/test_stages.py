@@ -38,6 +38,14 @@ def test_every_size_is_built_on_the_meta_device(name, size):
         assert trained == (everything if part in TRAINED[name] else 0)
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_videos_are_capped_as_in_the_paper(name):
+    (stage,) = RECIPES[name](tokenizer="nano").stages
+    assert stage.max_tokens == 16384
+    (stage,) = RECIPES[name](tokenizer="nano", max_tokens=4096).stages
+    assert stage.max_tokens == 4096
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return build_store(tmp_path_factory.mktemp("records"), load_processor("nano"), 4)

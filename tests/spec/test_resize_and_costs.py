@@ -97,7 +97,9 @@ def test_a_limit_of_one_image_replaces_the_setting_and_moves_the_other_limit() -
         (100, 25.0, {}, 8),
         (60, 30.0, {}, 4),
         (30, 30.0, {}, 4),  # the minimum
-        (3, 30.0, {}, 2),  # a video of three frames gives one pair
+        (3, 30.0, {}, 4),  # the last frame is used twice
+        (7, 1.75, {}, 8),
+        (3, 0.05, {}, 4),
         (1, 30.0, {}, 2),  # a single frame is used twice
         (2, 0.1, {}, 2),
         (36000, 30.0, {}, 768),  # the maximum
@@ -107,21 +109,25 @@ def test_a_limit_of_one_image_replaces_the_setting_and_moves_the_other_limit() -
         (300, 30.0, {"fps": 1000.0}, 300),
         (300, 30.0, {"nframes": 5}, 4),
         (300, 30.0, {"nframes": 7}, 8),
-        (10, 30.0, {"nframes": 16}, 16),
+        (10, 30.0, {"nframes": 16}, 10),
+        (3, 30.0, {"nframes": 64}, 4),
+        (3, 30.0, {"min_frames": 20}, 4),
+        (9, 30.0, {"fps": 1000.0}, 10),
+        (1, 30.0, {"nframes": 8}, 2),
     ],
 )
 def test_the_number_of_frames_follows_the_published_rule(
     total: int, fps: float, options: dict[str, float], expected: int
 ) -> None:
-    assert choose_num_frames(total, fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
+    assert choose_num_frames(total, total / fps, PUBLISHED, MediaOptions(**options)) == expected  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=200)
 @given(total=st.integers(1, 10**6), fps=st.floats(0.01, 1000), wanted=st.floats(0.01, 1000))
 def test_the_number_of_frames_is_even_and_within_the_limits(total: int, fps: float, wanted: float) -> None:
-    count = choose_num_frames(total, fps, PUBLISHED, MediaOptions(fps=wanted))
+    count = choose_num_frames(total, total / fps, PUBLISHED, MediaOptions(fps=wanted))
     assert count % 2 == 0
-    assert 2 <= count <= max(2, min(total, PUBLISHED.max_frames))
+    assert 2 <= count <= max(2, min(total + total % 2, PUBLISHED.max_frames))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"nframes": 1}, "nframes 1"), ({"fps": 0.0}, r"fps 0\.0")])
@@ -135,8 +141,7 @@ def test_impossible_numbers_of_frames_are_refused(options: dict[str, float], mes
     [(4, 768), (32, 768), (64, 768), (128, 384), (256, 192), (366, 134), (768, 134)],
 )
 def test_tokens_per_pair_of_frames_follow_the_published_table(num_frames: int, tokens_per_pair: int) -> None:
-    uncapped = MediaSettings(video_max_tokens=10**6)
-    height, width = frame_size(2160, 3840, num_frames, uncapped)
+    height, width = frame_size(2160, 3840, num_frames, PUBLISHED)
     assert tokens_per_pair * 0.88 <= height * width / TOKEN <= tokens_per_pair + 1
 
 
@@ -154,10 +159,54 @@ def test_a_video_never_exceeds_the_cap(height: int, width: int, num_frames: int,
     assert math.ceil(num_frames / 2) * tall * wide // TOKEN <= cap
 
 
-def test_frames_of_long_videos_are_below_the_minimum_per_frame() -> None:
-    height, width = frame_size(720, 1280, 768, PUBLISHED)
+@pytest.mark.parametrize(
+    ("num_frames", "size", "tokens"),
+    [
+        (64, (1080, 1920), 23_040),
+        (768, (1080, 1920), 46_080),
+        (64, (720, 1280), 23_040),
+        (8, (480, 640), 1_564),
+        (256, (1920, 1080), 23_040),
+        (300, (100, 3000), 21_000),
+    ],
+)
+def test_a_published_checkpoint_gives_videos_the_budget_of_the_published_utilities(
+    num_frames: int, size: tuple[int, int], tokens: int
+) -> None:
+    tall, wide = frame_size(*size, num_frames, PUBLISHED)
+    total_pixels, low = 24576 * TOKEN, 128 * TOKEN  # [paper 4.5], written out
+    high = max(min(768 * TOKEN, total_pixels / num_frames * 2), int(low * 1.05))
+    assert (tall, wide) == smart_resize(*size, min_pixels=low, max_pixels=int(high))
+    assert num_frames // 2 * tall * wide // TOKEN == tokens
+
+
+def test_frames_of_long_videos_are_below_the_minimum_per_frame_to_keep_a_cap() -> None:
+    height, width = frame_size(720, 1280, 768, MediaSettings(video_max_tokens=16384))
     assert height * width < PUBLISHED.video_min_pixels
     assert 384 * height * width // TOKEN <= 16384
+
+
+def test_a_video_can_set_its_own_cap_and_budget() -> None:
+    tight = MediaSettings(video_max_tokens=1000)
+
+    def tokens(settings: MediaSettings, **options: int) -> int:
+        tall, wide = frame_size(1080, 1920, 64, settings, MediaOptions(**options))
+        return 32 * tall * wide // TOKEN
+
+    assert tokens(tight) <= 1000
+    assert tokens(tight, max_tokens=16384) == 15_360
+    assert tokens(tight, max_tokens=10**6) == 23_040
+    assert tokens(PUBLISHED, max_tokens=500) <= 500
+    assert tokens(PUBLISHED, total_pixels=48 * 1024 * TOKEN, max_pixels=1400 * TOKEN) > 40_000
+    assert tokens(tight.capped(400), max_tokens=10**6) <= 400
+    with pytest.raises(MediaError, match="over 2 tokens at any size: ask for fewer frames or more max_tokens"):
+        tokens(PUBLISHED, max_tokens=2)
+
+
+def test_a_budget_of_a_pack_wins_over_the_limits_of_an_item() -> None:
+    tall, wide = image_size(1000, 1000, PUBLISHED.capped(100), MediaOptions(min_pixels=900 * TOKEN))
+    assert tall * wide <= 100 * TOKEN
+    assert PUBLISHED.capped(100).capped(300) == PUBLISHED.capped(100)
 
 
 def test_options_decide_the_size_of_frames() -> None:
@@ -166,10 +215,11 @@ def test_options_decide_the_size_of_frames() -> None:
     assert frame_size(720, 1280, 8, PUBLISHED, MediaOptions(max_pixels=0)) == (28, 28)
     tall, wide = frame_size(720, 1280, 8, PUBLISHED, MediaOptions(total_pixels=1024 * TOKEN))
     assert 200 * TOKEN < tall * wide <= 256 * TOKEN
+    capped = MediaSettings(video_max_tokens=16384)
     with pytest.raises(MediaError, match="over the cap of 16384"):
-        frame_size(720, 1280, 100, PUBLISHED, MediaOptions(resized_height=1400, resized_width=1400))
+        frame_size(720, 1280, 100, capped, MediaOptions(resized_height=1400, resized_width=1400))
     with pytest.raises(MediaError, match="ask for fewer frames"):
-        frame_size(720, 1280, 40000, PUBLISHED)
+        frame_size(720, 1280, 40000, capped)
 
 
 def test_fit_under_trims_the_longer_side() -> None:
@@ -198,6 +248,8 @@ def test_settings_of_a_directory_without_files_are_the_published_ones(tmp_path) 
 
 
 def test_settings_are_equal_after_saving_and_loading(tmp_path) -> None:
+    (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(PUBLISHED.video_file()))
+    assert MediaSettings.load(tmp_path) == PUBLISHED
     ours = MediaSettings(
         min_pixels=784,
         max_pixels=7840,
@@ -217,7 +269,21 @@ def test_limits_are_read_under_the_names_of_newer_files(tmp_path) -> None:
     assert MediaSettings.load(tmp_path).max_pixels == 1003520
 
 
+def test_limits_of_videos_that_transformers_saved_only_make_frames_smaller(tmp_path) -> None:
+    """It saves the limits of images there; the published utilities have resized to their own before these apply."""
+    for edges, expected in (
+        ({"shortest_edge": 3136, "longest_edge": 12845056}, (128 * TOKEN, 768 * TOKEN)),
+        ({"shortest_edge": 3136, "longest_edge": 64 * TOKEN}, (64 * TOKEN, 64 * TOKEN)),
+    ):
+        (tmp_path / "video_preprocessor_config.json").write_text(json.dumps({"size": edges, "max_frames": 768}))
+        settings = MediaSettings.load(tmp_path)
+        assert (settings.video_min_pixels, settings.video_max_pixels) == expected
+        assert settings.video_max_tokens is None
+
+
 def test_contradicting_limits_are_refused() -> None:
+    with pytest.raises(ConfigError, match="max_tokens 0 is too low"):
+        PUBLISHED.with_limits(None, None, 0)
     with pytest.raises(ConfigError, match="min_pixels 10 and max_pixels 5"):
         MediaSettings(min_pixels=10, max_pixels=5)
     with pytest.raises(ConfigError, match="under one token"):

@@ -9,7 +9,7 @@ import pytest
 from qwen2vl.common.files import sha256_of
 from qwen2vl.evaluation.exam import EXAMS
 from qwen2vl.evaluation.runner import weights_digest
-from tools import benchmark_tables, exam_tables, tables
+from tools import benchmark_tables, tables
 
 PAGE = "# Title\n\n<!-- benchmarks: {block} -->\nby hand\n<!-- benchmarks end -->\n\nafter\n"
 
@@ -71,7 +71,7 @@ def test_the_summary_has_only_lines_with_a_bound(tmp_path: Path, results: Path) 
 
 
 def test_a_missing_result_names_its_command(tmp_path: Path) -> None:
-    for block, command in (("summary", "make bench"), ("gpu", "benchmarks.gpu.run"), ("nano", "qwen2vl eval nano")):
+    for block, command in (("summary", "make bench"), ("gpu", "benchmarks.gpu.run"), ("exam", "qwen2vl eval exam")):
         assert command in tables.render_page(PAGE.format(block=block), {}, "README.md")
 
 
@@ -108,7 +108,7 @@ def test_scores_of_nano(tmp_path: Path) -> None:
     task, (floor, _) = next(iter(EXAMS["exam"].aims.floors.items()))
     scores = {"score": floor - 0.01, "low": 0.1, "high": 0.9, "n": 200}
     text = tables.render_page(
-        PAGE.format(block="nano"), {"nano": {"exam": "exam", "tasks": {task: scores}}}, "README.md"
+        PAGE.format(block="exam"), {"exam": {"exam": "exam", "tasks": {task: scores}}}, "README.md"
     )
     assert f"| {task} |" in text
     assert f"Under their floor: {task}." in text
@@ -146,34 +146,3 @@ def test_the_scores_shown_are_those_of_the_shipped_weights(exam: str) -> None:
     shown = json.loads((tables.RESULTS / f"{exam}.json").read_text())
     assert shown["weights"] == weights_digest("nano")
     assert shown["digest"] == sha256_of(EXAMS[exam].path)
-
-
-def test_the_recipe_is_beside_the_earlier_loop(tmp_path: Path, results: Path) -> None:
-    scores = {"seen": (0.5, 0.4, 0.6), "read": (0.3, 0.2, 0.4), "described": (0.1, 0.05, 0.2)}
-    before = {task: dict(zip(("score", "low", "high"), each, strict=True)) for task, each in scores.items()}
-    page = tmp_path / "README.md"
-    page.write_text(PAGE.format(block="nano_run"))
-    assert run(tmp_path, results) == 0
-    assert "nano_run.json" in page.read_text()
-    (results / "nano_loop.json").write_text(json.dumps({"exam": "nano", "tasks": before}))
-    ours = {"seen": {"score": 0.45}, "read": {"score": 0.1}, "described": {"score": 0.3}}
-    (results / "nano_run.json").write_text(json.dumps({"tasks": ours}))
-    assert run(tmp_path, results) == 0
-    text = page.read_text()
-    assert "| seen | 50.0% (40.0% to 60.0%) | 45.0% | yes |" in text
-    assert "| 10.0% | under |" in text
-    assert "| 30.0% | above |" in text
-    assert "Under the interval: read." in text
-
-
-def test_the_runs_that_led_to_the_shipped_model(tmp_path: Path, results: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(PAGE.format(block="exam_runs"))
-    for number, name in enumerate(exam_tables.RUNS, 1):
-        assert run(tmp_path, results) == 0
-        assert f"{name}.json" in page.read_text()
-        tasks = {"late": {"score": number / 10, "low": 0.1, "high": 0.9, "metric": "exact"}}
-        (results / f"{name}.json").write_text(json.dumps({"exam": "exam", "tasks": tasks}))
-    assert run(tmp_path, results) == 0
-    shown = " | ".join(f"{number * 10}.0%" for number in range(1, len(exam_tables.RUNS) + 1))
-    assert f"| late | exact | {shown} | 75% (95%) |" in page.read_text()

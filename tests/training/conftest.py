@@ -37,8 +37,8 @@ WITH_HELD_OUT = Events(
 CONFIG = TrainConfig(precision="fp32", save_every=2, validate_every=3)
 WIDE = replace(
     NANO,
-    vision=replace(NANO.vision, depth=3, embed_dim=256, hidden_size=384),
-    text=replace(NANO.text, num_hidden_layers=3, hidden_size=384, num_attention_heads=12, intermediate_size=1024),
+    vision=replace(NANO.vision, depth=3, embed_dim=256, num_heads=4, hidden_size=384),
+    text=replace(NANO.text, num_hidden_layers=3, hidden_size=384, num_attention_heads=6, intermediate_size=1024),
 )
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINED = {

@@ -67,3 +67,12 @@ def test_compiled_layers_change_nothing(samples, small_model):
     compile_layers(compiled, backend="aot_eager")
     row = pack(samples[:3])
     assert_close(gradients_of(compiled, [row])[1], gradients_of(plain, [row])[1])
+
+
+def test_without_a_compiler_layers_stay_as_they_are(samples, small_model, monkeypatch, caplog):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    plain, model = small_model(), small_model()
+    compile_layers(model)
+    assert "install g++" in caplog.text
+    row = pack(samples[:1])
+    assert gradients_of(model, [row])[0] == gradients_of(plain, [row])[0]

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from qwen2vl.common.errors import CheckpointError
+from qwen2vl.data.plan import Phase
 from qwen2vl.training import guard
 from qwen2vl.training.parts import part_of
 from qwen2vl.training.train_config import Rates
 
-from .conftest import CONFIG, THREE_STAGES, curve_of, lines_of, stage_of, trainer_of, weights_of
+from .conftest import CONFIG, SOURCES, THREE_STAGES, curve_of, lines_of, stage_of, trainer_of, weights_of
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -51,6 +52,29 @@ def test_a_resumed_run_with_skipped_steps_equals_an_uninterrupted_one(tmp_path, 
     other = weights_of(model)
     for name, weight in weights_of(whole).items():
         assert torch.equal(weight, other[name]), name
+
+
+def test_steps_of_an_epoch_that_are_skipped_wait_for_its_end(tmp_path, store, small_model, monkeypatch):
+    """Where a step is a window: 144 samples are two epochs of three steps."""
+    all_limits = guard.StepGuard.limit
+    tight = lambda self, mixture: 1e-9 if self.scales.get(mixture, (0, 0))[1] in (1, 4) else all_limits(self, mixture)  # noqa: E731
+    monkeypatch.setattr(guard.StepGuard, "limit", tight)
+    by_size = (Phase(mixtures=(dict.fromkeys(SOURCES, 12),)),)
+    stage = replace(stage_of("one", 6), samples=144, phases=by_size)
+    assert stage.steps_per_epoch == 3
+    config = replace(CONFIG, max_skipped=1.0)
+    trainer_of(tmp_path / "whole", store, small_model(), [stage], config).train()
+    for steps in (2, None):
+        trainer = trainer_of(tmp_path / "parts", store, small_model(), [stage], config)
+        trainer.train(steps)
+    lines = [
+        [(line["plan_digest"], line.get("repeats"), "skipped" in line) for line in lines_of(tmp_path / run)]
+        for run in ("whole", "parts")
+    ]
+    assert lines[0] == lines[1]
+    assert [line[2] for line in lines[0]] == [False, True, False, True, False, False]
+    repeats = {step: [each["stage_step"] for each in line[1]] for step, line in enumerate(lines[0], 1) if line[1]}
+    assert repeats == {3: [2], 6: [4]}
 
 
 def test_each_stage_changes_the_parts_it_trains_and_no_others(tmp_path, store, small_model):

@@ -25,12 +25,12 @@ class DrawOptions(CommonOptions):
     share: float = 1.0
     """Share of the records that a whole run reads; with a share under 1, records are read more than once."""
     html_screens: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Also draw this number of dialogues about windows, with Chromium. No recipe of nano reads them, so that its exam can
+    """Also draw this number of dialogues about windows, with Chromium. No recipe reads them, so that the exam can
     ask about windows of a renderer that training has not seen."""
     num_workers: int = 1
     """Processes that draw."""
-    seed: int | None = None
-    """Decides every record; the recipe has a default. A folder holds the records of one seed."""
+    seed: int = 0
+    """Decides every record. A folder holds the records of one seed."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -43,16 +43,14 @@ def run(argv: Sequence[str]) -> int:
     from drawn_world.screens.html import HTML_SCREEN
     from drawn_world.write_records import draw_records
     from qwen2vl.recipes import drawn_items, load_recipe
-    from qwen2vl.training.run_spec import StoredRecords
 
     spec = load_recipe(options.recipe)()
-    assert isinstance(spec.stages, tuple) and isinstance(spec.records, StoredRecords), "no stages or store"
+    assert isinstance(spec.stages, tuple), "recipes over the drawn world give complete stages"
     sources = drawn_items.count_records(spec.stages, spec.processor, options.share)
     if options.html_screens:
         sources |= {f"{HTML_SCREEN}@0": options.html_screens}
-    seed = spec.records.seed if options.seed is None else options.seed
     with progress("drawing") as show:
-        draw_records(options.out, sources, seed=seed, num_workers=options.num_workers, on_progress=show)
+        draw_records(options.out, sources, seed=options.seed, num_workers=options.num_workers, on_progress=show)
     spec.processor.save(options.out / "tokenizer")
     print(f"{options.out}: {sum(sources.values())} records of {len(sources)} sources in {options.out}/*.jsonl")
     return 0

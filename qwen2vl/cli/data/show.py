@@ -36,6 +36,8 @@ class ShowOptions(CommonOptions):
     """Enlarge images to at least this area; 784 pixels are one token."""
     max_pixels: Annotated[int | None, optional("N")] = None
     """Shrink images to at most this area."""
+    max_tokens: Annotated[int | None, optional("N")] = None
+    """Shrink videos to at most this number of tokens."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.html")] = Path("samples.html")
     """The page to write."""
 
@@ -56,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
     from qwen2vl.processing.processor import load_processor
 
     store = Store(options.store)
-    processor = load_processor(options.model, options.min_pixels, options.max_pixels)
+    processor = load_processor(options.model, options.min_pixels, options.max_pixels, max_tokens=options.max_tokens)
     reader = SampleReader(store, processor)
     packs = [reader.pack(PackRequest(step=0, rows=(row,))) for row in chosen_rows(store, options)]
     shown = [show_row(pack.inputs, processor.tokenizer, titles_of(store, pack)) for pack in packs]
