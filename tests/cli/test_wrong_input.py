@@ -337,7 +337,7 @@ def test_a_run_is_no_checkpoint_and_the_message_says_how_to_convert_it(run, run_
     refused(run("chat", "--model", given, "What?"), str(given), command)
     if inside != "model":  # it has a config, which is all that cost needs
         refused(run("cost", "--size", "64x64", "--model", given), command)
-        refused(run("eval", "nano", "--model", given), command)
+        refused(run("eval", "exam", "--model", given), command)
 
 
 def test_a_run_with_an_adapter_is_refused_with_the_option_that_takes_it(run, run_folder, checkpoint):
