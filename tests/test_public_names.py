@@ -36,10 +36,10 @@ def test_importing_the_package_is_fast():
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 6
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(6))
 def test_examples_run(number, photo, taught_directory, tmp_path, monkeypatch):
     """The taught model replaces nano, which has the same code and larger files."""
     photo.save(tmp_path / "scene.png")

@@ -38,7 +38,8 @@ def run(argv: Sequence[str]) -> int:
     # Here, because torch takes seconds, which the help and wrong options do not need.
     from qwen2vl.model.checkpoint import convert
     from qwen2vl.model.lora import adapter_edit
-    from qwen2vl.training.export import export_run, is_run
+    from qwen2vl.spec import is_run
+    from qwen2vl.training.export import export_run
 
     if is_run(Path(options.source)):
         step = export_run(Path(options.source), options.out, dtype=options.dtype or "bf16", max_shard_bytes=limit)

@@ -160,6 +160,8 @@ def numbers_in(text: str, option: str, example: str, form: str) -> tuple[str, ..
     found = re.fullmatch(form, text, re.ASCII)
     if not found:
         raise UsageError(f'{option} is "{text}": it must look like {example}')
+    if not all(float(number) > 0 for number in found.groups()):
+        raise UsageError(f'{option} is "{text}": every number must be over 0, as in {example}')
     return found.groups()
 
 

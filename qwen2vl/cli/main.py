@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qwen2vl import __version__
-from qwen2vl.common.errors import Qwen2VLError
+from qwen2vl.common.errors import PeerLostError, Qwen2VLError, shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,13 @@ def run_verb(verb: str, argv: Sequence[str]) -> int:
         if "--debug" in argv:
             traceback.print_exc()
         if isinstance(error, Qwen2VLError):
-            print_error(f"qwen2vl {verb}: {error}")
+            from qwen2vl.cli.options import in_terms_of_options  # brings tyro, which help and version do not need
+
+            print_error(f"qwen2vl {verb}: {in_terms_of_options(str(error))}")
             return 2
+        if isinstance(error, PeerLostError):
+            print_error(f"qwen2vl {verb}: {error}")
+            return 1
         fault = f"a fault of this program ({type(error).__name__}): run it again with --debug and report what it shows"
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             fault = "the memory is not enough: use --max-pixels, fewer images, a shorter video or a smaller model"
@@ -88,7 +93,7 @@ def run_verb(verb: str, argv: Sequence[str]) -> int:
 
 def print_error(sentence: str) -> None:
     """Print a sentence on one line of stderr."""
-    print(" ".join(sentence.split()), file=sys.stderr)
+    print(shortened(" ".join(sentence.split())), file=sys.stderr)
 
 
 def verb_table(verbs: Mapping[str, Verb]) -> str:

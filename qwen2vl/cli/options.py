@@ -7,11 +7,13 @@ and the rule. The text of tyro is used only for mistakes that `find_mistake` doe
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
@@ -72,13 +74,58 @@ def parse_options(options: type[T], argv: Sequence[str], prog: str) -> T:
         if equals and name in switches:  # tyro would take the value for the next positional argument
             raise UsageError(f'{name} takes no value, but "{value}" was given: leave it out')
     box = io.StringIO()
+    _options.clear()
+    _options.update({argument.python_name: argument.names[0] for argument in arguments if not argument.is_positional})
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.cli(options, args=list(argv), prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+            parsed = tyro.cli(options, args=list(argv), prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+        return with_home(parsed)
     except SystemExit as end:
         if not end.code:  # --help
             raise
     raise UsageError(f"{find_mistake(argv, arguments) or text_of_box(box.getvalue())}; see {prog} --help")
+
+
+_options: dict[str, str] = {}
+"""Options of the command line that was parsed last, by the names of their arguments in Python."""
+
+
+def in_terms_of_options(sentence: str) -> str:
+    """A message for callers in Python with the names of options: "max_pixels is -5" becomes "--max-pixels is -5".
+
+    A name of several words is replaced anywhere, one of a single word ("stop") only where it cannot be a word of the sentence:
+    before its value, and in a list in brackets. Remarks in brackets that end with "in Python" are removed.
+    """
+    sentence = re.sub(r" \([^()]* in Python\)", "", sentence)
+    for name, option in _options.items():
+        if "_" in name:
+            sentence = re.sub(rf"(?<![\w./\"'-]){name}(?![\w\"'=])", option, sentence)
+        else:
+            sentence = re.sub(
+                rf"^{name}(?= (?:is|fp16)\b| [\"'\d-])|(?<=[(]){name}(?=[,)])|(?<=, ){name}(?=[)])", option, sentence
+            )
+    return sentence
+
+
+FILES = ("model", "image", "video")
+"""Options that are texts, because they may be URLs or names, but mostly are files."""
+
+
+def with_home(options: T) -> T:
+    """Options with ~ replaced in files: a shell does not replace it in `--draw=~/out.png` and in quotes."""
+    changed: dict[str, Any] = {}
+    for each in fields(options):  # type: ignore[arg-type]
+        value = getattr(options, each.name)
+        if is_dataclass(value):
+            changed[each.name] = with_home(value)
+        elif isinstance(value, Path):
+            changed[each.name] = Path(os.path.expanduser(value))  # noqa: PTH111  Path raises for an unknown ~name
+        elif each.name in FILES and isinstance(value, str):
+            changed[each.name] = os.path.expanduser(value)  # noqa: PTH111  Path would drop slashes of URLs
+        elif each.name in FILES and isinstance(value, tuple):
+            changed[each.name] = tuple(os.path.expanduser(file) for file in value)  # noqa: PTH111
+    changed = {name: value for name, value in changed.items() if value != getattr(options, name)}
+    return replace(options, **changed) if changed else options  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +140,13 @@ class Argument:
     is_required: bool
     takes_many: bool
     """Takes all values that follow it, `--tasks a b`."""
+    is_repeatable: bool = False
+    """Takes one value each time that it is given, `--image a --image b`."""
+
+    @property
+    def python_name(self) -> str:
+        """Its name as an argument in Python."""
+        return self.names[0].removeprefix("--").replace("-", "_")
 
     def rule_broken_by(self, value: str) -> str | None:
         """The rule that the value breaks, or None. Only numbers and choices are checked."""
@@ -129,9 +183,15 @@ def list_arguments(options: Any, prefix: str = "") -> list[Argument]:
             is_positional=is_positional,
             is_required=field.default is MISSING and field.default_factory is MISSING,
             takes_many=get_origin(kind) is tuple and tyro.conf.UseAppendAction not in marks,
+            is_repeatable=is_repeatable(field.type),
         )
         found.append(argument)
     return found
+
+
+def is_repeatable(kind: Any) -> bool:
+    """Whether the type of a field is `UseAppendAction[tuple[...]]`, perhaps with further marks."""
+    return get_origin(kind) is Annotated and tyro.conf.UseAppendAction in get_args(kind)
 
 
 def value_kinds(kind: Any) -> Iterator[Any]:
@@ -148,11 +208,17 @@ def find_mistake(argv: Sequence[str], arguments: Sequence[Argument]) -> str | No
     options = {name: argument for argument in arguments if not argument.is_positional for name in argument.names}
     positional = [argument for argument in arguments if argument.is_positional]
     given = set[Argument]()
+    crowded, last = "", ""
     for name, values in split_words(argv, options):
         if name and name not in options:
             return f"{name} is not an option{valid_options(name, list(options))}"
+        if name:
+            last = f"{name} {values[0]}" if values and options[name].is_repeatable else ""
+        elif last and is_file(values[0]):
+            option = last.partition(" ")[0]
+            crowded = crowded or f'"{values[0]}" follows {last}: repeat {option}, {last} {option} {values[0]}'
         if not name and not positional:
-            return f'"{values[0]}" is too much: put a text of several words in quotes'
+            return crowded or too_much(values[0], options)
         argument = options[name] if name else positional[0]
         if argument.is_positional and not argument.takes_many:
             positional = positional[1:]
@@ -164,6 +230,21 @@ def find_mistake(argv: Sequence[str], arguments: Sequence[Argument]) -> str | No
         given.add(argument)
     missing = [argument.names[0] for argument in arguments if argument.is_required and argument not in given]
     return f"{', '.join(missing)} is missing: give it" if missing else None
+
+
+def is_file(word: str) -> bool:
+    """Whether a word is more likely a file or URL than a question: it exists, or has no blank and an ending of letters."""
+    with contextlib.suppress(OSError, ValueError):  # too long, or a null character
+        if Path(word).is_file():
+            return True
+    return re.fullmatch(r"\S*[^\s.]\.[A-Za-z]\w{1,4}|(?:https?|file|data):\S+", word) is not None
+
+
+def too_much(word: str, options: Mapping[str, Argument]) -> str:
+    """The clause that refuses a word where no positional argument is left."""
+    if is_file(word) and "--image" in options:
+        return f'"{word}" is too much: name a file with --image or --video'
+    return f'"{word}" is too much: put a text of several words in quotes'
 
 
 def split_words(argv: Sequence[str], options: Mapping[str, Argument]) -> Iterator[tuple[str, list[str]]]:

@@ -78,12 +78,13 @@ def progress(
     yield show
 
 
-def print_stream(stream: "Stream") -> None:
-    """Print the pieces of a reply as they come, without marks of places."""
+def print_stream(stream: "Stream", prefill: str = "") -> None:
+    """Print the pieces of a reply as they come, after its given beginning, without marks of places."""
     readable = ReadableText()
     with working("reading the prompt"):
         piece = next(stream, "")
     try:
+        print(readable.push(prefill), end="", flush=True)
         while piece:
             print(readable.push(piece), end="", flush=True)
             piece = next(stream, "")

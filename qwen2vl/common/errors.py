@@ -12,9 +12,28 @@ A message names the thing, the value, the rule and the fix, in one sentence. Err
 where they occur, with fixed wording: their own texts may contain addresses or paths. Our own mistakes are `assert`s.
 """
 
+import re
+
 
 class Qwen2VLError(ValueError):
-    """Root of all errors that a user's input can cause."""
+    """Root of all errors that a user's input can cause. Long values in the message are shortened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
+
+
+LONGEST_VALUE = 200
+"""Characters of a value that a message shows whole. A data: URL can have millions."""
+_LONG = re.compile(rf"\"[^\"\n]{{{LONGEST_VALUE},}}\"|'[^'\n]{{{LONGEST_VALUE},}}'|\S{{{LONGEST_VALUE},}}")
+
+
+def shortened(message: str) -> str:
+    """A message in which long words and long values in quotes have "..." in place of their middle."""
+    return _LONG.sub(lambda found: f"{found[0][:80]}...{found[0][-40:]}", message)
+
+
+class PeerLostError(RuntimeError):
+    """Another process of the same run has ended, so this one cannot go on. The fault, and its message, are the other's."""
 
 
 class ConfigError(Qwen2VLError):

@@ -5,6 +5,7 @@ model are too short to be divided. torchrun starts the processes and sets RANK a
 is a group of one.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -12,6 +13,8 @@ from typing import Self
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from qwen2vl.common.errors import PeerLostError
 
 MESSAGE_NUMBERS = 2**20
 """Largest size of a message of several tensors. One message for each of nano's 105 gradients takes 4 times as long (gloo)."""
@@ -25,13 +28,17 @@ class Replicas:
 
     @classmethod
     def join(cls) -> Self:
-        """Join the group that torchrun started this process in, or return a group of one."""
+        """Join the group that torchrun started this process in, or return a group of one.
+
+        This and all exchanges with the group raise PeerLostError when another process has ended.
+        """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size > 1 and not dist.is_initialized():
             if torch.cuda.is_available():
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             # The totals of a step are CPU tensors and the gradients are device tensors: both need a backend.
-            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            with peers_needed():
+                dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return cls(dist.get_rank(), size) if size > 1 else cls()
 
     @property
@@ -50,7 +57,8 @@ class Replicas:
             return
         for message in _messages(tensors):
             flat = message[0] if len(message) == 1 else torch.cat([tensor.reshape(-1) for tensor in message])
-            dist.all_reduce(flat)
+            with peers_needed():
+                dist.all_reduce(flat)
             if len(message) > 1:
                 parts = flat.split([tensor.numel() for tensor in message])
                 for tensor, part in zip(message, parts, strict=True):
@@ -59,12 +67,27 @@ class Replicas:
     def wait(self) -> None:
         """Block until all processes have called this."""
         if self.size > 1:
-            dist.barrier()
+            with peers_needed():
+                dist.barrier()
 
     def leave(self) -> None:
         """End the group. A process that exits without this makes the other processes report an error."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def peers_needed() -> Iterator[None]:
+    """Translate errors of an exchange between processes: it fails only when another one is gone or cannot be reached."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise PeerLostError(
+            "another process of this run has ended or cannot be reached: its own message says why (without one, the system "
+            "may have killed it for lack of memory); the same command resumes the run"
+        ) from error
 
 
 def _messages(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:

@@ -10,7 +10,7 @@ from qwen2vl.processing.agent_text import Call, parse_reply
 from qwen2vl.processing.call_arguments import read_point
 from qwen2vl.processing.grounding import to_pixels
 
-JUDGING = 2
+JUDGING = 3
 """Number of the rules by which answers are scored, raised with every change of a score; files from before it have none."""
 Metric = Literal["exact", "anls", "number", "iou", "point", "action"]
 Place = tuple[int, tuple[float, ...]]

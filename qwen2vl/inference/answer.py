@@ -4,7 +4,7 @@
 
 `RunningReply` is the state while the model runs, `Answer` the result. A reply ends, in this order of checks, with an end token
 ("stop"), a stop text ("stop"), a loop ("repetition") or at the limit of new tokens or of the context ("length").
-"interrupted" means that the caller stopped it.
+"interrupted" means that the caller stopped it; "tool_calls" is a stop after calls of tools, whose results come next.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 from qwen2vl.inference.sampling import Sampler, SamplingParams
+from qwen2vl.processing.agent_text import parse_reply
 from qwen2vl.processing.grounding import Box, Point, parse_places
 from qwen2vl.processing.processor import MediaInfo
 from qwen2vl.processing.tokenizer import StreamDecoder, Tokenizer
+from qwen2vl.processing.tool_calls import ToolCall, calls_of, message_of
 from qwen2vl.spec.inputs import ModelInputs
 
-FinishReason = Literal["stop", "length", "repetition", "interrupted"]
+FinishReason = Literal["stop", "tool_calls", "length", "repetition", "interrupted"]
 
 LONGEST_UNIT = 256
 FEWEST_ROUNDS = 16
@@ -46,7 +48,7 @@ class Answer:
     """The answer of the model to one request."""
 
     text: str
-    """The reply, with the marks of references and boxes and without end tokens."""
+    """The new text, with the marks of references and boxes and without end tokens. A reply that was begun continues `prefill`."""
     boxes: tuple[Box, ...]
     """Boxes that the text names, in pixels of the original image.
 
@@ -57,19 +59,30 @@ class Answer:
     points: tuple[Point, ...]
     """Points that the text names, in the same form."""
     finish_reason: FinishReason
-    """"stop", "length", "repetition" (see `LoopDetector`) or "interrupted"."""
+    """"stop", "tool_calls", "length", "repetition" (see `LoopDetector`) or "interrupted"."""
     usage: Usage
     settings: SamplingParams
     """The settings that were in effect: with the seed that was used, and with limits cut to the context."""
     media_sizes: tuple[MediaInfo, ...]
     """Size, grid and tokens of every image and video, in textual order."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls that the reply makes; always empty when neither `tools` nor the system message declare any."""
+    prefill: str = ""
+    """The beginning of the reply that the caller gave; places and calls are read from it and `text` together."""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The assistant's message, to be added to the conversation; calls are in the shape of the OpenAI API."""
+        return message_of(self.prefill + self.text, self.tool_calls)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with the keys that `docs/cli.md` lists."""
+        """Plain data with the keys that `docs/cli.md` lists; times and coordinates are rounded to three digits."""
         return {
             "text": self.text,
-            "boxes": [asdict(box) for box in self.boxes],
-            "points": [asdict(point) for point in self.points],
+            "boxes": [rounded(asdict(box)) for box in self.boxes],
+            "points": [rounded(asdict(point)) for point in self.points],
+            "tool_calls": [call.to_openai() for call in self.tool_calls],
+            "prefill": self.prefill,
             "finish_reason": self.finish_reason,
             "usage": asdict(self.usage),
             "settings": asdict(self.settings),
@@ -81,21 +94,38 @@ class Answer:
                     "grid": info.grid,
                     "num_tokens": info.num_tokens,
                     "num_frames": info.num_frames,
-                    "timestamps_s": info.timestamps_s,
+                    "timestamps_s": rounded(info.timestamps_s),
                 }
                 for info in self.media_sizes
             ],
         }
 
 
+def rounded(value: Any) -> Any:
+    """Plain data with every float rounded to three digits: 0.1 + 0.2 is 0.3, and no video has more than 1,000 frames a second."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return {key: rounded(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
 class RunningReply:
     """The reply to one prompt while the model produces it."""
 
     def __init__(
-        self, prompt: ModelInputs, settings: SamplingParams, tokenizer: Tokenizer, end_ids: Collection[int]
+        self,
+        prompt: ModelInputs,
+        settings: SamplingParams,
+        tokenizer: Tokenizer,
+        end_ids: Collection[int],
+        prefill: str = "",
+        acts: bool = False,
     ) -> None:
-        """`settings` must come from `SamplingParams.effective`."""
+        """`settings` must come from `SamplingParams.effective`. prefill: the beginning of the reply, in the prompt already.
+        acts: read calls of actions."""
         self.prompt = prompt
+        self._prefill, self._acts = prefill, acts
         self.settings = settings
         self.sampler = Sampler(settings, prompt.ids)
         self.ids: list[int] = []
@@ -130,12 +160,15 @@ class RunningReply:
     def to_answer(self, text: str, media: Sequence[MediaInfo], cached_tokens: int = 0) -> Answer:
         """The result. A reply that has not ended counts as interrupted."""
         images = [info.original_size for info in media if info.kind == "image"]
-        places = parse_places(text, images or [info.original_size for info in media])
+        whole = self._prefill + text
+        places = parse_places(whole, images or [info.original_size for info in media])
+        calls = calls_of(parse_reply(whole)) if self._acts else ()
+        reason = self.finish_reason or "interrupted"
         return Answer(
             text=text,
             boxes=places.boxes,
             points=places.points,
-            finish_reason=self.finish_reason or "interrupted",
+            finish_reason="tool_calls" if calls and reason == "stop" else reason,
             usage=Usage(
                 prompt_tokens=self.prompt.num_tokens,
                 completion_tokens=len(self.ids),
@@ -144,6 +177,8 @@ class RunningReply:
             ),
             settings=self.settings,
             media_sizes=tuple(media),
+            tool_calls=calls,
+            prefill=self._prefill,
         )
 
 

@@ -4,7 +4,7 @@ What can be kept is found by comparison: the longest common beginning of the old
 or video whose pixels are not identical. Everything after it is computed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from qwen2vl.common.arrays import Ints
+from qwen2vl.common.errors import MessageError
 from qwen2vl.inference.answer import Answer
-from qwen2vl.inference.chat import Chat, Stream, check_conversation, question_messages
+from qwen2vl.inference.chat import Chat, Stream, prefill_messages, question_messages
 from qwen2vl.inference.generate import ROOM
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.model.kv_cache import KVCache
@@ -54,12 +55,14 @@ class Session:
 
     def __init__(self, chat: Chat, system: str | None = None) -> None:
         self._chat = chat
-        self._system = system
+        self.system = system
+        """The system message of the conversation; `change_system` changes it later."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget all messages and media."""
+        """Forget all messages and media, but not the system message."""
         self.messages: list[dict[str, Any]] = []
+        self._prefill = ""
         self.last: Answer | None = None
         self._row = CachedRow(ids=np.zeros(0, np.int64), digests=())
         self._cache: KVCache | None = None
@@ -67,21 +70,55 @@ class Session:
 
     def ask(
         self,
-        question: str,
+        question: str | Sequence[Mapping[str, Any]],
         images: Sequence[Any] = (),
         videos: Sequence[Any] = (),
         video_options: dict[str, Any] | None = None,
+        prefill: str = "",
         **sampling: Any,
     ) -> Stream:
         """The next turn. It is added to the conversation when its stream ends, is closed or is interrupted.
 
+        prefill: the beginning of the reply, which the model continues.
+
         Raises MessageError, MediaError, LengthError, ConfigError; the conversation is unchanged then.
         """
-        params = SamplingParams.from_keywords(sampling)
-        system = self._system if not self.messages else None
-        messages = self.messages + question_messages(question, images, videos, system, video_options)
-        check_conversation(messages)
-        prepared = self._chat.processor.prepare(messages, earlier=self._prepared)
+        is_first = not self.messages
+        system = self.system if is_first else None
+        asked = question_messages(question, images, videos, system, video_options, is_first=is_first)
+        return self._answer(self.messages + asked, prefill, SamplingParams.from_keywords(sampling))
+
+    def regenerate(self, **sampling: Any) -> Stream:
+        """Another reply to the last question, in place of its reply. Raises like `ask`, and MessageError without a reply."""
+        if not self.messages or self.messages[-1]["role"] != "assistant":
+            raise MessageError("there is no reply yet that could be replaced: ask a question first")
+        return self._answer(self.messages[:-1], self._prefill, SamplingParams.from_keywords(sampling))
+
+    def change_system(self, system: str | None) -> None:
+        """Set the system message for the next turns; None = the default one."""
+        self.system = system
+        rest = self.messages[1:] if self.messages and self.messages[0]["role"] == "system" else self.messages
+        head = [{"role": "system", "content": system}] if system is not None and rest else []
+        self.messages = [*head, *rest]
+
+    def restore(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Continue another conversation, which ends with a reply. Opens its images and videos.
+
+        Raises MessageError, MediaError; the present conversation is unchanged then.
+        """
+        prepared = self._chat.processor.prepare(messages, add_generation_prompt=False)
+        if messages[-1]["role"] != "assistant":
+            raise MessageError(
+                f'the conversation ends with a message of the role "{messages[-1]["role"]}": it must end with a reply'
+            )
+        self.reset()
+        self.messages, self._prepared = [dict(message) for message in messages], prepared
+        self.system = self.messages[0]["content"] if self.messages[0]["role"] == "system" else None
+
+    def _answer(self, messages: list[dict[str, Any]], prefill: str, params: SamplingParams) -> Stream:
+        prepared = self._chat.prepare(
+            [*messages, *prefill_messages(prefill)], None, bool(prefill), earlier=self._prepared, with_digests=True
+        )
         reply = self._chat.new_reply(prepared, params)
         cache = self._cache_for(prepared)
         cached_tokens = cache.lengths[0]
@@ -90,8 +127,8 @@ class Session:
             if reply.ids:  # otherwise the prompt was interrupted, and the cache holds only what was kept of it
                 # The newest token was chosen but has not gone through the model.
                 self._set_row(np.concatenate([prepared.inputs.ids.numpy(), reply.ids[:-1]]), prepared)
-            self._prepared = prepared
-            self.messages = [*messages, {"role": "assistant", "content": text}]
+            self._prepared, self._prefill = prepared, prefill
+            self.messages = [*messages, {"role": "assistant", "content": prefill + text}]
             self.last = reply.to_answer(text, prepared.media, cached_tokens)
             return self.last
 

@@ -16,12 +16,12 @@ published processor ("user\\nWhat" is one text), and can never become a control 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen2vl.processing.agent_text import RESULT, RETURN
+from qwen2vl.processing.agent_text import FUNCTION, RESULT, RETURN, Action, declare
 from qwen2vl.processing.grounding import MARKERS, box_markup, point_markup
 from qwen2vl.processing.messages import BoxPart, ImagePart, Message, PointPart, Role, TextPart, VideoPart
 from qwen2vl.processing.tokenizer import Tokenizer
@@ -97,6 +97,7 @@ def render(
     add_generation_prompt: bool = True,
     add_vision_id: bool = False,
     supervised: Sequence[bool] | None = None,
+    continue_final_message: bool = False,
 ) -> tuple[Span, ...]:
     """Spans of one conversation.
 
@@ -107,14 +108,19 @@ def render(
         add_vision_id: write "Picture N: " and "Video N: " before media, numbered over the whole conversation.
         supervised: for each message, whether it is a target of training; only those of the assistant can be. None = all of them.
             Affects labels, never ids.
+        continue_final_message: leave the turn of the last message open, so that the next token continues its text. An
+            empty one gives the same prompt as add_generation_prompt.
     """
     writer = _Writer(add_vision_id)
     if messages[0].role != "system":
         writer.message(Message(role="system", parts=(TextPart(text=DEFAULT_SYSTEM),)))
     mask = [True] * len(messages) if supervised is None else supervised
-    for message, is_supervised in zip(messages, mask, strict=True):
+    is_open = continue_final_message and any(part != TextPart(text="") for part in messages[-1].parts)
+    kept = len(messages) - (continue_final_message and not is_open)
+    for message, is_supervised in zip(messages[:kept], mask[:kept], strict=True):
         writer.message(message, is_supervised)
-    writer.end(add_generation_prompt)
+    if not is_open:
+        writer.end(add_generation_prompt or continue_final_message)
     return writer.spans()
 
 
@@ -219,6 +225,34 @@ class _Writer:
 def media_parts(spans: Sequence[Span]) -> tuple[ImagePart | VideoPart, ...]:
     """Images and videos of a conversation, in textual order."""
     return tuple(span.part for span in spans if isinstance(span, Slot))
+
+
+def declare_tools(messages: Sequence[Message], actions: Sequence[Action]) -> tuple[Message, ...]:
+    """Messages whose system message also declares the actions. Raises MessageError for a repeated name."""
+    is_given = messages[0].role == "system"
+    system = messages[0] if is_given else Message(role="system", parts=(TextPart(text=DEFAULT_SYSTEM),))
+    declaration = TextPart(text=declare(actions, system=""))
+    return (replace(system, parts=(*system.parts, declaration)), *messages[is_given:])
+
+
+def declares_actions(messages: Sequence[Message]) -> bool:
+    """Whether the system message says how actions are called, so that replies can contain calls."""
+    parts = messages[0].parts if messages[0].role == "system" else ()
+    return any(isinstance(part, TextPart) and FUNCTION in part.text for part in parts)
+
+
+def reply_text(message: Message) -> str:
+    """The text of a message with the marks of its boxes and points, without its images and videos."""
+    pieces = []
+    for part in message.parts:
+        match part:
+            case TextPart():
+                pieces.append(part.text)
+            case BoxPart():
+                pieces.append(box_markup(part.box, part.label))
+            case PointPart():
+                pieces.append(point_markup(part.point, part.label))
+    return "".join(pieces)
 
 
 def render_text(spans: Sequence[Span]) -> str:

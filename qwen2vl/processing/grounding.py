@@ -1,12 +1,13 @@
 """Boxes and points as text, and back: `<|object_ref_start|>the lamp<|object_ref_end|><|box_start|>(176,106),(232,160)<|box_end|>`.
 
 Coordinates in text are whole thousandths of the original image, 0..999 [paper 5.2]. One pair in a box is a point, two
-are left-top and right-bottom, four in a quad are corners. `drawing` draws them.
+are left-top and right-bottom, four in a quad are corners. Coordinates that a model wrote beyond the edges are moved to the
+edge, and fractions are rounded; `raw` keeps what it wrote. `drawing` draws them.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qwen2vl.spec.tokens import BOX_END, BOX_START, GROUNDING_TOKENS, QUAD_END, QUAD_START, REF_END, REF_START
 
@@ -29,9 +30,11 @@ class Box:
     xyxy_px: tuple[float, float, float, float]
     """Left, top, right, bottom in pixels of the original image."""
     xyxy_1000: tuple[int, int, int, int]
-    """Left, top, right, bottom in thousandths, as the model wrote them (sorted if they were swapped)."""
+    """Left, top, right, bottom in whole thousandths within the image, 0..1000, sorted if they were swapped."""
     quad: tuple[tuple[float, float], ...] | None = None
     """Four corners (x, y) in pixels of the original image, if the answer has corners; the rectangle then encloses them."""
+    raw: str = field(default="", compare=False)
+    """The pairs as the model wrote them, "(970,200),(1040,500)"; they may lie beyond the edges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,9 @@ class Point:
     xy_px: tuple[float, float]
     """x, y in pixels of the original image."""
     xy_1000: tuple[int, int]
-    """x, y in thousandths, as the model wrote them."""
+    """x, y in whole thousandths within the image, 0..1000."""
+    raw: str = field(default="", compare=False)
+    """The pair as the model wrote it; it may lie beyond the edges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
         if markup.is_quad:
             boxes += [markup.box(pairs, index, size)] if len(pairs) == 4 else []
         elif len(pairs) == 1:
-            points.append(markup.point(index, size))
+            points.append(markup.point(pairs[0], index, size))
         elif len(pairs) % 2 == 0:
             boxes += [markup.box(pairs[i : i + 2], index, size) for i in range(0, len(pairs), 2)]
     return Places(boxes=tuple(boxes), points=tuple(points))
@@ -118,9 +123,19 @@ def parse_places(text: str, sizes: Sequence[Size], default_index: int = -1) -> P
 MARKERS = re.compile("(" + "|".join(map(re.escape, GROUNDING_TOKENS)) + ")")
 """Finds the grounding tokens of a text; `MARKERS.split` gives texts at even places and tokens at odd ones."""
 
-_PAIRS = re.compile(r"\s*\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\)(?:\s*(?:,\s*)?\(\s*\d{1,4}\s*,\s*\d{1,4}\s*\))*\s*", re.ASCII)
+_NUMBER = r"[-+]?\d{1,9}(?:\.\d{1,9})?"
+_PAIR = re.compile(rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)", re.ASCII)
+_PAIRS = re.compile(rf"\s*{_PAIR.pattern}(?:\s*(?:,\s*)?{_PAIR.pattern})*\s*", re.ASCII)
 
 _NAMED = re.compile(r"\b(?:picture|image)\s?(\d{1,4})\b", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenPair:
+    """A pair as the model wrote it, and the nearest one of whole thousandths within the image."""
+
+    raw: str
+    xy: Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,26 +145,27 @@ class _Markup:
     label: str
     image: int | None
     """Number of the image that the words before it name, from 1; None when they name none."""
-    pairs: list[Pair]
+    pairs: list[_WrittenPair]
     is_quad: bool
 
-    def point(self, image_index: int, size: Size) -> Point:
-        """The first pair as a point."""
-        (x, y), pair = to_pixels(self.pairs[0], size), self.pairs[0]
-        return Point(label=self.label, image_index=image_index, xy_px=(x, y), xy_1000=pair)
+    def point(self, pair: _WrittenPair, image_index: int, size: Size) -> Point:
+        """A pair as a point."""
+        x, y = to_pixels(pair.xy, size)
+        return Point(label=self.label, image_index=image_index, xy_px=(x, y), xy_1000=pair.xy, raw=pair.raw)
 
-    def box(self, pairs: Sequence[Pair], image_index: int, size: Size) -> Box:
+    def box(self, pairs: Sequence[_WrittenPair], image_index: int, size: Size) -> Box:
         """The rectangle that encloses these pairs, which are two corners, or the four corners of a quad."""
-        xs, ys = zip(*pairs, strict=True)
+        xs, ys = zip(*(pair.xy for pair in pairs), strict=True)
         box_1000 = (min(xs), min(ys), max(xs), max(ys))
         left, top, right, bottom = to_pixels(box_1000, size)
-        corners = tuple((x, y) for x, y in (to_pixels(pair, size) for pair in pairs))
+        corners = tuple((x, y) for x, y in (to_pixels(pair.xy, size) for pair in pairs))
         return Box(
             label=self.label,
             image_index=image_index,
             xyxy_px=(left, top, right, bottom),
             xyxy_1000=box_1000,
             quad=corners if self.is_quad else None,
+            raw=",".join(pair.raw for pair in pairs),
         )
 
 
@@ -171,16 +187,27 @@ def _markups(text: str) -> Iterator[_Markup]:
             if (opened, piece) == (REF_START, REF_END):
                 label, used = content.strip(), False
             elif (opened, piece) in ((BOX_START, BOX_END), (QUAD_START, QUAD_END)):
-                pairs = pairs_of(content)
+                pairs = _pairs(content)
                 if pairs:
                     used = True
                     yield _Markup(label=label, image=image, pairs=pairs, is_quad=opened == QUAD_START)
             opened = ""
 
 
-def pairs_of(content: str) -> list[Pair]:
-    """The (x, y) pairs of a segment; none when it contains anything but pairs of 0..1000."""
+def _pairs(content: str) -> list[_WrittenPair]:
+    """The (x, y) pairs of a segment; none when it contains anything else."""
     if not _PAIRS.fullmatch(content):
         return []
-    numbers = [int(number) for number in re.findall(r"\d+", content, re.ASCII)]
-    return [] if max(numbers) > FRAME else list(zip(numbers[::2], numbers[1::2], strict=True))
+    return [_WrittenPair(found[0], (_within(found[1]), _within(found[2]))) for found in _PAIR.finditer(content)]
+
+
+def pairs_of(content: str) -> list[Pair]:
+    """The (x, y) pairs of a segment; none when it contains anything but pairs of whole numbers in 0..1000."""
+    pairs = _pairs(content)
+    written = [float(number) for pair in pairs for number in re.findall(_NUMBER, pair.raw)]
+    is_exact = "." not in content and written == [value for pair in pairs for value in pair.xy]
+    return [pair.xy for pair in pairs] if is_exact else []
+
+
+def _within(number: str) -> int:
+    return min(max(round(float(number)), 0), FRAME)

@@ -2,9 +2,9 @@
 
     [{"role": "user", "content": [{"type": "image", "image": "page.png"}, {"type": "text", "text": "Read it."}]}]
 
-Roles are system, user, assistant and function. A function message is the result of an assistant's calls, as text or a
-screenshot, inside its turn [paper 5.3]. Every error is a MessageError that names the place ("message 0, part 1"), the key
-and the valid values. Files are opened by `sources`.
+Roles are system, user, assistant and function (or tool). A function message is the result of an assistant's calls, as text
+or a screenshot, inside its turn [paper 5.3]. Calls and results may have the shape of the OpenAI API: `tool_calls`. Every
+error is a MessageError that names the place ("message 0, part 1"), the key and the valid values. Files are opened by `sources`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from qwen2vl.common.errors import MediaError, MessageError
 from qwen2vl.processing.grounding import FRAME
+from qwen2vl.processing.tool_calls import plain_messages
 from qwen2vl.spec.media_settings import MediaOptions
 
 Role = Literal["system", "user", "assistant", "function"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "function")
+"""Roles after parsing; "tool" is read as "function"."""
 
 IMAGE_OPTIONS = frozenset({"min_pixels", "max_pixels", "resized_height", "resized_width"})
 VIDEO_OPTIONS = frozenset(f.name for f in fields(MediaOptions))
@@ -97,7 +99,8 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
         raise MessageError(
             'the conversation is empty: it needs at least one message, {"role": "user", "content": "..."}'
         )
-    parsed = tuple(_Unparsed(f"message {i}", message).message() for i, message in enumerate(messages))
+    plain = plain_messages(messages)
+    parsed = tuple(_Unparsed(f"message {i}", message).message() for i, message in enumerate(plain))
     _refuse_stray_results([message.role for message in parsed])
     return parsed
 
@@ -135,7 +138,7 @@ class _Unparsed:
             if key not in raw:
                 raise MessageError(f'{where} has no "{key}": a message has a role and a content')
         if raw["role"] not in ROLES:
-            raise MessageError(f"{where} has the role {raw['role']!r}: the roles are {', '.join(ROLES)}")
+            raise MessageError(f"{where} has the role {raw['role']!r}: the roles are {', '.join(ROLES)}, tool")
         content = raw["content"]
         if isinstance(content, str):
             return Message(role=raw["role"], parts=(TextPart(text=self.text("content")),))

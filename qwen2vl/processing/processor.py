@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qwen2vl.common.errors import ConfigError
+from qwen2vl.common.errors import ConfigError, MessageError
 from qwen2vl.processing import chat_template as chat
+from qwen2vl.processing.declared_tools import actions_of
 from qwen2vl.processing.images import patchify, resize
 from qwen2vl.processing.messages import ImagePart, VideoPart, parse_messages
 from qwen2vl.processing.sources import read_image
@@ -66,6 +67,10 @@ class PreparedPrompt:
     inputs: ModelInputs
     media: tuple[MediaInfo, ...]
     """One entry per image or video in textual order, as in `inputs.grids`."""
+    prefill: str = ""
+    """The beginning of the reply, which the prompt ends with."""
+    acts: bool = False
+    """Whether the system message declares actions that the reply may call."""
 
     def loaded_media(self) -> list[LoadedMedia]:
         """All images and videos with their patches, as views of the patches of `inputs`."""
@@ -105,8 +110,10 @@ class Processor:
         add_generation_prompt: bool = True,
         add_vision_id: bool = False,
         with_labels: bool = False,
+        tools: Sequence[Any] | None = None,
+        continue_final_message: bool = False,
     ) -> ModelInputs:
-        """Inputs of one conversation, or of a list of conversations packed into one row.
+        """Inputs of one conversation, or of a list of conversations packed into one row. The arguments: `prepare`.
 
         Raises MessageError, MediaError.
         """
@@ -119,6 +126,8 @@ class Processor:
                 add_vision_id=add_vision_id,
                 with_labels=with_labels,
                 with_digests=False,
+                tools=tools,
+                continue_final_message=continue_final_message,
             ).inputs
             for conversation in batch
         ]
@@ -132,6 +141,8 @@ class Processor:
         with_labels: bool = False,
         with_digests: bool = True,
         earlier: PreparedPrompt | None = None,
+        tools: Sequence[Any] | None = None,
+        continue_final_message: bool = False,
     ) -> PreparedPrompt:
         """Inputs of one conversation, and a description of its images and videos.
 
@@ -141,18 +152,31 @@ class Processor:
             with_labels: supervise the assistant's replies.
             with_digests: compute digests of media, 2 ms of about 15 ms per megapixel for an undecoded image.
             earlier: the result for a shorter version of this conversation; its media are not opened again.
+            tools: functions in the shape of the OpenAI API, declared in the system message in the agent format.
+            continue_final_message: end inside the last message, which is of the assistant, so that the reply continues it.
 
         Raises MessageError, MediaError.
         """
+        parsed = parse_messages(messages)
+        if tools:
+            parsed = chat.declare_tools(parsed, actions_of(list(tools)))
+        if continue_final_message and parsed[-1].role != "assistant":
+            raise MessageError(
+                f'the last message has the role "{parsed[-1].role}": only a message of the "assistant" can be continued'
+            )
+        prefill = chat.reply_text(parsed[-1]) if continue_final_message else ""
         spans = chat.render(
-            parse_messages(messages), add_generation_prompt=add_generation_prompt, add_vision_id=add_vision_id
+            parsed,
+            add_generation_prompt=add_generation_prompt,
+            add_vision_id=add_vision_id,
+            continue_final_message=continue_final_message,
         )
         loaded = [] if earlier is None else earlier.loaded_media()
         loaded += [self.load_media(part, with_digests) for part in chat.media_parts(spans)[len(loaded) :]]
         media = tuple(info for info, _ in loaded)
         tokens = chat.tokenise(spans, self.tokenizer, [info.num_tokens for info in media], with_labels)
         inputs = self.assemble(tokens.ids, tokens.labels, loaded)
-        return PreparedPrompt(inputs=inputs, media=media)
+        return PreparedPrompt(inputs=inputs, media=media, prefill=prefill, acts=chat.declares_actions(parsed))
 
     def assemble(
         self, ids: NDArray[np.int64], labels: NDArray[np.int64] | None, media: Sequence[LoadedMedia]

@@ -105,6 +105,15 @@ def usual_rate(config: Qwen2VLConfig, lora_rank: int) -> float:
 
 def adapter_on(parts: tuple[Part, ...], rank: int, alpha: float | None) -> LoraConfig:
     """Adapter for the trained parts, except the merger: it has no layer that an adapter fits."""
+    if rank < 0 or (alpha is not None and not alpha > 0):
+        raise ConfigError(
+            f"--lora-rank is {rank} and --lora-alpha {alpha}: the rank must be at least 1 and alpha over 0"
+        )
     adapted = tuple(part for part in ("tower", "decoder") if part in parts)
+    if not adapted:
+        raise ConfigError(
+            f"--lora-rank {rank} trains adapters, and --parts {' '.join(parts)} has no layer that takes one: add decoder or "
+            "tower to --parts, or leave --lora-rank out to train the weights themselves"
+        )
     targets = (TOWER_TARGETS if "tower" in adapted else ()) + (DECODER_TARGETS if "decoder" in adapted else ())
     return LoraConfig(rank=rank, alpha=2.0 * rank if alpha is None else alpha, targets=targets, parts=adapted)

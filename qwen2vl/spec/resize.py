@@ -18,7 +18,9 @@ def smart_resize(
     480x640 becomes 476x644; 1080x1920 becomes 1092x1932; a 20x20 icon is enlarged to 56x56. No side is shorter than `factor`.
     Raises MediaError when one side is over 200 times as long as the other, or zero.
     """
-    if min(height, width) < 1 or max(height, width) / min(height, width) > MAX_RATIO:
+    if min(height, width) < 1:
+        raise MediaError(f"an image of {width}x{height} pixels has no area: width and height must be at least 1")
+    if max(height, width) / min(height, width) > MAX_RATIO:
         raise MediaError(
             f"an image of {width}x{height} pixels has sides in a ratio over {MAX_RATIO}: crop it or stack its parts"
         )

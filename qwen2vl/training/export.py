@@ -13,11 +13,6 @@ from qwen2vl.spec.config import Qwen2VLConfig
 from qwen2vl.training.checkpoints import Checkpoints
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder is the directory of a run."""
-    return (path / "checkpoints").is_dir() and (path / "model" / "config.json").is_file()
-
-
 def export_run(
     run_dir: Path,
     directory: Path,

@@ -39,7 +39,7 @@ def documented_options(verb):
 
 
 def documented_keys(verb):
-    return set(re.findall(r"^\| `([^`-][^`]*)` \|", SECTIONS[verb], re.MULTILINE))
+    return set(re.findall(r"^\| `([^`/-][^`]*)` \|", SECTIONS[verb], re.MULTILINE))
 
 
 def keys_of(value, path=""):

@@ -97,13 +97,36 @@ def test_placeholders_that_are_typed_are_text(run, taught_directory):
         (["chat", "--imgae", "a.png", "What?"], ["--imgae is not an option (did you mean --image?)", "--max-pixels"]),
         (["chat", "--colour", "What?"], ["--colour is not an option: valid are"]),
         (["chat", "What", "is", "it?"], ['"is" is too much', "quotes"]),
+        (["chat", "--image", "a.png", "What", "is", "it?"], ['"is" is too much', "quotes"]),
+        (
+            ["chat", "--image", "a.png", "b.png", "What?"],
+            ['"b.png" follows --image a.png: repeat --image, --image a.png --image b.png'],
+        ),
+        (["chat", "--image=a.png", "b.png", "c.jpg", "What?"], ["repeat --image"]),
+        (
+            ["chat", "--video", "a.mp4", "https://x.y/b", "What?"],
+            ["repeat --video, --video a.mp4 --video https://x.y/b"],
+        ),
+        (["chat", "a.png", "b.png", "What?"], ['"b.png" is too much: name a file with --image or --video']),
+        (["cost", "a.png"], ['"a.png" is too much: name a file with --image or --video']),
+        (["cost", "--size", "9x9", "8x8"], ['"8x8" is too much']),
+        (["cost", "--image", "a.png", "b.png"], ["repeat --image, --image a.png --image b.png"]),
         (["chat", "--temperature", "warm", "What?"], ['--temperature is "warm": it must be a number']),
         (["chat", "--top-k=1.5", "What?"], ['--top-k is "1.5": it must be a whole number']),
         (["chat", "--json=yes", "What?"], ['--json takes no value, but "yes" was given']),
         (["chat", "What?", "--stop"], ["--stop has no value"]),
         (["cost"], ["there is no image or video", "--size WxH"]),
         (["cost", "--size", "640"], ['--size is "640": it must look like 640x480']),
-        (["cost", "--size", "0x5"], ["0x5"]),
+        (["cost", "--size", "0x5"], ['--size is "0x5": every number must be over 0']),
+        (["cost", "--size", "0x0"], ['--size is "0x0": every number must be over 0']),
+        (["cost", "--clip", "64x64x0"], ['--clip is "64x64x0": every number must be over 0']),
+        (
+            ["train", "finetune", "--data", "x", "--lora-rank", "8", "--parts", "merger"],
+            ["--lora-rank 8 trains adapters, and --parts merger has no layer that takes one: add decoder or tower"],
+        ),
+        (["train", "finetune", "--data", "x", "--lora-rank", "-8"], ["--lora-rank is -8"]),
+        (["train", "finetune", "--data", "x", "--lora-rank", "8", "--lora-alpha", "-3"], ["--lora-alpha -3.0"]),
+        (["convert", "nano", "--out", "x", "--dtype", "fp16"], ["--dtype fp16 is refused", "use bf16 or fp32"]),
         (["cost", "--clip", "64x64x4", "--max-tokens", "-1"], ["--max-tokens is -1: it must be at least 1"]),
         (["cost", "--size", "9999x9"], ["9999x9", "ratio over 200"]),
         (["cost", "--clip", "640x480"], ['--clip is "640x480": it must look like 1280x720x60']),
@@ -127,13 +150,31 @@ def test_an_unknown_verb_is_refused_with_the_valid_ones(run):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--temperature", "-1"], "temperature is -1.0: it must be a number from 0"),
-        (["--top-p", "2"], "top_p is 2.0"),
-        (["--max-new-tokens", "0"], "max_new_tokens is 0"),
-        (["--stop", ""], "stop is"),
-        (["--min-pixels", "100", "--max-pixels", "50"], "max_pixels"),
-        (["--fps", "0", "--video", "{video}"], "fps 0.0 is too low"),
+        (["--temperature", "-1"], "--temperature is -1.0: it must be a number from 0"),
+        (["--top-p", "2"], "--top-p is 2.0"),
+        (["--top-k", "0"], "--top-k is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--max-new-tokens", "0"], "--max-new-tokens is 0"),
+        (["--stop", ""], '--stop is "": give the text'),
+        (["--stop", "END", "--stop", ""], '--stop is "": give the text'),
+        (["--min-pixels", "100", "--max-pixels", "50"], "--min-pixels 100 and --max-pixels 50: both"),
+        (["--max-pixels", "-5"], "--max-pixels -5"),
+        (["--fps", "0", "--video", "{video}"], "--fps 0.0 is too low"),
         (["--fps", "2"], "--fps 2.0 has an effect on videos only"),
+        (["--max-frames", "8"], "--max-frames 8 has an effect on videos only"),
+        (["--video-end", "8"], "--video-end 8.0 has an effect on videos only"),
+        (
+            ["--video", "{video}", "--video-start", "2", "--video-end", "2"],
+            "--video-end 2.0 is not after --video-start 2.0",
+        ),
+        (["--box", "1,2,3,4"], "--box 1,2,3,4 needs the image"),
+        (["--image", "{photo}", "--box", "1,2,3"], '--box is "1,2,3": it must be x1,y1,x2,y2 in pixels'),
+        (["--image", "{photo}", "--box", "5,2,5,9"], "the order is left,top,right,bottom"),
+        (["--image", "{photo}", "--box", "1,2,3,85"], "within the last image, 140x84 pixels"),
+        (["--repetition-penalty", "0"], "--repetition-penalty is 0.0: it must be a number over 0"),
+        (["--device", "tpu"], '--device "tpu"'),
+        (["--dtype", "int3"], '--dtype "int3" is unknown'),
+        (["--dtype", "fp16"], "--dtype fp16 is refused"),
         (["--max-download-bytes", "0"], "--max-download-bytes is 0: it must be at least 1"),
         (
             ["--max-decoded-pixels", "100", "--image", "{photo}"],
@@ -161,7 +202,63 @@ def test_settings_out_of_range_are_refused(run, files, taught_directory, argv, m
 
 
 def test_a_prompt_longer_than_the_context_is_refused(run, taught_directory):
-    refused(run("chat", "--model", taught_directory, "word " * 600), "tokens but the context holds 1024", "less text")
+    sentence = refused(
+        run("chat", "--model", taught_directory, "word " * 600), "tokens but the context holds 1024", "less text"
+    )
+    assert "max_pixels" not in sentence
+    assert "--max-pixels" in sentence
+
+
+def test_messages_name_options_and_leave_out_remarks_for_python(run, files, taught_directory):
+    url = "https://example.com/a.png"
+    sentence = refused(run("chat", "--model", taught_directory, "--image", url, "What?"), "--allow-host example.com or")
+    assert "in Python" not in sentence
+    refused(run("chat", "--model", taught_directory, "--dtype", "fp16", "Hm"), "become NaN; use bf16 or fp32")
+    named = files / "max_pixels is.png"  # names in paths stay as they are
+    refused(
+        run("chat", "--model", taught_directory, "--image", f"{files}/fps_max_pixels.png", "What?"),
+        "fps_max_pixels.png",
+    )
+    refused(run("chat", "--model", taught_directory, "--image", named, "What?"), "max_pixels is.png")
+
+
+@pytest.mark.parametrize(
+    ("argv", "rest"),
+    [
+        (["--image", "x" * 3000], ["there is no file"]),
+        (["--image", f"data:image/png;base64,{'A' * 100_000}"], ["the data URL of the image"]),
+        (["--image", "data:" + "A" * 100_000], ["the data URL of the image"]),
+        (["--image", "ftp://" + "a/" * 3000], ["scheme"]),
+        (["--model", "a/" * 2000], ["config.json"]),
+        (["--dtype", "b" * 5000], ["is unknown"]),
+        (["--temperature", "warm " * 500], ["it must be a number"]),
+        (["--" + "o" * 4000], ["is not an option"]),
+        (["one", "two " * 1000], ["is too much"]),
+        (["--draw", "d" * 3000, "--image", "{photo}"], ["no known ending"]),
+    ],
+)
+def test_long_values_are_shortened(run, files, taught_directory, argv, rest):
+    argv = [word.format(photo=files / "photo.png") if len(word) < 10 else word for word in argv]
+    sentence = refused(run("chat", "--model", taught_directory, *argv, "What?"), *rest)
+    assert len(sentence) < 1400
+    assert max(map(len, sentence.split())) < 300
+
+
+def test_a_long_word_is_shortened_where_no_verb_is_known(run):
+    result = run("v" * 5000)
+    assert result.code == 2
+    assert len(result.err) < 500
+
+
+@pytest.mark.parametrize("name", ["photo.png", "video.mp4"])
+def test_a_file_in_place_of_the_question_is_refused(run, files, taught_directory, name):
+    photo = files / "photo.png"
+    refused(
+        run("chat", "--model", taught_directory, "--image", photo, files / name),
+        "which is a file: show it with --image",
+    )
+    result = run("chat", "--model", taught_directory, "--max-new-tokens", "1", "Is photo.png good?")
+    assert result.code == 0
 
 
 @pytest.fixture
@@ -220,6 +317,43 @@ def test_damaged_and_missing_files_of_a_checkpoint_are_refused(run, checkpoint, 
     refused(run("chat", "--model", checkpoint, "What?"), "tokenizer.json")
     (checkpoint / "config.json").write_text("{")
     refused(run("chat", "--model", checkpoint, "What?"), "not valid JSON")
+
+
+@pytest.fixture
+def run_folder(taught_directory, tmp_path):
+    """The folder of a training run, as far as it is needed to recognise one."""
+    folder = tmp_path / "mine"
+    (folder / "checkpoints" / "step-5").mkdir(parents=True)
+    (folder / "model").mkdir()
+    shutil.copy(taught_directory / "config.json", folder / "model")
+    shutil.copy(taught_directory / "tokenizer.json", folder / "model")
+    (folder / "config.json").write_text('{"recipe": "finetune"}')
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "model", "checkpoints", "checkpoints/step-5"])
+def test_a_run_is_no_checkpoint_and_the_message_says_how_to_convert_it(run, run_folder, inside):
+    given, command = run_folder / inside, f"qwen2vl convert {run_folder} --out DIR"
+    refused(run("chat", "--model", given, "What?"), str(given), command)
+    if inside != "model":  # it has a config, which is all that cost needs
+        refused(run("cost", "--size", "64x64", "--model", given), command)
+        refused(run("eval", "exam", "--model", given), command)
+
+
+def test_a_run_with_an_adapter_is_refused_with_the_option_that_takes_it(run, run_folder, checkpoint):
+    (run_folder / "adapter").mkdir()
+    (run_folder / "adapter" / "adapter_config.json").write_text("{}")
+    (run_folder / "adapter" / "adapter_model.safetensors").touch()
+    refused(run("chat", "--model", run_folder, "What?"), f"--adapter {run_folder / 'adapter'}")
+    refused(run("chat", "--model", run_folder / "adapter", "What?"), f"--adapter {run_folder / 'adapter'}")
+    refused(run("chat", "--model", checkpoint, "--adapter", run_folder, "What?"), f'give "{run_folder / "adapter"}"')
+    adapter = shutil.copytree(run_folder / "adapter", run_folder.parent / "adapter")
+    refused(run("chat", "--model", adapter, "What?"), "is an adapter and no whole model", "--adapter")
+
+
+def test_a_checkpoint_that_was_exported_into_a_run_is_used(run, run_folder, taught_directory):
+    export = shutil.copytree(taught_directory, run_folder / "export")
+    assert run("chat", "--model", export, "Greet").out == "Good day, dear world. END of it.\n"
 
 
 def test_convert_does_not_write_over_files(run, taught_directory, tmp_path):

@@ -1,6 +1,7 @@
 """Replicas: sums are equal on all processes and to one large message, and gradients never lie in one tensor."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,66 @@ def test_two_processes_reduce_to_the_gradients_of_one(tmp_path, store):
         check=False,
     )
     assert done.stdout.split() == ["equal", "equal"], done.stderr[-3000:]
+
+
+LEFT_ALONE = """
+import os
+import sys
+import types
+
+import torch
+
+from qwen2vl.cli import main as cli
+from qwen2vl.distributed.replicas import Replicas
+
+
+def run(argv):
+    replicas = Replicas.join()
+    replicas.wait()
+    if replicas.rank == int(argv[0]):
+        os._exit(9)  # as a process that the system kills
+    for _ in range(1000):
+        replicas.sum([torch.ones(2**21)]) if argv[1] == "sum" else replicas.wait()
+    return 0
+
+
+broken = types.ModuleType("broken")
+broken.run = run
+sys.modules["broken"] = broken
+cli.VERBS = {"train": cli.Verb(help="", module="broken")}
+sys.stderr.flush()
+code = cli.main(["train", *sys.argv[1:]])
+sys.stderr.flush()
+os._exit(code)
+"""
+
+
+@pytest.mark.parametrize(("dying", "exchange"), [(0, "sum"), (1, "sum"), (1, "wait")])
+def test_a_process_that_is_left_alone_blames_the_other(tmp_path, dying, exchange):
+    root = Path(__file__).resolve().parents[2]
+    script = tmp_path / "script.py"
+    script.write_text(LEFT_ALONE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(dying), exchange],
+            env=os.environ | group | {"RANK": str(rank), "PYTHONPATH": str(root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    survivor = 1 - dying
+    assert processes[dying].returncode == 9
+    assert processes[survivor].returncode == 1, errors[survivor][-2000:]
+    assert "qwen2vl train: another process of this run has ended or cannot be reached" in errors[survivor]
+    assert "fault of this program" not in errors[survivor]
+    assert "Traceback" not in errors[survivor]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen2vl.inference.answer import FEWEST_TOKENS, LoopDetector, RunningReply, StoppingText
+from qwen2vl.inference.answer import FEWEST_TOKENS, LoopDetector, RunningReply, StoppingText, rounded
 from qwen2vl.inference.sampling import SamplingParams
 from qwen2vl.processing.tokenizer import build_nano_tokenizer
 from qwen2vl.spec.tokens import BOX_END, BOX_START
@@ -50,6 +50,15 @@ def test_a_reply_that_has_not_ended_counts_as_interrupted_and_converts_to_plain_
     assert data["usage"] == {
         "prompt_tokens": answer.usage.prompt_tokens, "completion_tokens": 0, "visual_tokens": 16, "cached_tokens": 0,
     }  # fmt: skip
+
+
+def test_plain_data_has_times_of_three_digits():
+    assert rounded({"t": (0.1 + 0.2, 1 / 3), "n": 7, "s": "x", "none": None}) == {
+        "t": [0.3, 0.333],
+        "n": 7,
+        "s": "x",
+        "none": None,
+    }
 
 
 def shown(text, stop=(), ids=None):

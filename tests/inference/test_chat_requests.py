@@ -265,6 +265,50 @@ def test_an_empty_question_is_refused(chat, photo, question):
         chat.ask(question, images=[photo])
 
 
+IMAGE_ONLY = [
+    [{"role": "user", "content": ["image"]}],
+    [{"role": "system", "content": "Where is the red dot?"}, {"role": "user", "content": ["image"]}],
+    [*user("Greet"), {"role": "assistant", "content": "Send it."}, {"role": "user", "content": ["image"]}],
+    [{"role": "user", "content": ["image", {"type": "text", "text": " "}]}],
+    [*user("Greet"), {"role": "assistant", "content": "Go on."}, {"role": "user", "content": ["video"]}],
+    [{"role": "user", "content": ["image", {"type": "box", "box": [1, 2, 300, 400]}]}],
+    [{"role": "user", "content": [{"type": "point", "point": [1, 2]}]}],
+]
+
+
+@pytest.mark.parametrize("messages", IMAGE_ONLY)
+def test_an_image_or_a_place_is_a_question_without_words(chat, photo, messages):
+    media = {"image": {"type": "image", "image": photo}, "video": {"type": "video", "video": [photo, photo]}}
+    last = {
+        "role": "user",
+        "content": [media.get(part, part) if isinstance(part, str) else part for part in messages[-1]["content"]],
+    }
+    messages = [*messages[:-1], last]
+    answer = chat.chat(messages, max_new_tokens=3)
+    assert answer.usage.prompt_tokens == chat.processor(messages).num_tokens
+    assert chat.batch([messages], max_new_tokens=3) == [answer]
+
+
+def test_an_image_after_a_system_text_or_an_earlier_turn_needs_no_question(chat, photo):
+    """The prompt then has no text part at all."""
+    answer = chat.ask("", images=[photo], system="Where?", max_new_tokens=3)
+    content = [{"type": "image", "image": photo}]
+    messages = [{"role": "system", "content": "Where?"}, {"role": "user", "content": content}]
+    assert answer == chat.chat(messages, max_new_tokens=3)
+    session = Session(chat)
+    session.ask("Greet", max_new_tokens=3).answer  # noqa: B018  reading it runs the stream
+    assert session.ask("", [photo], max_new_tokens=3).answer.usage.visual_tokens == 15
+    assert session.messages[2]["content"] == content
+    with pytest.raises(MessageError, match="question is empty"):
+        session.ask("")
+
+
+@pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": "  "}], [{"text": ""}, {"text": " "}]])
+def test_a_user_turn_without_any_content_is_refused(chat, content):
+    with pytest.raises(MessageError, match="question is empty: ask something in words, or show an image"):
+        chat.chat([*user("Greet"), {"role": "assistant", "content": "Hello"}, {"role": "user", "content": content}])
+
+
 def test_a_conversation_must_end_with_the_user(chat):
     with pytest.raises(MessageError, match="must end with a message of the"):
         chat.chat([*user("Greet"), {"role": "assistant", "content": "Hello"}])

@@ -98,13 +98,45 @@ def test_spaces_and_missing_commas_are_accepted(spaced):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "cat", "(1,2),(3", "(1,2),(3,4),(5,6)", "(1,1001),(3,4)", "(1,2),(3,-4)", "(1.5,2),(3,4)", "1,2,3,4", "(1,2) x (3,4)",
-     "(99999,2),(3,4)", "(１,2),(3,4)"],
+    ["", "cat", "(1,2),(3", "(1,2),(3,4),(5,6)", "(1,2,3),(3,4)", "(1,2),(3,--4)", "(1.,2),(3,4)", "1,2,3,4", "(1,2) x (3,4)",
+     "(99999999999,2),(3,4)", "(１,2),(3,4)", "(1e3,2),(3,4)", "(nan,2),(3,4)"],
 )  # fmt: skip
 def test_malformed_boxes_are_left_out(content):
     text = f"{ref('a')}{BOX_START}{content}{BOX_END}{box_markup((5, 6, 7, 8), 'b')}"
     assert [box.label for box in parse_places(text, [SIZE]).boxes] == ["b"]
     assert parse_places(text, [SIZE]).points == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "inside"),
+    [
+        ("(970,200),(1040,500)", (970, 200, 1000, 500)),
+        ("(1,2),(3,-4)", (1, 0, 3, 2)),
+        ("(-20,-1),(1001,99999)", (0, 0, 1000, 1000)),
+        ("(1010,200),(1040,500)", (1000, 200, 1000, 500)),
+        ("(1.5,2.4),(3.0,4)", (2, 2, 3, 4)),
+        ("( 12 , 30.51 ) ( 999.6 , +40 )", (12, 31, 1000, 40)),
+    ],
+)
+def test_boxes_beyond_the_edge_are_moved_to_it_and_keep_their_text(content, inside):
+    (box,) = parse_places(f"{ref('a')}{BOX_START}{content}{BOX_END}", [SIZE]).boxes
+    assert box.xyxy_1000 == inside
+    assert box.xyxy_px == to_pixels(inside, SIZE)
+    assert box.raw.count("(") == 2
+    assert all(pair in content for pair in box.raw.split("),("))
+
+
+def test_points_and_corners_beyond_the_edge_are_moved_to_it():
+    (point,) = parse_places(f"{BOX_START}(500,1200){BOX_END}", [SIZE]).points
+    assert (point.xy_1000, point.xy_px, point.raw) == ((500, 1000), (320.0, 480.0), "(500,1200)")
+    (quad,) = parse_places(quad_markup((10, -5, 1020, 10, 10, 20, 0, 10)), [(1000, 2000)]).boxes
+    assert quad.quad == ((10.0, 0.0), (1000.0, 20.0), (10.0, 40.0), (0.0, 20.0))
+    assert quad.raw == "(10,-5),(1020,10),(10,20),(0,10)"
+
+
+def test_every_box_of_a_segment_has_its_own_text():
+    text = f"{BOX_START}(1,2),(3,4),(995,6),(1007,8){BOX_END}"
+    assert [box.raw for box in parse_places(text, [SIZE]).boxes] == ["(1,2),(3,4)", "(995,6),(1007,8)"]
 
 
 def test_every_truncation_of_an_answer_is_read_without_the_unfinished_part():

@@ -59,7 +59,7 @@ def test_every_option_of_a_video_is_parsed():
         (["Hi"], "message 0 is a str"),
         ([{"role": "user", "content": "a"}, {"role": "user"}], 'message 1 has no "content"'),
         ([{"content": "a"}], 'message 0 has no "role"'),
-        ([{"role": "tool", "content": "a"}], "message 0 has the role 'tool': the roles are system, user, assistant"),
+        ([{"role": "agent", "content": "a"}], "message 0 has the role 'agent': the roles are system, user, assistant"),
         ([{"role": ["user"], "content": "a"}], "the roles are system, user, assistant"),
         (
             [{"role": "user", "content": "a", "name": "x"}],

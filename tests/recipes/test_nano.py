@@ -18,9 +18,10 @@ from qwen2vl.model.qwen2vl import Qwen2VL
 from qwen2vl.recipes import drawn_items, micro
 from qwen2vl.recipes import nano as recipe
 from qwen2vl.recipes.nano import AREAS, MEDIA, drawn_stages, mixture, nano, nano_processor
+from qwen2vl.spec import is_run
 from qwen2vl.spec.config import NANO
 from qwen2vl.spec.media_settings import MediaSettings
-from qwen2vl.training.export import export_run, is_run
+from qwen2vl.training.export import export_run
 from qwen2vl.training.run import train_run
 from qwen2vl.training.run_directory import read_metrics
 from qwen2vl.training.train_config import TrainConfig

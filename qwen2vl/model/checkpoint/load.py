@@ -120,7 +120,7 @@ def choose_dtype(
     if chosen == torch.float16 and not force_fp16:
         raise ConfigError(
             "dtype fp16 is refused: activations of this model pass 65,504, the largest fp16 number, and become NaN; "
-            "use bf16 or fp32, or force it with force_fp16=True"
+            "use bf16 or fp32 (load_model forces it with force_fp16=True in Python)"
         )
     return chosen
 

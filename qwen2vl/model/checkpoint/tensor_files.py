@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from qwen2vl.common.errors import CheckpointError
+from qwen2vl.spec import how_to_use_run, is_run
 from qwen2vl.spec.hub_config import read_json
 
 SINGLE = "model.safetensors"
@@ -83,6 +84,8 @@ def list_tensors(directory: Path, allow_integers: bool = False) -> dict[str, Sto
         index = read_index(directory / INDEX)
         files = [directory / name for name in sorted(set(index.values()))]
     elif not files[0].exists():
+        if is_run(directory.parent):  # its folder model/ has everything but weights
+            raise CheckpointError(how_to_use_run(directory, directory.parent))
         raise CheckpointError(
             f'"{directory}" has neither {SINGLE} nor {INDEX}: give a checkpoint directory with safetensors weights '
             "(pickled ones are not read)"

@@ -181,6 +181,8 @@ def find_adapter(model: Qwen2VL, directory: str | Path) -> FoundAdapter:
     folder = Path(directory)
     for file in (CONFIG, WEIGHTS):
         if not (folder / file).is_file():
+            if (folder / "adapter" / file).is_file():
+                raise CheckpointError(f'"{folder}" is the folder of a run and no adapter: give "{folder / "adapter"}"')
             raise CheckpointError(f'"{folder}" has no {file}: give the directory of an adapter, with both of its files')
     config, layers = read_config(folder / CONFIG, model)
     stored = {tensor.name: tensor for tensor in list_file(folder / WEIGHTS)}
