@@ -80,7 +80,7 @@ def test_the_keys_are_those_of_cost(run):
 def test_the_keys_are_those_of_plan(run, tmp_path, monkeypatch):
     store = build_store(tmp_path, nano_processor(), 2)
     stage = replace(nano.drawn_stages()[0], steps=2, phases=(Phase(mixtures=({"pairs": 1},)),))
-    monkeypatch.setattr(nano, "drawn_stages", lambda: (stage,))
+    monkeypatch.setattr(nano, "drawn_stages", lambda first_step: (stage,))
     printed = json.loads(run("plan", "nano", "--store", store.path, "--run-dir", tmp_path / "run", "--json").out)
     assert keys_of(printed) == documented_keys("plan")
 

@@ -72,8 +72,11 @@ def test_resizing_twice_changes_nothing(height: int, width: int) -> None:
 
 def test_an_extreme_ratio_of_sides_is_refused() -> None:
     smart_resize(10, 2000)
-    for height, width in ((10, 2001), (2001, 10), (0, 5), (5, 0)):
+    for height, width in ((10, 2001), (2001, 10)):
         with pytest.raises(MediaError, match="ratio over 200"):
+            smart_resize(height, width)
+    for height, width in ((0, 5), (5, 0)):
+        with pytest.raises(MediaError, match="no area"):
             smart_resize(height, width)
 
 

@@ -35,6 +35,7 @@ def test_a_resumed_run_with_skipped_steps_equals_an_uninterrupted_one(tmp_path, 
     """Interrupted at every kind of place: before a skip, while steps wait, and where they are done again."""
     monkeypatch.setattr(guard, "FLOOR", 0.0)
     monkeypatch.setattr(guard, "MIN_STEPS", 1)
+    monkeypatch.setattr(guard, "FADE", 0.5)  # so that the gradients of some steps are over the scale
     config, whole = replace(CONFIG, spike=1.1, max_skipped=1.0, save_every=100), small_model()
     stages = (stage_of("one", 9), stage_of("two", 3, Rates(decoder=1e-3)))
     trainer_of(tmp_path / "whole", store, whole, stages, config).train()

@@ -161,8 +161,9 @@ def test_settings_of_peft_that_are_not_supported_are_refused(
 
 
 def test_missing_and_damaged_files_are_refused(directory: Path, model: Qwen2VL, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="has no adapter_config.json: give the directory of an adapter"):
-        load_adapter(model, tmp_path)
+        load_adapter(model, tmp_path / "empty")
     (directory / "adapter_model.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
         load_adapter(model, directory)
