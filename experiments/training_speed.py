@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     from tools.results import RESULTS, describe_machine, versions
 
-    result: dict[str, Any] = {"machine": describe_machine(), "versions": versions(), "conversations": CONVERSATIONS}
+    result: dict[str, Any] = {"machine": describe_machine(1), "versions": versions(), "conversations": CONVERSATIONS}
     result["sizes"] = {size: measure(size, options) for size in options.sizes}
     path = RESULTS / "training_speed.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
@@ -129,8 +129,9 @@ def model_and_packs(size: dict[str, Any], tokens: int, store: Path, tokenizer: P
     width, depth, heads = size["tower"]
     vision = replace(NANO.vision, embed_dim=width, depth=depth, num_heads=heads, hidden_size=size["decoder"][0])
     fields = "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"
-    text = replace(NANO.text, **dict(zip(fields, size["decoder"], strict=True)), vocab_size=names.size)
-    config = replace(NANO, vision=vision, text=replace(text, mrope_section=size["sections"]))
+    sizes = dict(zip(fields, size["decoder"], strict=True))
+    text = replace(NANO.text, **sizes, vocab_size=names.size, mrope_section=size["sections"])
+    config = replace(NANO, vision=vision, text=text)
     reader = SampleReader(Store(store), Processor(names, config, MediaSettings.load(tokenizer)))
     rows = [reader.read(row) for row in Random(0).sample(range(len(reader.store)), CONVERSATIONS)]
     packs, waiting = [], []
