@@ -1,6 +1,6 @@
 """Questions about a text of several lines: read a line, the word after another one, how many words.
 
-Every question of a dialogue is about a line of its own, so that no answer stands in an earlier one, and most of the letters
+Every question of a dialogue is about a line of its own, so that no earlier answer contains it, and most of the letters
 of the image are answered once. Not here: how the lines are drawn (line_stacks, languages).
 """
 

@@ -103,7 +103,7 @@ def sample_size(rng: Random, low: int, high: int) -> int:
 
 
 def _line(rng: Random, style: TextStyle, size: int, width: int, words: int, written: Callable[[], str]) -> str:
-    """One to `words` words, as many as fit the width."""
+    """One to `words` words that fit the width."""
     font, line = style.face.at(size), written()
     while font.getlength(line) > LONGEST_LINE:
         line = written()

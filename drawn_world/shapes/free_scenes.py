@@ -76,7 +76,7 @@ def render_free(rng: Random, scene: Scene, ease: float) -> Image.Image:
 
 
 def distinct_names(rng: Random, colours: Sequence[str], count: int, ease: float) -> list[Name]:
-    """Different names, at most as many as there are; with probability `ease` no colour and no kind twice.
+    """Different names, no more than exist; with probability `ease` no colour and no kind twice.
 
     In half of the others names share few colours or few kinds, so that both must be seen.
     """

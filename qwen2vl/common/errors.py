@@ -33,7 +33,7 @@ def shortened(message: str) -> str:
 
 
 class PeerLostError(RuntimeError):
-    """Another process of the same run has ended, so this one cannot go on. The fault, and its message, are the other's."""
+    """Another process of the same run has ended, so this one must end. The fault and its message are the other's."""
 
 
 class ConfigError(Qwen2VLError):
