@@ -63,10 +63,10 @@ class Arm:
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage at a level rate, long enough for any number of minutes."""
-        first = drawn_stages(packs_per_step=self.packs_per_step)[0]
-        phases = (Phase(mixtures=self.mixtures),) if self.mixtures else first.phases
+        _, everything, _ = drawn_stages(packs_per_step=self.packs_per_step)
+        phases = (Phase(mixtures=self.mixtures),) if self.mixtures else everything.phases
         rates = Rates(tower=self.rate, merger=self.rate, decoder=self.rate)
-        return (replace(first, rates=rates, phases=phases, decay=0.0),)
+        return (replace(everything, rates=rates, phases=phases, decay=0.0),)
 
 
 def together(*tasks: str) -> tuple[Mapping[str, int]]:
